@@ -1,0 +1,80 @@
+package core
+
+import (
+	"hash/fnv"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// Stamp says when something happened on a machine whose wall clock may be wrong
+// (a Pi has no clock at boot). Differences within one boot are taken from the
+// monotonic time; only between boots does the wall clock decide.
+type Stamp struct {
+	Wall   int64  // Unix time in ns, as the clock showed it then
+	Mono   int64  // ns since boot
+	Boot   uint64 // identifies the boot
+	Synced bool   // the wall clock was known to be right
+}
+
+// Time is the wall time of the stamp.
+func (s Stamp) Time() time.Time { return time.Unix(0, s.Wall) }
+
+// IsZero says whether the stamp was never set.
+func (s Stamp) IsZero() bool { return s == Stamp{} }
+
+// Since is the time from earlier to s, never negative. Between two boots of
+// which one had no right clock nothing is known, and the answer is 0: what may
+// be fresh is not expired.
+func (s Stamp) Since(earlier Stamp) time.Duration {
+	switch {
+	case s.Boot == earlier.Boot:
+		return time.Duration(max(0, s.Mono-earlier.Mono))
+	case s.Synced && earlier.Synced:
+		return time.Duration(max(0, s.Wall-earlier.Wall))
+	default:
+		return 0
+	}
+}
+
+// Clock makes stamps. Its methods may be called from any goroutine.
+type Clock struct {
+	boot   uint64
+	start  time.Time // carries the monotonic reading that Mono counts from
+	base   int64     // ns since boot at start
+	synced atomic.Bool
+}
+
+// NewClock reads the boot id and the time since boot. Where the system tells
+// neither, the process's own start stands in for the boot.
+func NewClock() *Clock {
+	c := &Clock{start: time.Now(), base: sinceBoot()}
+	h := fnv.New64a()
+	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		h.Write(id)
+	} else {
+		h.Write([]byte(c.start.Format(time.RFC3339Nano)))
+		c.base = 0
+	}
+	c.boot = h.Sum64()
+	return c
+}
+
+// Now is the present moment.
+func (c *Clock) Now() Stamp { return c.At(time.Now()) }
+
+// At is the stamp of t, which must carry a monotonic reading of this process.
+func (c *Clock) At(t time.Time) Stamp {
+	return Stamp{
+		Wall:   t.UnixNano(),
+		Mono:   c.base + int64(t.Sub(c.start)),
+		Boot:   c.boot,
+		Synced: c.synced.Load(),
+	}
+}
+
+// SetSynced records whether the wall clock is known to be right.
+func (c *Clock) SetSynced(ok bool) { c.synced.Store(ok) }
+
+// Synced says whether the wall clock is known to be right.
+func (c *Clock) Synced() bool { return c.synced.Load() }

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package core
+
+func sinceBoot() int64 { return 0 }

@@ -1,0 +1,149 @@
+package core
+
+import "time"
+
+// Status is the whole state that the gateway shows: the console's JSON, the
+// metrics and `weir status` are made from it. Durations are in seconds, sizes
+// in bytes.
+type Status struct {
+	Gateway     string          `json:"gateway"`
+	Version     string          `json:"version"`
+	Started     time.Time       `json:"started"`
+	Uptime      float64         `json:"uptime_seconds"`
+	Ready       bool            `json:"ready"`
+	ClockSynced bool            `json:"clock_synced"`
+	Broker      BrokerStatus    `json:"broker"`
+	Clients     []ClientStatus  `json:"clients"`
+	Buffer      BufferStatus    `json:"buffer"`
+	Adapters    []AdapterStatus `json:"adapters"`
+	Bridges     []BridgeStatus  `json:"bridges"`
+	Process     ProcessStatus   `json:"process"`
+}
+
+// BrokerStatus counts since the start unless it says 'now'.
+type BrokerStatus struct {
+	Listeners        []ListenerStatus  `json:"listeners"`
+	Connections      int               `json:"connections"`   // now
+	Sessions         int               `json:"sessions"`      // now, connected or not
+	Subscriptions    int               `json:"subscriptions"` // now
+	Retained         int               `json:"retained"`      // now
+	MessagesReceived uint64            `json:"messages_received"`
+	MessagesSent     uint64            `json:"messages_sent"`
+	BytesReceived    uint64            `json:"bytes_received"`
+	BytesSent        uint64            `json:"bytes_sent"`
+	Connects         uint64            `json:"connects"`
+	Refused          map[string]uint64 `json:"refused"` // connections refused or ended, by reason
+	Dropped          map[Reason]uint64 `json:"dropped"` // messages, by reason
+}
+
+// ListenerStatus is one address that clients connect to.
+type ListenerStatus struct {
+	Name        string `json:"name"`
+	Address     string `json:"address"`
+	Protocol    string `json:"protocol"`
+	Connections int    `json:"connections"`
+}
+
+// ClientStatus is one session, connected or not.
+type ClientStatus struct {
+	ClientID      string            `json:"client_id"`
+	Address       string            `json:"address,omitempty"`
+	Listener      string            `json:"listener,omitempty"`
+	User          string            `json:"user,omitempty"`
+	Protocol      string            `json:"protocol,omitempty"` // "3.1", "3.1.1", "5.0"
+	Connected     bool              `json:"connected"`
+	Durable       bool              `json:"durable"`
+	Since         time.Time         `json:"since"` // connected or disconnected since
+	Keepalive     float64           `json:"keepalive_seconds"`
+	Subscriptions int               `json:"subscriptions"`
+	Queued        uint64            `json:"queued"` // messages owed
+	Inflight      int               `json:"inflight"`
+	Dropped       map[Reason]uint64 `json:"dropped,omitempty"`
+}
+
+// BufferStatus is the store's state: what is owed, and what it costs.
+type BufferStatus struct {
+	Messages      uint64            `json:"messages"` // on disk and owed, each counted once
+	Bytes         uint64            `json:"bytes"`    // of the store on disk
+	Budget        uint64            `json:"budget"`
+	OldestSeconds float64           `json:"oldest_seconds"` // age of the oldest message owed
+	Segments      int               `json:"segments"`
+	Held          int               `json:"held"`          // in memory only, their debts open
+	Written       uint64            `json:"written"`       // messages written to disk since the start
+	WrittenBytes  uint64            `json:"written_bytes"` // bytes of pages given to the disk since the start
+	Commits       uint64            `json:"commits"`
+	Dropped       map[Reason]uint64 `json:"dropped"`
+	Quarantined   int               `json:"quarantined"`     // segments set aside because they could not be read
+	State         string            `json:"state"`           // "ok", "full", "failed"
+	Error         string            `json:"error,omitempty"` // in plain words, when State is not ok
+	FreeBytes     uint64            `json:"free_bytes"`      // of the file system
+	Receivers     []ReceiverStatus  `json:"receivers"`
+}
+
+// ReceiverStatus is what is owed to one durable receiver.
+type ReceiverStatus struct {
+	Receiver ReceiverID `json:"receiver"`
+	Name     string     `json:"name"` // client id, or bridge/rule
+	Owed     uint64     `json:"owed"`
+}
+
+// AdapterStatus is one configured adapter.
+type AdapterStatus struct {
+	Name     string            `json:"name"`
+	Type     string            `json:"type"`
+	State    string            `json:"state"` // "starting", "running", "waiting", "failed"
+	Error    string            `json:"error,omitempty"`
+	Since    time.Time         `json:"since"`
+	Readings uint64            `json:"readings"`
+	Errors   map[string]uint64 `json:"errors,omitempty"` // by kind
+	Devices  []DeviceStatus    `json:"devices,omitempty"`
+	BusLoad  float64           `json:"bus_load,omitempty"` // 0..1, of the line's time
+}
+
+// DeviceStatus is one device of an adapter.
+type DeviceStatus struct {
+	Name     string            `json:"name"`
+	Up       bool              `json:"up"`
+	Error    string            `json:"error,omitempty"`
+	LastSeen time.Time         `json:"last_seen"`
+	Requests uint64            `json:"requests"`
+	Errors   map[string]uint64 `json:"errors,omitempty"`
+	P50      float64           `json:"p50_seconds"`
+	P99      float64           `json:"p99_seconds"`
+}
+
+// BridgeStatus is one configured bridge.
+type BridgeStatus struct {
+	Name       string       `json:"name"`
+	URL        string       `json:"url"`
+	State      string       `json:"state"` // "connecting", "connected", "waiting", "refused"
+	Error      string       `json:"error,omitempty"`
+	Since      time.Time    `json:"since"`
+	Protocol   string       `json:"protocol,omitempty"`
+	Published  uint64       `json:"published"` // acknowledged by the upstream, or sent at QoS 0
+	Received   uint64       `json:"received"`
+	Reconnects uint64       `json:"reconnects"`
+	Inflight   int          `json:"inflight"`
+	Window     int          `json:"window"`
+	RTT        float64      `json:"rtt_seconds"`
+	Rules      []RuleStatus `json:"rules"`
+}
+
+// RuleStatus is one rule of a bridge.
+type RuleStatus struct {
+	Direction string            `json:"direction"` // "out", "in"
+	Filter    string            `json:"filter"`
+	Messages  uint64            `json:"messages"`
+	Owed      uint64            `json:"owed"`
+	Dropped   map[Reason]uint64 `json:"dropped,omitempty"`
+}
+
+// ProcessStatus is what the gateway costs.
+type ProcessStatus struct {
+	PID        int     `json:"pid"`
+	RSS        uint64  `json:"rss_bytes"`
+	CPU        float64 `json:"cpu_seconds"`
+	Goroutines int     `json:"goroutines"`
+	FDs        int     `json:"fds"`
+	Written    uint64  `json:"written_bytes"` // to block devices, as the kernel counts
+}
