@@ -1,0 +1,95 @@
+// Command weir is the gateway and everything that a technician needs around it:
+// one binary that runs the gateway, shows its state, publishes and subscribes,
+// and demonstrates itself.
+//
+// The file names are the commands' names. gateway.go puts the parts together
+// and owns the order in which they start and stop.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, as in sysexits.h where it has one; 27 is mosquitto_sub's.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitTimeout     = 27
+	exitUnavailable = 69
+	exitConfig      = 78
+)
+
+// The errors that have an exit code of their own.
+type (
+	usageError       struct{ error }
+	timeoutError     struct{ error }
+	unavailableError struct{ error }
+	configError      struct{ error }
+)
+
+func (e usageError) Unwrap() error       { return e.error }
+func (e timeoutError) Unwrap() error     { return e.error }
+func (e unavailableError) Unwrap() error { return e.error }
+func (e configError) Unwrap() error      { return e.error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRootCommand()
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "weir: %v\n", err)
+	}
+	stop()
+	os.Exit(exitCode(err))
+}
+
+func exitCode(err error) int {
+	var (
+		usage       usageError
+		timeout     timeoutError
+		unavailable unavailableError
+		config      configError
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &timeout):
+		return exitTimeout
+	case errors.As(err, &unavailable):
+		return exitUnavailable
+	case errors.As(err, &config):
+		return exitConfig
+	}
+	return exitFailed
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "weir",
+		Short: "An edge IoT gateway: what it acknowledged is not lost",
+		Long: "Weir takes publications from MQTT clients, serial lines and Modbus devices,\n" +
+			"keeps what an uplink outage holds up, and forwards it in order when the uplink returns.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w\nsee `%s --help`", err, c.CommandPath())}
+	})
+	root.AddCommand(
+		newPubCommand(),
+		newSubCommand(),
+		newVersionCommand(),
+	)
+	return root
+}
