@@ -1,0 +1,47 @@
+# Weir: build, try, test. `make demo` and `make test` are all that a newcomer needs.
+GO      ?= go
+LDFLAGS := -s -w
+FUZZ    ?= 20s
+export CGO_ENABLED = 0
+
+.PHONY: build demo test race lint fuzz bench faults cover release peers generate
+
+build: ## bin/weir, static and stripped
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/weir ./cmd/weir
+
+demo: build ## the whole story on this machine: outage, power cut, drain; nothing lost
+	bin/weir demo
+
+test: peers lint ## everything CI runs: linters, all tests under the race detector, 32-bit store, cross builds
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+	GOARCH=386 $(GO) test -timeout 10m ./storage/...
+	for t in amd64 arm64 arm; do GOARCH=$$t GOARM=6 $(GO) build -o /dev/null ./cmd/weir || exit 1; done
+
+lint: ## vet, staticcheck, formatting, modernisation
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@test -z "$$($(GO) tool gofumpt -l $$(git ls-files '*.go' | grep -v _gen))" || { $(GO) tool gofumpt -l $$(git ls-files '*.go' | grep -v _gen); exit 1; }
+	@test -f go.sum && $(GO) mod verify >/dev/null
+
+fuzz: ## each fuzz target for FUZZ (20s)
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
+	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) $$p || exit 1; done; done
+
+bench: ## benchmarks of the hot paths
+	$(GO) test -run '^$$' -bench . -benchmem ./core/... ./storage/... ./bridge/... ./adapters/...
+
+faults: build ## the long fault run: kills and cuts against the real binary and a real upstream
+	WEIR_FAULTS=long $(GO) test -count=1 -timeout 2h -run 'Fault|Kill|Outage' -v ./cmd/weir ./storage
+
+cover: ## coverage by package
+	mkdir -p coverage && $(GO) test -coverprofile coverage/all.out ./... && $(GO) tool cover -func coverage/all.out | tail -1
+
+release: ## stripped binaries for the supported machines
+	for t in amd64 arm64 arm; do GOOS=linux GOARCH=$$t GOARM=6 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o dist/weir-linux-$$t ./cmd/weir || exit 1; done
+	ls -l dist
+
+generate: ## the generated record codecs
+	$(GO) generate ./...
+
+peers:
+	@.ci/peers
