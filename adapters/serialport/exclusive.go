@@ -1,0 +1,137 @@
+package serialport
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// openExclusive opens the device for Go's poller and locks it.
+//
+// The lock is flock, which obliges all who ask for it: other adapters of this
+// process too, root too, and it is gone with the process however that ends.
+// TIOCEXCL, which the library sets as well, keeps out those who don't ask, but
+// not root.
+func openExclusive(device string) (*os.File, error) {
+	// O_NONBLOCK: don't wait for a carrier, and let the poller have it.
+	f, err := os.OpenFile(device, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return nil, busy(device)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%w%s", err, permissionHint(device))
+	case err != nil:
+		return nil, err
+	}
+	if err := lock(f); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, busy(device)
+		}
+		return nil, fmt.Errorf("lock %s: %w", device, err)
+	}
+	return f, nil
+}
+
+// lock takes the lock, and refuses a line that another process has in exclusive
+// mode, as the system itself does unless we are root.
+func lock(f *os.File) error {
+	return control(f, func(fd int) error {
+		if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			return err
+		}
+		if on, err := unix.IoctlGetInt(fd, unix.TIOCGEXCL); err == nil && on != 0 && !isPTY(fd) {
+			return unix.EBUSY
+		}
+		return nil
+	})
+}
+
+// releaseExclusive takes a pseudo-terminal out of exclusive mode. The mode ends
+// when the last descriptor of the line is closed, which for a pseudo-terminal
+// may be its maker's: after a crash of ours nobody could open it again.
+func releaseExclusive(f *os.File) {
+	_ = control(f, func(fd int) error {
+		if !isPTY(fd) {
+			return nil
+		}
+		return unix.IoctlSetInt(fd, unix.TIOCNXCL, 0)
+	})
+}
+
+// isPTY says whether fd is the slave of a Unix98 pseudo-terminal.
+func isPTY(fd int) bool {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return false
+	}
+	major := unix.Major(uint64(st.Rdev))
+	return major >= 136 && major <= 143
+}
+
+// control calls do with f's descriptor, which stays valid meanwhile. (File.Fd
+// would take the descriptor out of the poller's hands.)
+func control(f *os.File, do func(fd int) error) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := conn.Control(func(fd uintptr) { failed = do(int(fd)) }); err != nil {
+		return err
+	}
+	return failed
+}
+
+// busy finds out who has the device, as far as /proc tells.
+func busy(device string) error {
+	e := &BusyError{Device: device}
+	path, err := filepath.EvalSymlinks(device)
+	if err != nil {
+		return e
+	}
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, link := range links {
+		if to, err := os.Readlink(link); err != nil || to != path {
+			continue
+		}
+		proc := filepath.Dir(filepath.Dir(link))
+		pid, err := strconv.Atoi(filepath.Base(proc))
+		if err != nil {
+			continue
+		}
+		if pid == os.Getpid() { // unless somebody else has it too
+			e.Self = true
+			continue
+		}
+		name, _ := os.ReadFile(filepath.Join(proc, "comm"))
+		e.PID, e.Process, e.Self = pid, strings.TrimSpace(string(name)), false
+		return e
+	}
+	return e
+}
+
+// permissionHint tells the operator which group may use the device.
+func permissionHint(device string) string {
+	info, err := os.Stat(device)
+	if err != nil {
+		return ""
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || info.Mode().Perm()&0o060 != 0o060 {
+		return ""
+	}
+	group, err := user.LookupGroupId(strconv.FormatUint(uint64(st.Gid), 10))
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (add the gateway's user to the group %s)", group.Name)
+}
