@@ -62,6 +62,9 @@ type client struct {
 	in      *bufio.Reader
 	version packet.Version
 
+	// set by the handshake
+	receiveMaximum int // how many QoS > 0 messages the broker takes at a time
+
 	mu  sync.Mutex // guards out and the order of writes
 	out []byte
 
@@ -120,6 +123,10 @@ func (c *client) handshake(o clientOptions) error {
 	}
 	if ack.Reason != 0 {
 		return fmt.Errorf("connection refused: %s", connackText(c.version, ack.Reason))
+	}
+	c.receiveMaximum = 65535
+	if p := ack.Properties; p != nil && p.ReceiveMaximum != nil {
+		c.receiveMaximum = int(*p.ReceiveMaximum)
 	}
 	return nil
 }
