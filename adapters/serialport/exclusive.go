@@ -48,33 +48,11 @@ func lock(f *os.File) error {
 		if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			return err
 		}
-		if on, err := unix.IoctlGetInt(fd, unix.TIOCGEXCL); err == nil && on != 0 && !isPTY(fd) {
+		if exclusiveElsewhere(fd) {
 			return unix.EBUSY
 		}
 		return nil
 	})
-}
-
-// releaseExclusive takes a pseudo-terminal out of exclusive mode. The mode ends
-// when the last descriptor of the line is closed, which for a pseudo-terminal
-// may be its maker's: after a crash of ours nobody could open it again.
-func releaseExclusive(f *os.File) {
-	_ = control(f, func(fd int) error {
-		if !isPTY(fd) {
-			return nil
-		}
-		return unix.IoctlSetInt(fd, unix.TIOCNXCL, 0)
-	})
-}
-
-// isPTY says whether fd is the slave of a Unix98 pseudo-terminal.
-func isPTY(fd int) bool {
-	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil {
-		return false
-	}
-	major := unix.Major(uint64(st.Rdev))
-	return major >= 136 && major <= 143
 }
 
 // control calls do with f's descriptor, which stays valid meanwhile. (File.Fd

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -68,11 +67,7 @@ func openLine(cfg Config, data *os.File) (serial.Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The library opens without O_CLOEXEC, so that a child process would inherit
-	// the line and keep it busy. Every descriptor of a Go program is meant to be
-	// closed on exec, so marking all of them is right and needs no number. (Linux
-	// before 5.11 can't; there a child inherits.)
-	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
+	closeOnExec()
 	releaseExclusive(data)
 	return line, nil
 }
@@ -92,8 +87,12 @@ func (p *Port) setModemLines(cfg Config) error {
 // Read waits until at least one byte is there and reads what there is, at most
 // len(b). After deadline it returns [ErrTimeout]; the zero deadline is for ever.
 // A device that was unplugged gives [ErrGone]. It never returns 0 without an
-// error, unless b is empty.
+// error, unless b is empty. (A deadline that is over already reads nothing, even
+// if bytes are there.)
 func (p *Port) Read(b []byte, deadline time.Time) (int, error) {
+	if p.closed {
+		return 0, fmt.Errorf("read from %s: %w", p.device, ErrGone)
+	}
 	if err := p.data.SetReadDeadline(deadline); err != nil {
 		return 0, p.fault("read from", err)
 	}

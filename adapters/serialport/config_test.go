@@ -1,0 +1,137 @@
+package serialport
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-edge/weir/adapters/serialport/pty"
+)
+
+func TestValidate(t *testing.T) {
+	tests := map[string]struct {
+		cfg  Config
+		want []string // one phrase for each fault
+	}{
+		"defaults":     {Config{Device: "/dev/x"}, nil},
+		"everything":   {Config{"/dev/x", 115200, 7, "Even", "2", nil, nil}, nil},
+		"odd rate":     {Config{Device: "/dev/x", Baud: 12345}, nil},
+		"no device":    {Config{}, []string{"device must be set"}},
+		"baud":         {Config{Device: "/dev/x", Baud: -1}, []string{"baud (-1) must be"}},
+		"1.5 stop":     {Config{Device: "/dev/x", StopBits: "1.5"}, []string{`stop bits ("1.5") must be 1 or 2`}},
+		"all at once":  {Config{Baud: 1 << 30, DataBits: 9, Parity: "x", StopBits: "3"}, []string{"device", "baud", "data bits (9)", "parity", "stop bits"}},
+		"too few bits": {Config{Device: "/dev/x", DataBits: 4}, []string{"data bits (4) must be 5, 6, 7 or 8"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := tt.cfg.Validate()
+			if (err != nil) != (len(tt.want) > 0) {
+				t.Fatalf("Validate() = %v", err)
+			}
+			for _, phrase := range tt.want {
+				if !strings.Contains(err.Error(), phrase) {
+					t.Errorf("%q lacks %q", err, phrase)
+				}
+			}
+		})
+	}
+}
+
+func TestCharTime(t *testing.T) {
+	tests := map[string]struct {
+		cfg  Config
+		want time.Duration
+	}{
+		"9600 8N1":  {Config{}, 1041666 * time.Nanosecond},
+		"9600 8E1":  {Config{Parity: "E"}, 1145833 * time.Nanosecond},
+		"19200 8N2": {Config{Baud: 19200, StopBits: "2"}, 572916 * time.Nanosecond},
+		"300 7E1":   {Config{Baud: 300, DataBits: 7, Parity: "even"}, 33333333 * time.Nanosecond},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := tt.cfg.CharTime(); got != tt.want {
+				t.Errorf("CharTime() = %v; want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// The line is really set: read back what the system has.
+func TestModeReachesTheLine(t *testing.T) {
+	tests := map[string]struct {
+		cfg   Config
+		cflag uint32
+		speed uint32
+	}{
+		"default":       {Config{}, unix.CS8, 9600},
+		"19200 7E2":     {Config{Baud: 19200, DataBits: 7, Parity: "E", StopBits: "2"}, unix.CS7 | unix.PARENB | unix.CSTOPB, 19200},
+		"odd parity":    {Config{Parity: "odd"}, unix.CS8 | unix.PARENB | unix.PARODD, 9600},
+		"uncommon rate": {Config{Baud: 250_000}, unix.CS8, 250_000},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			master, path, err := pty.New()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer master.Close()
+			tt.cfg.Device = path
+			p, err := Open(tt.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			var got *unix.Termios
+			if err := control(p.data, func(fd int) (err error) {
+				got, err = unix.IoctlGetTermios(fd, unix.TCGETS2)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			const mask = unix.CSIZE | unix.PARENB | unix.PARODD | unix.CSTOPB
+			// A pseudo-terminal forces 8 bits and no parity on some kernels.
+			if got.Cflag&unix.CSTOPB != tt.cflag&unix.CSTOPB || got.Ospeed != tt.speed {
+				t.Errorf("cflag %#o, speed %d; want %#o, %d", got.Cflag&mask, got.Ospeed, tt.cflag, tt.speed)
+			}
+		})
+	}
+}
+
+func TestPermissionHint(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tty")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := permissionHint(file); got != "" {
+		t.Errorf("hint for a file that no group may use: %q", got)
+	}
+	if err := errors.Join(os.Chown(file, -1, os.Getgid()), os.Chmod(file, 0o660)); err != nil {
+		t.Fatal(err)
+	}
+	if got := permissionHint(file); !strings.Contains(got, "to the group") {
+		t.Errorf("hint = %q", got)
+	}
+}
+
+func TestBusyErrorSaysWho(t *testing.T) {
+	tests := map[string]struct {
+		err  BusyError
+		want string
+	}{
+		"known":   {BusyError{Device: "/dev/a", PID: 7, Process: "getty"}, "/dev/a is in use by process 7 (getty)"},
+		"us":      {BusyError{Device: "/dev/a", Self: true}, "/dev/a is in use by another adapter of this gateway"},
+		"unknown": {BusyError{Device: "/dev/a"}, "/dev/a is in use by another process"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := tt.err.Error(); got != tt.want {
+				t.Errorf("%q; want %q", got, tt.want)
+			}
+		})
+	}
+}
