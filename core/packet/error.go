@@ -24,7 +24,3 @@ func (e *Error) Error() string {
 func malformed(clause, text string) error {
 	return &Error{Reason: MalformedPacket, Text: text, Clause: clause}
 }
-
-func protocolError(clause, text string) error {
-	return &Error{Reason: ProtocolError, Text: text, Clause: clause}
-}

@@ -32,11 +32,17 @@ const (
 	AUTH        Type = 15
 )
 
-// Header is the fixed header.
-type Header struct {
-	Type   Type
-	Flags  byte // the low four bits of the first byte
-	Length int  // of the body, in bytes
+// String is the name of the packet as the standard writes it.
+func (t Type) String() string {
+	if int(t) < len(typeNames) {
+		return typeNames[t]
+	}
+	return "packet of unknown type"
+}
+
+var typeNames = [...]string{
+	"reserved packet", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP",
+	"SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "AUTH",
 }
 
 // Packet is any control packet.
@@ -49,153 +55,57 @@ type Packet interface {
 	AppendTo(b []byte, v Version) []byte
 }
 
-// Connect opens a connection.
-type Connect struct {
-	Version    Version
-	Bridge     bool // the 0x80 bit of the protocol level that 3.1.1 bridges set
-	CleanStart bool
-	Keepalive  uint16 // seconds
-	Properties *Properties
-	ClientID   []byte
-	Will       *Will
-	// HasUsername and HasPassword tell an empty field from a missing one.
-	HasUsername, HasPassword bool
-	Username, Password       []byte
+// Parse decodes the body of the packet that h announces. A CONNECT says its
+// version itself, whatever v is; when it is refused, the *Connect returned beside
+// the error still has the version that the peer asked for, if it came that far,
+// so that the answer can be in the peer's language. Any other packet is nil
+// beside an error.
+func Parse(h Header, body []byte, v Version) (Packet, error) {
+	c := cursor{b: body}
+	if h.Type == CONNECT {
+		p := new(Connect)
+		p.parse(&c, h)
+		return p, c.err
+	}
+	c.header(h, v)
+	p := decode(&c, h, v)
+	c.end()
+	if c.err != nil {
+		return nil, c.err
+	}
+	return p, nil
 }
 
-// Will is the message that the server publishes for a client that has gone.
-type Will struct {
-	QoS        byte
-	Retain     bool
-	Properties *Properties // with WillDelay
-	Topic      []byte
-	Payload    []byte
+// decode reads a packet of any type but CONNECT; faults stay in c.
+func decode(c *cursor, h Header, v Version) Packet {
+	switch h.Type {
+	case PUBLISH:
+		p := new(Publish)
+		p.parse(c, h.Flags, v)
+		return p
+	case PUBACK, PUBREC, PUBREL, PUBCOMP:
+		p := &Ack{Kind: h.Type}
+		p.parse(c, v)
+		return p
+	case CONNACK:
+		return parseConnack(c, v)
+	case SUBSCRIBE:
+		return parseSubscribe(c, v)
+	case SUBACK:
+		return parseSuback(c, v)
+	case UNSUBSCRIBE:
+		return parseUnsubscribe(c, v)
+	case UNSUBACK:
+		return parseUnsuback(c, v)
+	case PINGREQ:
+		return new(Pingreq)
+	case PINGRESP:
+		return new(Pingresp)
+	case DISCONNECT:
+		return parseDisconnect(c, v)
+	case AUTH:
+		return parseAuth(c, v)
+	}
+	c.fail(MalformedPacket, "", h.Type.String())
+	return nil
 }
-
-// Connack answers a Connect.
-type Connack struct {
-	SessionPresent bool
-	Reason         Reason // for 3.1 and 3.1.1 it holds the return code 0..5 as it is on the wire
-	Properties     *Properties
-}
-
-// Publish carries an application message.
-type Publish struct {
-	Dup        bool
-	QoS        byte
-	Retain     bool
-	Topic      []byte
-	PacketID   uint16
-	Properties *Properties
-	Payload    []byte
-}
-
-// Ack is a PUBACK, PUBREC, PUBREL or PUBCOMP.
-type Ack struct {
-	Kind       Type
-	PacketID   uint16
-	Reason     Reason
-	Properties *Properties
-}
-
-// Subscribe asks for subscriptions.
-type Subscribe struct {
-	PacketID   uint16
-	Properties *Properties
-	Filters    []Filter
-}
-
-// Filter is one topic filter of a SUBSCRIBE with its options byte.
-type Filter struct {
-	Filter  []byte
-	Options Options
-}
-
-// Options are the subscription options, as on the wire.
-type Options byte
-
-// QoS is the maximum QoS asked for.
-func (o Options) QoS() byte { return byte(o) & 3 }
-
-// NoLocal: don't send back what this client published.
-func (o Options) NoLocal() bool { return o&4 != 0 }
-
-// RetainAsPublished: keep the retain flag as it was published.
-func (o Options) RetainAsPublished() bool { return o&8 != 0 }
-
-// RetainHandling: 0 send retained messages, 1 only if the subscription is new, 2 never.
-func (o Options) RetainHandling() byte { return byte(o) >> 4 & 3 }
-
-// Suback answers a Subscribe, one reason a filter.
-type Suback struct {
-	PacketID   uint16
-	Properties *Properties
-	Reasons    []Reason
-}
-
-// Unsubscribe ends subscriptions.
-type Unsubscribe struct {
-	PacketID   uint16
-	Properties *Properties
-	Filters    [][]byte
-}
-
-// Unsuback answers an Unsubscribe; Reasons are sent in MQTT 5 only.
-type Unsuback struct {
-	PacketID   uint16
-	Properties *Properties
-	Reasons    []Reason
-}
-
-// Pingreq and Pingresp keep a connection alive.
-type (
-	Pingreq  struct{}
-	Pingresp struct{}
-)
-
-// Disconnect ends a connection. Before MQTT 5 only a client sends it, empty.
-type Disconnect struct {
-	Reason     Reason
-	Properties *Properties
-}
-
-// Auth carries a step of an enhanced authentication (MQTT 5).
-type Auth struct {
-	Reason     Reason
-	Properties *Properties
-}
-
-// Properties are the MQTT 5 properties of a packet. Pointers and nil slices tell
-// what is absent from what is zero. Byte slices alias the input after parsing.
-type Properties struct {
-	PayloadFormat          *byte
-	MessageExpiry          *uint32 // seconds
-	ContentType            []byte
-	ResponseTopic          []byte
-	CorrelationData        []byte
-	SubscriptionIDs        []uint32
-	SessionExpiry          *uint32 // seconds
-	AssignedClientID       []byte
-	ServerKeepalive        *uint16
-	AuthMethod             []byte
-	AuthData               []byte
-	RequestProblemInfo     *byte
-	WillDelay              *uint32 // seconds
-	RequestResponseInfo    *byte
-	ResponseInfo           []byte
-	ServerReference        []byte
-	ReasonString           []byte
-	ReceiveMaximum         *uint16
-	TopicAliasMaximum      *uint16
-	TopicAlias             *uint16
-	MaximumQoS             *byte
-	RetainAvailable        *byte
-	User                   []UserProperty // in order
-	MaximumPacketSize      *uint32
-	WildcardAvailable      *byte
-	SubscriptionIDsAvail   *byte
-	SharedSubscriptionsAvl *byte
-}
-
-// UserProperty is one name and value.
-type UserProperty struct{ Name, Value []byte }

@@ -72,6 +72,29 @@ const (
 // IsError says whether the operation failed.
 func (r Reason) IsError() bool { return r >= 0x80 }
 
+// fits says whether a packet of type t may carry r. Of the errors every one that
+// the standard knows is taken in every packet but AUTH: which of them a server
+// answers with is a matter of taste in the field, what they mean is clear, and to
+// end the connection over it would help nobody.
+func (r Reason) fits(t Type) bool {
+	if r.IsError() {
+		return t != AUTH && r <= WildcardSubscriptionsNotSupported
+	}
+	switch t {
+	case PUBACK, PUBREC:
+		return r == Success || r == NoMatchingSubscribers
+	case SUBACK:
+		return r <= GrantedQoS2
+	case UNSUBACK:
+		return r == Success || r == NoSubscriptionExisted
+	case DISCONNECT:
+		return r == NormalDisconnection || r == DisconnectWithWill
+	case AUTH:
+		return r == Success || r == ContinueAuthentication || r == ReAuthenticate
+	}
+	return r == Success
+}
+
 // V3 is the CONNACK return code that tells a peer of MQTT 3.1 or 3.1.1 what r
 // tells one of MQTT 5. Return codes cannot say everything: what has no
 // counterpart becomes "server unavailable", after which a client tries again.
