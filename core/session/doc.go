@@ -26,6 +26,11 @@
 // saves belong to PUBLISH packets that wait, and go with their connection (Start
 // asks for the save again).
 //
+// PUBLISH packets leave in the order in which they were started, also when one
+// waits for its save and the next does not: all go through one [Gate], those
+// that wait for nothing with ticket 0. Otherwise a message of QoS 1 would
+// overtake one of QoS 2.
+//
 // # Receiving: Inbound and Acks
 //
 // An [Inbound] knows which packet ids of QoS 2 are held. [Acks] lets PUBACK and

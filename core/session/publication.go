@@ -135,6 +135,9 @@ func Expiry(p *packet.Properties) time.Duration {
 // Seconds is d in whole seconds as the wire carries them, rounded up: what is not
 // over yet must not be sent as over.
 func Seconds(d time.Duration) uint32 {
-	s := (d + time.Second - 1) / time.Second
+	s := d / time.Second
+	if d%time.Second > 0 {
+		s++
+	}
 	return uint32(min(max(s, 0), math.MaxUint32))
 }
