@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"os/signal"
 	"syscall"
@@ -43,13 +44,47 @@ func (e configError) Unwrap() error      { return e.error }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := newRootCommand()
-	err := root.ExecuteContext(ctx)
+	err := execute(ctx, newRootCommand())
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "weir: %v\n", err)
 	}
 	stop()
 	os.Exit(exitCode(err))
+}
+
+// execute runs the command line. Whatever fails before a command's own code
+// runs (unknown command or flag, missing flag, surplus argument) is a usage error.
+func execute(ctx context.Context, root *cobra.Command) error {
+	ran := false
+	for c := range commands(root) {
+		if own := c.RunE; own != nil {
+			c.RunE = func(c *cobra.Command, args []string) error {
+				ran = true
+				return own(c, args)
+			}
+		}
+	}
+	err := root.ExecuteContext(ctx)
+	if err != nil && !ran {
+		return usageError{fmt.Errorf("%w\nsee `weir --help`", err)}
+	}
+	return err
+}
+
+// commands walks the tree of commands.
+func commands(c *cobra.Command) iter.Seq[*cobra.Command] {
+	return func(yield func(*cobra.Command) bool) {
+		if !yield(c) {
+			return
+		}
+		for _, sub := range c.Commands() {
+			for s := range commands(sub) {
+				if !yield(s) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func exitCode(err error) int {
@@ -83,9 +118,6 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w\nsee `%s --help`", err, c.CommandPath())}
-	})
 	root.AddCommand(
 		newPubCommand(),
 		newSubCommand(),
