@@ -85,10 +85,10 @@ func (p *Port) setModemLines(cfg Config) error {
 }
 
 // Read waits until at least one byte is there and reads what there is, at most
-// len(b). After deadline it returns [ErrTimeout]; the zero deadline is for ever.
-// A device that was unplugged gives [ErrGone]. It never returns 0 without an
-// error, unless b is empty. (A deadline that is over already reads nothing, even
-// if bytes are there.)
+// len(b). When nothing is there at deadline it returns [ErrTimeout]; the zero
+// deadline is for ever, one that is over reads without waiting. A device that was
+// unplugged gives [ErrGone]. Read never returns 0 without an error, unless b is
+// empty.
 func (p *Port) Read(b []byte, deadline time.Time) (int, error) {
 	if p.closed {
 		return 0, fmt.Errorf("read from %s: %w", p.device, ErrGone)
@@ -102,8 +102,32 @@ func (p *Port) Read(b []byte, deadline time.Time) (int, error) {
 		return 0, fmt.Errorf("read from %s: %w", p.device, ErrInterrupted)
 	}
 	n, err := p.data.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) && !p.interrupted.Load() {
+		n, err = p.readWaiting(b)
+	}
 	if err != nil {
 		return n, p.fault("read from", err)
+	}
+	return n, nil
+}
+
+// readWaiting reads what is there already. The poller refuses once the deadline
+// is over, even if bytes came in time and it was only us who were late; taking
+// that for silence would end a frame, or fail a request, that is all right.
+func (p *Port) readWaiting(b []byte) (n int, err error) {
+	failed := control(p.data, func(fd int) error {
+		n, err = unix.Read(fd, b)
+		return nil
+	})
+	switch {
+	case failed != nil:
+		return 0, failed
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return 0, os.ErrDeadlineExceeded
+	case err != nil:
+		return 0, err
+	case n == 0 && len(b) > 0:
+		return 0, io.EOF
 	}
 	return n, nil
 }

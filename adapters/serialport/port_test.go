@@ -50,3 +50,26 @@ func TestReadTimeout(t *testing.T) {
 		t.Fatalf("Read = %d, %v; want ErrTimeout", n, err)
 	}
 }
+
+// Who comes late must not take bytes that are there for silence.
+func TestReadAfterTheDeadlineTakesWhatIsThere(t *testing.T) {
+	p, far := openPair(t)
+	over := time.Unix(1, 0)
+	if _, err := p.Read(make([]byte, 8), over); !errors.Is(err, ErrTimeout) {
+		t.Fatalf("Read = %v; want ErrTimeout", err)
+	}
+	far.WriteString("here")
+	b := make([]byte, 8)
+	// The kernel hands bytes over by a worker of its own: wait for the first one.
+	n, err := p.Read(b[:1], time.Now().Add(5*time.Second))
+	if n != 1 || err != nil {
+		t.Fatalf("Read = %d, %v", n, err)
+	}
+	if n, err = p.Read(b, over); err != nil || string(b[:n]) != "ere" {
+		t.Fatalf("Read = %q, %v", b[:n], err)
+	}
+	far.Close()
+	if _, err = p.Read(b, over); !errors.Is(err, ErrGone) {
+		t.Fatalf("Read = %v; want ErrGone", err)
+	}
+}
