@@ -26,8 +26,9 @@ type Outbound struct {
 	waiting int // flights of earlier connections that were not started again yet
 	orphans int // see pass
 
-	// known finds the flights of earlier connections. It empties as they are
-	// started again or end, so that the hot path finds it empty.
+	// known finds the flights of earlier connections, and says 0 for those of QoS 2
+	// that ended since: their message may be on its way from the log for the last
+	// time. What is started again leaves it, so that QoS 1 finds it empty.
 	known map[place]uint16
 }
 
@@ -80,7 +81,7 @@ type Step byte
 // The steps.
 const (
 	Unknown Step = iota // no such packet id is in that state
-	Finish              // over: pay the debt; record OutgoingDone if Saved
+	Finish              // over: pay the debt (again: it costs nothing); record OutgoingDone if Saved
 	Save                // pay the debt; record OutgoingSaved with Released, when synced call Released, then send PUBREL
 	Release             // pay the debt and send PUBREL
 	Repeat              // send PUBREL again
@@ -225,8 +226,8 @@ func (o *Outbound) Start(receiver core.ReceiverID, d core.Delivery) Started {
 // restart starts a flight of an earlier connection again, under its packet id
 // [MQTT-4.4.0-1].
 func (o *Outbound) restart(pid uint16) Started {
-	f := o.slot(pid)
-	if f.step >= releasing {
+	f := o.find(pid)
+	if f == nil || f.step >= releasing {
 		return Started{PacketID: pid, Known: true, Released: true}
 	}
 	delete(o.known, f.place)
@@ -247,8 +248,8 @@ func (o *Outbound) pass(at place) {
 		return
 	}
 	for was, pid := range o.known {
-		f := o.slot(pid)
-		if was.receiver != at.receiver || was.seq >= at.seq || !f.old {
+		f := o.find(pid)
+		if was.receiver != at.receiver || was.seq >= at.seq || f == nil || !f.old {
 			continue
 		}
 		if f.qos == core.AtLeastOnce {
@@ -338,11 +339,22 @@ func (o *Outbound) end(f *flight) Sent {
 		o.waiting--
 	}
 	if len(o.known) > 0 {
-		delete(o.known, f.place)
+		o.ended(f)
 	}
 	*f = flight{}
 	o.count--
 	return s
+}
+
+func (o *Outbound) ended(f *flight) {
+	if _, ok := o.known[f.place]; !ok {
+		return
+	}
+	if f.qos == core.AtLeastOnce {
+		delete(o.known, f.place)
+		return
+	}
+	o.known[f.place] = 0
 }
 
 func (o *Outbound) sent(f *flight) Sent {
