@@ -160,6 +160,14 @@ func TestOutboundReconnect(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+	t.Run("a message that ended while it was on its way from the log", func(t *testing.T) {
+		o := connected(0, 10)
+		o.Start(rule, delivery(1, 2))
+		o.Pubrec(1, false)
+		o.Connect(10, true)
+		o.Pubcomp(1)
+		wantStarted(t, o.Start(rule, delivery(1, 2)), session.Started{Known: true, Released: true})
+	})
 	t.Run("forgotten packet ids on record", func(t *testing.T) {
 		o := connected(owner, 10)
 		o.Start(rule, delivery(1, 2))
