@@ -1,9 +1,3 @@
-// Package adapters turns devices into publications: the contract of an adapter,
-// the supervisor that keeps it running, and the way from a reading to a message.
-//
-// An adapter knows its line and its devices and nothing else. It gets a [Bus],
-// never a broker, and hands each [Reading] to a [Reporter], which decides
-// whether and in which form it is published.
 package adapters
 
 import (
