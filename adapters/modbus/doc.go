@@ -1,0 +1,2 @@
+// Package modbus polls Modbus devices and sets their points.
+package modbus

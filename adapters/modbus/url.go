@@ -1,0 +1,149 @@
+package modbus
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-edge/weir/adapters/serialport"
+)
+
+// Line is where the devices are: a serial line or a TCP address, and which
+// framing is spoken there.
+type Line struct {
+	Scheme  string            // rtu, tcp, rtu+tcp
+	Address string            // host:port; "" for a serial line
+	Port    serialport.Config // for rtu
+}
+
+// The schemes of a line.
+const (
+	schemeRTU     = "rtu"     // RTU frames on a serial line
+	schemeTCP     = "tcp"     // Modbus TCP
+	schemeRTUoTCP = "rtu+tcp" // RTU frames through a serial device server
+)
+
+// Serial says whether the line carries RTU frames, wherever they travel.
+func (l Line) Serial() bool { return l.Scheme != schemeTCP }
+
+// defaultTCPPort is the one registered for Modbus.
+const defaultTCPPort = "502"
+
+// ParseURL reads the address of a bus:
+//
+//	rtu:///dev/serial/by-id/usb-X?baud=19200&parity=E&stop=1&data=8
+//	tcp://host:502
+//	rtu+tcp://host:4001
+//
+// A serial line's defaults are those of the Modbus standard: 19200 baud, even
+// parity, one stop bit (two without parity).
+func ParseURL(s string) (Line, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return Line{}, fmt.Errorf("url (%q) must be like rtu:///dev/ttyUSB0?baud=19200 or tcp://host:502: %w", s, errors.Unwrap(err))
+	}
+	switch u.Scheme {
+	case schemeRTU:
+		return parseSerial(s, u)
+	case schemeTCP, schemeRTUoTCP:
+		return parseTCP(s, u)
+	case "ascii", "tls", "udp":
+		return Line{}, fmt.Errorf("url (%q): %s is not supported; use rtu, tcp or rtu+tcp", s, u.Scheme)
+	case "":
+		return Line{}, fmt.Errorf("url (%q) must start with rtu://, tcp:// or rtu+tcp://", s)
+	}
+	return Line{}, fmt.Errorf("url (%q): %s is unknown; use rtu, tcp or rtu+tcp", s, u.Scheme)
+}
+
+func parseTCP(s string, u *url.URL) (Line, error) {
+	port := u.Port()
+	if port == "" && u.Scheme == schemeTCP {
+		port = defaultTCPPort
+	}
+	switch {
+	case u.Hostname() == "" || port == "":
+		return Line{}, fmt.Errorf("url (%q) must name host and port, such as %s://192.168.1.10:502", s, u.Scheme)
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil:
+		return Line{}, fmt.Errorf("url (%q) must have nothing behind host and port", s)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return Line{}, fmt.Errorf("url (%q): the port %s must be between 1 and 65535", s, port)
+	}
+	return Line{Scheme: u.Scheme, Address: net.JoinHostPort(u.Hostname(), port)}, nil
+}
+
+func parseSerial(s string, u *url.URL) (Line, error) {
+	device := u.Path
+	if u.Host != "" || device == "" || device == "/" {
+		return Line{}, fmt.Errorf("url (%q) must have three slashes and a path, such as rtu:///dev/ttyUSB0", s)
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return Line{}, fmt.Errorf("url (%q): what is behind the question mark must be like baud=19200&parity=E: %w", s, err)
+	}
+	port := serialport.Config{Device: device, Baud: 19200, Parity: "E"}
+	if err := applySettings(&port, query); err != nil {
+		return Line{}, fmt.Errorf("url (%q): %w", s, err)
+	}
+	if err := port.Validate(); err != nil {
+		return Line{}, fmt.Errorf("url (%q): %w", s, err)
+	}
+	return Line{Scheme: schemeRTU, Port: port}, nil
+}
+
+// applySettings takes baud, data, parity and stop from the URL.
+func applySettings(port *serialport.Config, query url.Values) error {
+	known := []string{"baud", "data", "parity", "stop"}
+	for name, values := range query {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("%q is unknown; there are %s", name, strings.Join(known, ", "))
+		}
+		if len(values) != 1 {
+			return fmt.Errorf("%s is given twice", name)
+		}
+	}
+	for name, target := range map[string]*int{"baud": &port.Baud, "data": &port.DataBits} {
+		if !query.Has(name) {
+			continue
+		}
+		n, err := strconv.Atoi(query.Get(name))
+		if err != nil || n < 1 {
+			return fmt.Errorf("%s (%q) must be a number", name, query.Get(name))
+		}
+		*target = n
+	}
+	if query.Has("parity") {
+		port.Parity = query.Get("parity")
+	}
+	switch port.StopBits = query.Get("stop"); {
+	case port.StopBits != "":
+	case port.Parity == "N" || port.Parity == "n" || port.Parity == "none":
+		port.StopBits = "2"
+	}
+	return nil
+}
+
+// wire is what the planner and the transport must know of a line's speed.
+type wire struct {
+	char  time.Duration // one character; 0 where there is no wire
+	quiet time.Duration // t3.5: the silence between two frames
+}
+
+// wire of the line. The standard fixes t3.5 at 1.75 ms above 19200 baud. A
+// serial device server keeps it for us.
+func (l Line) wire() wire {
+	if l.Scheme != schemeRTU {
+		return wire{}
+	}
+	char := l.Port.CharTime()
+	quiet := char * 7 / 2
+	if l.Port.Baud > 19200 {
+		quiet = 1750 * time.Microsecond
+	}
+	return wire{char: char, quiet: quiet}
+}
