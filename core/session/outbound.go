@@ -196,13 +196,46 @@ func (o *Outbound) Releases() iter.Seq[uint16] {
 // Inflight counts the messages that are not acknowledged to the end.
 func (o *Outbound) Inflight() int { return o.count }
 
+// Active counts those of them that take up the window of this connection. A
+// PUBREL that is sent again counts too: some peers count it.
+func (o *Outbound) Active() int { return o.count - o.waiting - o.orphans }
+
 // Room is how many more messages of QoS 1 and 2 may be started now
-// [MQTT-3.3.4-9]. A PUBREL that is sent again counts too: some peers count it.
+// [MQTT-3.3.4-9].
 func (o *Outbound) Room() int {
 	if o.count >= maxPacketID {
 		return 0
 	}
-	return max(0, o.window-(o.count-o.waiting-o.orphans))
+	return max(0, o.window-o.Active())
+}
+
+// Resize changes the window within a connection.
+func (o *Outbound) Resize(window int) { o.window = window }
+
+// Head is the first message that was sent on this connection and has no
+// acknowledgement yet. It takes its time: for when a connection has ended.
+func (o *Outbound) Head() (head Sent, ok bool) {
+	var oldest uint16
+	for i := range o.slots {
+		f := &o.slots[i]
+		if f.step != sent || f.old {
+			continue
+		}
+		if age := o.last - f.pid; !ok || age > oldest { // ids go round, so age does too
+			head, oldest, ok = o.sent(f), age, true
+		}
+	}
+	return head, ok
+}
+
+// Unused is a packet id for a SUBSCRIBE or UNSUBSCRIBE [MQTT-2.2.1-3]. As ids go
+// round, no message gets it before the answer is long there.
+func (o *Outbound) Unused() uint16 {
+	f := o.next()
+	pid := f.pid
+	*f = flight{}
+	o.count--
+	return pid
 }
 
 // Start gives a delivery of QoS 1 or 2 its packet id. The owner has made sure

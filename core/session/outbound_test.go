@@ -252,6 +252,39 @@ func TestOutboundWindow(t *testing.T) {
 	})
 }
 
+func TestOutboundHead(t *testing.T) {
+	o := connected(0, 10)
+	if _, ok := o.Head(); ok {
+		t.Error("a head of nothing")
+	}
+	o.Start(rule, delivery(1, 2))
+	o.Start(rule, delivery(2, 1))
+	o.Start(rule, delivery(3, 1))
+	o.Pubrec(1, false)
+	o.Puback(2)
+	if head, ok := o.Head(); !ok || head.Seq != 3 {
+		t.Errorf("head %v %v", head, ok)
+	}
+	o.Connect(10, true)
+	if head, ok := o.Head(); ok {
+		t.Errorf("head %v was not sent on this connection", head)
+	}
+	o.Resize(3) // the PUBREL counts
+	if o.Room() != 2 || o.Active() != 1 {
+		t.Errorf("room %d, active %d", o.Room(), o.Active())
+	}
+}
+
+func TestOutboundUnused(t *testing.T) {
+	o := connected(0, 10)
+	if pid := o.Unused(); pid != 1 || o.Inflight() != 0 {
+		t.Errorf("packet id %d, in flight %d", pid, o.Inflight())
+	}
+	if pid := o.Start(rule, delivery(1, 1)).PacketID; pid != 2 {
+		t.Errorf("packet id %d", pid)
+	}
+}
+
 // All packet ids are used, and none twice, while one of them stays in flight.
 func TestOutboundIDsGoRound(t *testing.T) {
 	o := connected(0, 20)
