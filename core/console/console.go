@@ -1,0 +1,132 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// DefaultAddress is where the console listens by default.
+const DefaultAddress = "127.0.0.1:8080"
+
+// Limits of the server. What it serves is small and the peers are few.
+const (
+	readTimeout     = 5 * time.Second
+	writeTimeout    = 10 * time.Second
+	idleTimeout     = time.Minute
+	snapshotTimeout = 3 * time.Second
+	stopTimeout     = 2 * time.Second
+	maxHeader       = 16 << 10
+	maxConnections  = 64
+)
+
+// Config is what a console needs. The zero Address is [DefaultAddress].
+type Config struct {
+	Address  string // host:port, or unix:///path/of/socket
+	Snapshot func(context.Context) (core.Status, error)
+	Logger   *slog.Logger
+}
+
+// Console is the HTTP server. Start it, then run it.
+type Console struct {
+	// static after New
+	cfg      Config
+	log      *slog.Logger
+	families []family
+	assets   map[string]asset
+	hub      *hub
+
+	// set by Start
+	listener net.Listener
+	loopback bool // the Host header is checked
+}
+
+// New makes a console; nothing is opened yet.
+func New(cfg Config) *Console {
+	cfg.Address = cmp.Or(cfg.Address, DefaultAddress)
+	c := &Console{cfg: cfg, log: cfg.Logger, families: families(), assets: loadAssets()}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.hub = newHub(c.event)
+	return c
+}
+
+// Start opens the address, so that an error comes before anything runs.
+func (c *Console) Start() error {
+	l, err := listen(c.cfg.Address)
+	if err != nil {
+		return fmt.Errorf("open console: %w", err)
+	}
+	c.loopback = isLoopback(l.Addr())
+	c.listener = newLimitListener(l, maxConnections)
+	return nil
+}
+
+// Addr is the address that Start opened.
+func (c *Console) Addr() net.Addr { return c.listener.Addr() }
+
+// Run serves until ctx ends and everything it started has returned. The address
+// is closed then.
+func (c *Console) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	server := c.server(ctx)
+	var children sync.WaitGroup
+	children.Go(func() { c.hub.run(ctx) })
+	children.Go(func() {
+		<-ctx.Done()
+		stop(server)
+	})
+	err := server.Serve(c.listener)
+	cancel()
+	children.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve console: %w", err)
+}
+
+// server is bounded in everything that a peer could draw out. The requests live
+// in ctx, so the streams of events end with it.
+func (c *Console) server(ctx context.Context) *http.Server {
+	return &http.Server{
+		Handler:           c.Handler(),
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// stop lets the running answers finish, but not for long.
+func stop(server *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		server.Close()
+	}
+}
+
+// Handler answers all requests. It may be used without Start and Run, except for
+// the events, which come from Run.
+func (c *Console) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", c.serveHealth)
+	mux.HandleFunc("GET /readyz", c.serveReady)
+	mux.HandleFunc("GET /metrics", c.serveMetrics)
+	mux.HandleFunc("GET /api/v1/status", c.serveStatus)
+	mux.HandleFunc("GET /api/v1/events", c.serveEvents)
+	mux.HandleFunc("GET /{file...}", c.serveAsset)
+	return c.guard(mux)
+}

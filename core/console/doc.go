@@ -1,0 +1,25 @@
+// Package console shows the gateway over HTTP: whether it is healthy, what it
+// counts, and a page for people.
+//
+//	/healthz         the process answers
+//	/readyz          configuration, store and listeners work; a bridge that is
+//	                 down is not unready, since being offline is normal
+//	/metrics         for Prometheus
+//	/api/v1/status   core.Status as JSON
+//	/api/v1/events   the same once a second, as server-sent events
+//	/                one page, made from these events
+//
+// The console owns no state of the gateway. Everything it says is made from one
+// core.Status that it asks for when somebody asks it, so that an idle console
+// costs nothing. While several listen to the events one snapshot a second is made
+// and encoded for all of them.
+//
+// # Safety
+//
+// It only reads: GET and HEAD, no cookies, no forms. By default it is bound to
+// loopback, where the Host header must name the loopback too: else a page from
+// elsewhere could read it under a name that it lets point here (DNS rebinding).
+// Connections, listeners of events, header sizes and all waiting are bounded. The
+// page brings everything it needs with it, and its policy forbids to load or to
+// run anything else.
+package console
