@@ -26,13 +26,14 @@ type Options byte
 // QoS is the maximum QoS asked for.
 func (o Options) QoS() byte { return byte(o) & 3 }
 
-// NoLocal: don't send back what this client published.
+// NoLocal says: don't send back what this client published.
 func (o Options) NoLocal() bool { return o&4 != 0 }
 
-// RetainAsPublished: keep the retain flag as it was published.
+// RetainAsPublished says: keep the retain flag as it was published.
 func (o Options) RetainAsPublished() bool { return o&8 != 0 }
 
-// RetainHandling: 0 send retained messages, 1 only if the subscription is new, 2 never.
+// RetainHandling is 0 to send retained messages, 1 to send them if the
+// subscription is new, 2 not to.
 func (o Options) RetainHandling() byte { return byte(o) >> 4 & 3 }
 
 // Type is SUBSCRIBE.
