@@ -1,0 +1,178 @@
+package storage
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// Sizes of the two kinds of database. A Badger transaction takes 15 % of the
+// memtable; a value of valueThreshold or more would go to the value log, which
+// we don't use: larger pages are cut into chunks.
+const (
+	segmentMemtable  = 2 << 20
+	segmentThreshold = 250_000
+	chunkSize        = 192 << 10
+
+	metaMemtable  = 1 << 20
+	metaThreshold = 100_000
+	metaTxnBytes  = 120_000
+	metaTxnOps    = 1000
+)
+
+// watermark is the free space below which nothing is written: Badger writes
+// journal and tables through mappings, and a full disk would be a SIGBUS that
+// nothing in the process can catch.
+const watermark = 4*segmentMemtable + 4<<20
+
+// segmentOptions has one writer, no compaction, no value log, and no checksums
+// of Badger's (a page has its own, and Badger answers a wrong one by ending the
+// iteration). We sync the journal ourselves, once a group (see journal).
+func segmentOptions(dir string, log *slog.Logger) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithMemTableSize(segmentMemtable).
+		WithBaseTableSize(segmentMemtable).
+		WithValueThreshold(segmentThreshold).
+		WithBlockSize(64 << 10).
+		WithNumMemtables(1).
+		WithNumCompactors(0).
+		WithNumLevelZeroTables(5).
+		WithNumLevelZeroTablesStall(1000).
+		WithValueLogFileSize(1 << 20).
+		WithCompression(options.None).
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(0).
+		WithDetectConflicts(false).
+		WithMetricsEnabled(false).
+		WithNumGoroutines(1).
+		WithCompactL0OnClose(false).
+		WithChecksumVerificationMode(options.NoVerification).
+		WithSyncWrites(false).
+		WithBypassLockGuard(true). // the store has a lock of its own
+		WithLogger(badgerLogger{log})
+}
+
+// metaOptions syncs every transaction: a checkpoint has few.
+func metaOptions(dir string, log *slog.Logger) badger.Options {
+	return segmentOptions(dir, log).
+		WithMemTableSize(metaMemtable).
+		WithBaseTableSize(metaMemtable).
+		WithValueThreshold(metaThreshold).
+		WithBlockSize(4 << 10).
+		WithNumLevelZeroTables(4).
+		WithValueLogFileSize(8 << 20). // values of up to 8 MiB: large retained messages
+		WithSyncWrites(true)
+}
+
+// guardTables refuses options with which Badger's table builder loses data on
+// 32-bit machines: its arena begins at twice BaseTableSize, and the shift by
+// which it finds the next part of the arena overflows, so that it begins anew
+// and overwrites. It never needs a next part while a whole memtable, with the
+// one transaction by which it may be exceeded, fits in the first.
+func guardTables(o badger.Options) error {
+	largest := o.MemTableSize + o.MemTableSize*15/100
+	if o.BaseTableSize < o.MemTableSize || largest > 2*o.BaseTableSize {
+		return fmt.Errorf("table size %d is too small for a memtable of %d", o.BaseTableSize, o.MemTableSize)
+	}
+	return nil
+}
+
+// badgerLogger passes on what Badger has to complain about.
+type badgerLogger struct{ log *slog.Logger }
+
+func (l badgerLogger) Errorf(f string, a ...any)   { l.log.Error(badgerLine(f, a)) }
+func (l badgerLogger) Warningf(f string, a ...any) { l.log.Warn(badgerLine(f, a)) }
+func (l badgerLogger) Infof(string, ...any)        {}
+func (l badgerLogger) Debugf(string, ...any)       {}
+
+func badgerLine(format string, args []any) string {
+	return "badger: " + strings.TrimSpace(fmt.Sprintf(format, args...))
+}
+
+// journal keeps track of the .mem files of an open database: the mapped journals
+// of its memtables. It belongs to the committer.
+type journal struct {
+	dir   string
+	size  int64 // to allocate
+	seam  *seam
+	next  int        // number of the file that does not exist yet
+	dirty []*os.File // written to since the last sync, oldest first; the last is the current one
+}
+
+// openJournal begins with the newest file.
+func openJournal(dir string, memtable int64, s *seam) (*journal, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	if err != nil || len(names) == 0 {
+		return nil, fmt.Errorf("no journal in %s", dir)
+	}
+	newest, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(slices.Max(names)), ".mem"))
+	if err != nil {
+		return nil, fmt.Errorf("name of journal: %w", err)
+	}
+	j := &journal{dir: dir, size: memtable + memtable/4, seam: s, next: newest}
+	return j, j.follow()
+}
+
+// follow takes up the files that Badger has begun since. It must be called after
+// each transaction, before the sync.
+func (j *journal) follow() error {
+	for {
+		name := filepath.Join(j.dir, fmt.Sprintf("%05d.mem", j.next))
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if os.IsNotExist(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("open journal: %w", err)
+		}
+		j.next++
+		j.dirty = append(j.dirty, f)
+		if err := j.seam.allocate(f, j.size); err != nil {
+			return err
+		}
+		if err := adviseRandom(name); err != nil {
+			return err
+		}
+	}
+}
+
+// sync makes all transactions so far durable. A journal that Badger has turned
+// into a table meanwhile is durable as that table; syncing its file is harmless.
+func (j *journal) sync() error {
+	for _, f := range j.dirty {
+		if err := j.seam.syncData(f); err != nil {
+			return fmt.Errorf("sync journal: %w", err)
+		}
+	}
+	if j.trim() {
+		return j.seam.syncDir(j.dir) // the new file's name
+	}
+	return nil
+}
+
+// trim forgets all files but the current one.
+func (j *journal) trim() (more bool) {
+	n := len(j.dirty) - 1
+	if n <= 0 {
+		return false
+	}
+	for _, f := range j.dirty[:n] {
+		f.Close()
+	}
+	j.dirty = append(j.dirty[:0], j.dirty[n])
+	return true
+}
+
+func (j *journal) close() {
+	for _, f := range j.dirty {
+		f.Close()
+	}
+	j.dirty = nil
+}

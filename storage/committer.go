@@ -1,0 +1,312 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// Sizes of the ring, in bytes of pages.
+const (
+	segmentBytes     = 8 << 20 // a segment that holds as much is sealed
+	checkpointEvery  = 1 << 20 // of changes
+	idleSegmentBytes = 1 << 20 // a paid segment of this size is sealed to be removed
+)
+
+// job is what the owner gives to the committer.
+type job struct {
+	group *group // to write, or
+	seal  bool   // seal the active segment, or
+	drop  uint64 // remove the segment that begins with this page, or
+	probe bool   // measure the free space
+}
+
+// result is what the committer tells the owner.
+type result struct {
+	group   *group // written or, with err, not written
+	segment uint64 // to which it was written; or sealed, or removed
+	sealed  bool
+	dropped bool
+	lost    bool // set aside: it could not be opened again
+	pages   int
+	last    uint64 // page
+	bytes   int64
+	free    int64 // bytes on the file system, -1: not known
+	err     error
+}
+
+// errFullDisk: below the watermark nothing is written.
+var errFullDisk = errors.New("the disk is full")
+
+// committer writes groups to the active segment. All of it belongs to its
+// goroutine.
+type committer struct {
+	cfg     Config // static
+	log     *slog.Logger
+	seam    *seam
+	ring    *ring
+	state   *state
+	encoder *encoder
+
+	active *segment // nil before the first write and after a failure
+	resume uint64   // first page of the unsealed segment that is to be opened, 0: make a new one
+	holds  sealRecord
+	owed   debtors // of the active segment
+	next   uint64  // page
+	mark   core.Seq
+
+	jobs    *mailbox[job]
+	results *mailbox[result]
+	notify  func()
+}
+
+// run works until stop is closed and all jobs are done.
+func (c *committer) run(stop <-chan struct{}) {
+	for {
+		select {
+		case <-c.jobs.ready:
+			c.work()
+		case <-stop:
+			c.work()
+			return
+		}
+	}
+}
+
+func (c *committer) work() {
+	for _, j := range c.jobs.take() {
+		switch {
+		case j.group != nil:
+			c.commit(j.group)
+		case j.seal:
+			c.maintain(true)
+		case j.probe:
+			c.tell(result{})
+		default:
+			c.drop(j.drop)
+		}
+	}
+}
+
+func (c *committer) tell(r result) {
+	r.free = -1
+	if n, err := c.seam.free(c.cfg.Dir); err == nil {
+		r.free = n
+	}
+	c.results.put(r)
+	c.notify()
+}
+
+// commit writes a group. The order of effects:
+//
+//  1. there is room on the disk, and the active segment is open, with its
+//     journal allocated and advised;
+//  2. the pages, one transaction each, the last of them marked as such;
+//  3. one sync of the journal (promise synced; positions alone do without);
+//  4. the state in memory follows;
+//  5. the owner is told, and the acknowledgements leave;
+//  6. the checkpoint and the seal, when they are due.
+//
+// A failure in 1 to 3 ends the handle: the owner gives what was in the group
+// again, and it is written under the same page numbers after the segment has
+// been opened anew.
+func (c *committer) commit(g *group) {
+	r := result{group: g}
+	ops := g.ops
+	for _, ch := range g.changes {
+		ops = appendOps(ops, ch)
+	}
+	if r.err = c.ready(); r.err == nil {
+		r.segment = c.active.first
+		r.err = c.write(g, ops, &r)
+	}
+	if r.err != nil {
+		c.fail(r.err)
+	} else {
+		c.seam.step("commit: synced")
+		c.mark = max(c.mark, g.mark)
+		c.fold(ops)
+	}
+	c.tell(r)
+	c.seam.step("commit: told")
+	if r.err == nil {
+		c.maintain(false)
+	}
+}
+
+// fold applies what is durable. Only the clearing of a dropped receiver's keys
+// can fail, when meta can not be read; they stay, and belong to nobody.
+func (c *committer) fold(ops []op) {
+	if err := c.state.apply(ops); err != nil {
+		c.log.Warn("clear state of dropped receiver", "error", err)
+	}
+}
+
+// ready makes sure that a group can be written.
+func (c *committer) ready() error {
+	free, err := c.seam.free(c.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if free < watermark {
+		return errFullDisk
+	}
+	if c.active != nil {
+		return nil
+	}
+	if c.state.db == nil {
+		if err := c.state.open(); err != nil {
+			return err
+		}
+	}
+	return c.activate()
+}
+
+// activate opens the unsealed segment, or a new one.
+func (c *committer) activate() error {
+	if c.resume != 0 {
+		s := c.ring.find(c.resume)
+		err := s.openWriter()
+		if err == nil {
+			c.active = s
+			return nil
+		}
+		if err := c.abandon(s, err); err != nil {
+			return err
+		}
+	}
+	s := c.ring.newSegment(c.next)
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("make segment: %w", err)
+	}
+	if err := s.openWriter(); err != nil {
+		return err
+	}
+	c.seam.step("segment: open")
+	if err := c.seam.syncDir(c.ring.dir); err != nil {
+		return errors.Join(err, s.close())
+	}
+	c.seam.step("segment: named")
+	c.ring.add(s)
+	c.active, c.resume = s, s.first
+	c.holds = sealRecord{First: s.first, Last: s.first - 1}
+	c.owed = debtors{}
+	return nil
+}
+
+// abandon sets the unsealed segment aside when it can not be opened any more.
+func (c *committer) abandon(s *segment, why error) error {
+	if errors.Is(why, errTransient) {
+		return why
+	}
+	c.ring.drop(s.first)
+	s.forget()
+	if err := c.ring.setAside(s.dir, why); err != nil {
+		return err
+	}
+	c.resume = 0
+	c.tell(result{segment: s.first, lost: true})
+	return nil
+}
+
+func (c *committer) write(g *group, ops []op, r *result) error {
+	first := c.next
+	err := c.encoder.encode(g, ops, first, rand.Uint64(), func(n uint64, page []byte, messages int) error {
+		if err := c.active.write(n, page); err != nil {
+			return err
+		}
+		r.last, r.pages, r.bytes = n, r.pages+1, r.bytes+int64(len(page))
+		c.seam.step("commit: page written")
+		return nil
+	})
+	c.encoder.shrink()
+	if err != nil {
+		return err
+	}
+	if g.sync && c.cfg.Promise == Synced {
+		if err := c.active.journal.sync(); err != nil {
+			return err
+		}
+	} else if c.cfg.Promise != Synced {
+		c.active.journal.trim() // nobody is going to sync it
+	}
+	c.next = r.last + 1
+	c.hold(g, r)
+	return nil
+}
+
+// hold sums up what the active segment holds, for its seal.
+func (c *committer) hold(g *group, r *result) {
+	h := &c.holds
+	h.Last, h.Bytes = r.last, h.Bytes+uint64(r.bytes)
+	if len(g.entries) == 0 {
+		return
+	}
+	if h.Messages == 0 {
+		h.Oldest = toStamp(g.entries[0].m.Received)
+	}
+	h.Newest = toStamp(g.entries[len(g.entries)-1].m.Received)
+	h.Messages += uint64(len(g.entries))
+	for _, en := range g.entries {
+		for _, id := range en.owed {
+			c.owed.add(id, en.seq, en.m.Size())
+		}
+	}
+}
+
+// fail ends the handle of the active segment after a failed write or sync: what
+// the kernel still holds of it can not be trusted to reach the disk.
+func (c *committer) fail(why error) {
+	if c.active == nil || errors.Is(why, errFullDisk) {
+		return
+	}
+	if err := c.active.close(); err != nil {
+		c.log.Warn("close failed segment", "error", err)
+	}
+	c.active = nil
+}
+
+// maintain writes the checkpoint and seals the active segment when they are due.
+func (c *committer) maintain(sealNow bool) {
+	full := c.active != nil && (sealNow || c.holds.Bytes >= segmentBytes)
+	if !full && c.state.bytes < checkpointEvery {
+		return
+	}
+	if err := c.saveState(); err != nil {
+		c.tell(result{err: err})
+		return
+	}
+	c.seam.step("checkpoint: written")
+	if !full {
+		return
+	}
+	sealed := c.active
+	c.holds.Receivers = c.owed.list
+	if err := sealed.seal(c.holds); err != nil {
+		c.fail(err)
+		c.tell(result{err: fmt.Errorf("seal segment: %w", err)})
+		return
+	}
+	c.active, c.resume = nil, 0
+	c.tell(result{segment: sealed.first, sealed: true})
+}
+
+func (c *committer) saveState() error {
+	return c.state.save(checkpointRecord{Page: c.next - 1, Seq: uint64(c.mark)})
+}
+
+func (c *committer) drop(first uint64) {
+	s := c.ring.drop(first)
+	if s == nil {
+		return
+	}
+	err := s.remove()
+	if err != nil {
+		c.log.Warn("remove drained segment", "segment", first, "error", err)
+	}
+	c.tell(result{segment: first, dropped: true})
+}

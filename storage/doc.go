@@ -1,0 +1,80 @@
+// Package storage keeps messages for as long as they are owed, and the broker's
+// durable state between them. It is the only importer of Badger.
+//
+// # One log
+//
+// [Log] is an ordered log of messages. A message is owed to durable receivers
+// and is in the log until the last debt is paid. It begins its life in the tail,
+// in memory; most are paid there within milliseconds and never touch the disk.
+// What is still owed when its time to hold is over is written by the next group
+// commit. Order is by sequence number, never by a clock.
+//
+// # Who does what
+//
+// The tail and all bookkeeping of receivers belong to the owner's goroutine (the
+// broker loop), without a lock. Two goroutines do what takes long:
+//
+//   - the committer encodes, compresses, writes and syncs, seals and deletes;
+//   - the reader fetches pages for receivers that are behind.
+//
+// They are given jobs through small locked queues and answer through another
+// one, which Collect drains on the owner's goroutine.
+//
+// # The journal
+//
+// A group commit is a group of pages: one Badger entry and one transaction a
+// page, one sync for the group. A page holds messages and the changes of state
+// that were recorded with them, as sets and deletes of keys. So messages and
+// state share a sync, and the disk always holds a prefix of what happened: a
+// group whose last page is missing is taken for not written.
+//
+// Pages are numbered without gaps. They live in a ring of small Badger
+// databases, the segments, each in its own directory: append to the newest, read
+// from the oldest, seal a full one, and remove the whole directory when nothing
+// in it is owed. No compaction, no value log, no tombstones.
+//
+// The second Badger database, meta, is a checkpoint of the state: it is written
+// when a segment is sealed, when a megabyte of changes has gathered, and at
+// Close. Its last transaction holds the number of the page up to which it is
+// complete. Opening loads meta and replays the changes of the pages above; each
+// sets or clears one keyed fact, so that doing it twice is harmless.
+//
+// # Closure
+//
+// A group commit takes every entry of the tail that is due or owed to somebody
+// who is not there. With an entry it takes all earlier entries that are owed to
+// one of its receivers (one pass backwards). So for every receiver the order of
+// pages is the order of sequence numbers, what a receiver finds on disk always
+// precedes what it finds in the tail, and a message that is owed only to
+// receivers who keep up is not written because somebody else is offline.
+//
+// # Positions
+//
+// What a receiver has paid is a position (everything up to it), a sparse set
+// above it, and the count of what it paid in the oldest segment that it still
+// needs. Positions of those who paid something that is on disk ride in every
+// group; where no group comes about, they are written after a window of payments
+// without a sync of their own. A kill repeats at most one window, a power cut at
+// most what the kernel had not written yet. A receiver that owes nothing on disk
+// costs no write.
+//
+// # What is marked as sent before
+//
+// After Rewind: everything that had been handed out. After a restart: what had
+// been handed out by the last position on disk, and (when the log was not closed
+// cleanly) one window more.
+//
+// # When things go wrong
+//
+//   - A failed write or sync ends that handle. Nothing of the group is
+//     acknowledged; the segment is closed, opened again, and the group is written
+//     anew from the tail. The state is "failed" meanwhile.
+//   - Below the free-space watermark nothing is written at all, because Badger
+//     writes through mappings and a full disk would kill the process. The state
+//     is "full"; it heals within a second.
+//   - What cannot be read is never deleted. A damaged segment is moved to
+//     quarantine, what it owed is counted as unreadable, and the rest goes on.
+//
+// On 32-bit machines Badger's table builder corrupts tables that are larger than
+// twice BaseTableSize; the options are checked against that (see badger.go).
+package storage

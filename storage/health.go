@@ -1,0 +1,61 @@
+package storage
+
+import (
+	"errors"
+	"time"
+)
+
+// The states of Status.
+const (
+	stateOK     = "ok"
+	stateFull   = "full"
+	stateFailed = "failed"
+)
+
+// health says whether the disk takes what it is given. It belongs to the owner.
+type health struct {
+	err        error // of the last write; nil when it went well
+	retryAt    time.Time
+	backoff    time.Duration
+	probeAt    time.Time // when the free space is looked at again
+	free       int64     // bytes on the file system, -1: not known
+	short      bool      // less is free than is to be kept
+	positionAt time.Time // when positions are synced, at the latest
+}
+
+func (h *health) failed(err error, now time.Time) {
+	h.err = err
+	h.backoff = min(max(2*h.backoff, retryMin), retryMax)
+	h.retryAt = now.Add(h.backoff)
+}
+
+func (h *health) succeeded() {
+	h.err, h.backoff, h.retryAt = nil, 0, time.Time{}
+}
+
+// measure takes note of the free space. It is short below the reserve, and until
+// an eighth more is free again.
+func (h *health) measure(free, reserve int64) {
+	if free < 0 {
+		return
+	}
+	h.free = free
+	reserve = max(reserve, watermark)
+	if h.short {
+		reserve += reserve / 8
+	}
+	h.short = free < reserve
+}
+
+func (h *health) full() bool { return h.short || errors.Is(h.err, errFullDisk) }
+
+func (h *health) state() (state, text string) {
+	switch {
+	case h.full():
+		return stateFull, "the disk is full: messages that need it are refused or dropped, by the rules' on_full"
+	case h.err != nil:
+		return stateFailed, "the disk does not take what is written: " + h.err.Error()
+	default:
+		return stateOK, ""
+	}
+}

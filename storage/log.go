@@ -1,0 +1,251 @@
+package storage
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// Log is the ordered log. All its methods are called from its owner's goroutine;
+// none of them waits for the disk.
+type Log struct {
+	// Static after Open.
+	cfg   Config
+	log   *slog.Logger
+	state *state // Load's, until the first Record; then the committer's alone
+
+	// The owner's.
+	seq       core.Seq // the newest given out
+	reserved  core.Seq // numbers up to it may be given out
+	reserving bool     // a higher reservation is on its way
+	tail      tail
+	receivers map[core.ReceiverID]*receiver
+	segments  []*segmentInfo // in order
+	dirty     []*receiver
+	pending   pending
+	flight    []*held // what the group at the committer holds
+	busy      bool    // the committer has a group
+	pass      uint64
+	health    health
+	counts    counts
+	refetch   []*receiver // whose pages the system refused to read
+	refetchAt time.Time   // when it is asked again
+	sweepAt   time.Time
+	recovered bool // Record was not called yet: Load may be
+
+	// To be told at the next Collect.
+	settled  []core.Seq
+	dropped  []drop
+	answered []*receiver // whose Fetch can be answered from memory
+
+	// Shared with committer and reader through their own locks.
+	ring    *ring
+	jobs    *mailbox[job]
+	results *mailbox[result]
+	fetches *mailbox[*fetchJob]
+	found   *mailbox[*fetched]
+
+	committer *committer
+	reader    *reader
+	stop      chan struct{}
+	workers   sync.WaitGroup
+	lock      func() error // gives the directory free
+	closed    bool
+	clean     bool     // the store was closed cleanly before,
+	cleanSeq  core.Seq // with this newest number
+}
+
+// segmentInfo is what the owner knows of a segment.
+type segmentInfo struct {
+	first, last uint64 // pages
+	bytes       int64
+	messages    uint64
+	owing       int // receivers to whom something in it is owed
+	sealed      bool
+	leaving     bool // the committer was told to seal or remove it
+	damaged     bool
+	oldest      core.Stamp
+	newest      core.Stamp
+}
+
+// drop is a loss to be told.
+type drop struct {
+	r   core.ReceiverID
+	why core.Reason
+	n   int
+}
+
+// counts are since the start.
+type counts struct {
+	written      uint64
+	writtenBytes uint64
+	commits      uint64
+	dropped      map[core.Reason]uint64
+}
+
+// Append takes m, owed to the receivers of debts. See broker.Log.
+//
+// ErrFull refuses it when memory is used up (Config.MaxTail), or when the
+// message would need the disk, the disk or the budget is used up, and the
+// policies of its receivers make no room. A message of which all receivers are
+// live, and that may be held, passes through memory even then.
+func (l *Log) Append(m *core.Message, debts []core.Debt, hold time.Duration) (core.Seq, bool, error) {
+	if l.closed {
+		return 0, false, core.ErrClosed
+	}
+	if l.tail.bytes > 0 && l.tail.bytes+int64(m.Size()) > l.cfg.MaxTail {
+		return 0, false, core.ErrFull
+	}
+	debts, err := l.admit(m, debts, hold)
+	if err != nil {
+		return 0, false, err
+	}
+	l.seq++
+	if len(debts) == 0 { // all receivers did without, by their policy
+		return l.seq, true, nil
+	}
+	now := time.Now()
+	e := &held{seq: l.seq, m: m, due: now, open: len(debts), debts: make([]debt, len(debts))}
+	if hold > 0 {
+		e.due = now.Add(hold)
+	}
+	for i, d := range debts {
+		r := l.receiver(d.Receiver)
+		e.debts[i] = debt{r: r, live: d.Live && r.caughtUp()}
+		r.last = e.seq
+		r.inTail++
+		if e.debts[i].live {
+			r.hand(e.seq, 0, m, false)
+		}
+	}
+	e.settled = l.cfg.Promise == Memory
+	l.tail.push(e)
+	return e.seq, e.settled, nil
+}
+
+// receiver finds or makes the bookkeeping of a receiver.
+func (l *Log) receiver(id core.ReceiverID) *receiver {
+	r := l.receivers[id]
+	if r == nil {
+		r = &receiver{id: id}
+		l.receivers[id] = r
+	}
+	return r
+}
+
+// Paid pays a debt. See broker.Log.
+func (l *Log) Paid(id core.ReceiverID, seq core.Seq) (settled bool) {
+	r := l.receivers[id]
+	if r == nil || !r.pay(seq) {
+		return false
+	}
+	if e := l.tail.find(seq); e != nil {
+		return l.payHeld(e, r)
+	}
+	l.payStored(r, seq)
+	return false
+}
+
+// payHeld pays a debt of a message in the tail.
+func (l *Log) payHeld(e *held, r *receiver) (settled bool) {
+	d := e.debtOf(r)
+	if d == nil || d.paid {
+		return false
+	}
+	d.paid = true
+	e.open--
+	r.inTail--
+	if e.open > 0 {
+		return false
+	}
+	settled = !e.settled
+	e.settled = true
+	if !e.writing {
+		l.tail.remove(e)
+	}
+	return settled
+}
+
+// payStored pays a debt of a message on disk.
+func (l *Log) payStored(r *receiver, seq core.Seq) {
+	s := r.spanOf(seq)
+	if s == nil || s.owed() == 0 {
+		return
+	}
+	l.credit(r, s, 1)
+	r.unsaved++
+	l.soil(r)
+}
+
+// credit takes n debts off a span.
+func (l *Log) credit(r *receiver, s *span, n uint64) {
+	n = min(n, s.owed())
+	s.paid += n
+	r.onDisk -= n
+	if n > 0 && s.owed() == 0 {
+		l.spanPaid(r, s)
+	}
+}
+
+// spanPaid: r needs the segment no more.
+func (l *Log) spanPaid(r *receiver, s *span) {
+	r.settleSpans()
+	s.seg.owing--
+	l.release(s.seg)
+}
+
+// soil notes that the next page has to tell what r has paid.
+func (l *Log) soil(r *receiver) {
+	if !r.dirty {
+		r.dirty = true
+		l.dirty = append(l.dirty, r)
+	}
+}
+
+// release removes a segment that nobody needs. The active one is sealed first,
+// when it is worth that.
+func (l *Log) release(s *segmentInfo) {
+	switch {
+	case s.owing > 0 || s.leaving:
+	case s.sealed:
+		s.leaving = true
+		l.jobs.put(job{drop: s.first})
+	case s.bytes >= idleSegmentBytes && !l.busy:
+		s.leaving = true
+		l.jobs.put(job{seal: true})
+	}
+}
+
+// Owed counts what is owed to a receiver.
+func (l *Log) Owed(id core.ReceiverID) uint64 {
+	if r := l.receivers[id]; r != nil {
+		return r.owed()
+	}
+	return 0
+}
+
+// SetPolicy bounds what may be owed to a receiver. See broker.Log.
+func (l *Log) SetPolicy(id core.ReceiverID, p core.Policy) {
+	l.receiver(id).policy = p
+}
+
+// Rewind begins anew with what is owed to a receiver. See broker.Log.
+func (l *Log) Rewind(id core.ReceiverID) {
+	r := l.receivers[id]
+	if r == nil {
+		return
+	}
+	r.rewind()
+	now := time.Now()
+	for _, e := range l.tail.entries[l.tail.after(r.position):] {
+		if e.gone {
+			continue
+		}
+		if d := e.debtOf(r); d != nil && !d.paid {
+			d.live = false
+			l.tail.hurry(e, now)
+		}
+	}
+}

@@ -1,0 +1,212 @@
+package storage
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// segmentOverhead is roughly what a segment takes on disk beside its pages.
+const segmentOverhead = 64 << 10
+
+// bytes is what the store takes on disk, without segments that are about to go.
+func (l *Log) bytes() (n int64) {
+	for _, s := range l.segments {
+		if s.owing > 0 || !s.leaving {
+			n += s.bytes + segmentOverhead
+		}
+	}
+	return n
+}
+
+// full says whether there is no room for another message on disk.
+func (l *Log) full() bool {
+	return l.health.full() || l.bytes() >= l.cfg.Budget
+}
+
+// admit decides who of the receivers gets m. It makes room by their policies, or
+// refuses the message; then nothing has happened.
+func (l *Log) admit(m *core.Message, debts []core.Debt, hold time.Duration) ([]core.Debt, error) {
+	debts, err := l.admitEach(m, debts)
+	if err != nil || !needsDisk(debts, hold) || !l.full() {
+		return debts, err
+	}
+	var taken []core.Debt
+	refuse, top := false, 0
+	for _, d := range debts {
+		p := l.receiver(d.Receiver).policy
+		if p.OnFull == core.DropNewest {
+			continue
+		}
+		refuse = refuse || p.OnFull == core.Refuse
+		top = max(top, p.Priority)
+		taken = append(taken, d)
+	}
+	if len(taken) > 0 && !l.makeRoom(top) && (refuse || !l.waiting()) {
+		return nil, core.ErrFull
+	}
+	for _, d := range debts {
+		if !slices.Contains(taken, d) {
+			l.lose(d.Receiver, core.DroppedStoreFull, 1)
+		}
+	}
+	return taken, nil
+}
+
+// needsDisk is false for a message that may pass through memory alone.
+func needsDisk(debts []core.Debt, hold time.Duration) bool {
+	return hold <= 0 || slices.ContainsFunc(debts, func(d core.Debt) bool { return !d.Live })
+}
+
+// admitEach applies the bounds of the single receivers.
+func (l *Log) admitEach(m *core.Message, debts []core.Debt) ([]core.Debt, error) {
+	var over []*receiver
+	for _, d := range debts {
+		r := l.receivers[d.Receiver]
+		if r == nil || r.policy.MaxBytes <= 0 || int64(r.bytes())+int64(m.Size()) <= r.policy.MaxBytes {
+			continue
+		}
+		if r.policy.OnFull == core.Refuse {
+			return nil, core.ErrFull
+		}
+		over = append(over, r)
+	}
+	for _, r := range over {
+		if r.policy.OnFull == core.DropNewest {
+			debts = slices.DeleteFunc(slices.Clone(debts), func(d core.Debt) bool { return d.Receiver == r.id })
+			l.lose(r.id, core.DroppedQueueFull, 1)
+			continue
+		}
+		l.dropOldest(r, uint64(m.Size()), core.DroppedQueueFull)
+	}
+	return debts, nil
+}
+
+// waiting: room is on its way, because a segment is being removed.
+func (l *Log) waiting() bool {
+	return slices.ContainsFunc(l.segments, func(s *segmentInfo) bool { return s.leaving && s.owing == 0 })
+}
+
+// makeRoom drops the oldest segment in which only receivers of the lowest
+// priority, and none above top, are owed something, among those whose policy
+// allows that. It begins with the lowest priority. False: nothing can be dropped.
+func (l *Log) makeRoom(top int) bool {
+	if l.waiting() {
+		return true
+	}
+	var victims []*receiver
+	for _, r := range l.receivers {
+		if r.onDisk > 0 && r.policy.Priority <= top && (r.policy.OnFull == core.DropOldest || r.policy.OnFull == "") {
+			victims = append(victims, r)
+		}
+	}
+	slices.SortFunc(victims, func(a, b *receiver) int {
+		return cmp.Or(cmp.Compare(a.policy.Priority, b.policy.Priority), cmp.Compare(a.id, b.id))
+	})
+	freed := false
+	for i := 0; i < len(victims) && !freed; {
+		n := i // all of one priority, segment by segment, until one is free
+		for n < len(victims) && victims[n].policy.Priority == victims[i].policy.Priority {
+			n++
+		}
+		freed = l.dropSegments(victims[i:n])
+		i = n
+	}
+	return freed
+}
+
+// dropSegments drops what is owed to these receivers, oldest segment first,
+// until one is not needed any more.
+func (l *Log) dropSegments(victims []*receiver) (freed bool) {
+	for _, seg := range slices.Clone(l.segments) {
+		if seg.owing == 0 {
+			continue
+		}
+		for _, r := range victims {
+			if s := r.spanIn(seg.first); s != nil {
+				l.dropSpan(r, s, core.DroppedStoreFull)
+			}
+		}
+		if seg.owing == 0 {
+			l.letGo(seg)
+			return true
+		}
+	}
+	return false
+}
+
+// letGo has a segment removed although it may be small and the active one.
+func (l *Log) letGo(s *segmentInfo) {
+	if s.leaving || s.owing > 0 {
+		return
+	}
+	s.leaving = true
+	if s.sealed {
+		l.jobs.put(job{drop: s.first})
+	} else {
+		l.jobs.put(job{seal: true})
+	}
+}
+
+// dropSpan gives up what a segment owes to a receiver.
+func (l *Log) dropSpan(r *receiver, s *span, why core.Reason) {
+	n := s.owed()
+	if n == 0 {
+		return
+	}
+	l.lose(r.id, why, n)
+	l.credit(r, s, n)
+	l.soil(r)
+}
+
+// dropOldest gives up the oldest of what is owed to a receiver, of about so many
+// bytes: first of what is on disk and was not handed out, by a count that Fetch
+// skips; whole segments where more than one has to give way.
+func (l *Log) dropOldest(r *receiver, bytes uint64, why core.Reason) {
+	for bytes > 0 {
+		s := r.head()
+		if s == nil || s.owed() == 0 {
+			return
+		}
+		each := max(1, s.bytes/max(1, s.count))
+		n := (bytes + each - 1) / each
+		idle := s.owed() - min(s.owed(), r.openIn(s))
+		if n >= idle {
+			bytes -= min(bytes, s.owedBytes())
+			l.dropSpan(r, s, why)
+			continue
+		}
+		if r.skip == 0 {
+			r.skipFrom = max(r.cursor, r.resent)
+		}
+		r.skip += n
+		l.lose(r.id, why, n)
+		l.credit(r, s, n)
+		l.soil(r)
+		return
+	}
+}
+
+// forget ends a receiver and all that is owed to it.
+func (l *Log) forget(id core.ReceiverID) {
+	r := l.receivers[id]
+	if r == nil {
+		return
+	}
+	l.lose(id, core.DroppedSessionGone, r.owed())
+	for _, e := range slices.Clone(l.tail.entries) {
+		if !e.gone && e.debtOf(r) != nil {
+			l.writeOff(e, r)
+		}
+	}
+	for _, s := range r.spans {
+		if n := s.owed(); n > 0 {
+			l.credit(r, s, n)
+		}
+	}
+	delete(l.receivers, id)
+	l.dirty = slices.DeleteFunc(l.dirty, func(d *receiver) bool { return d == r })
+	r.round++
+}

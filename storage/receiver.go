@@ -1,0 +1,295 @@
+package storage
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// receiver is the bookkeeping of one durable receiver. It belongs to the owner.
+//
+//	position  everything owed up to it is paid
+//	window    what was handed out after it, in order; those paid early are marked
+//	ahead     paid, but not handed out since the last Rewind
+//	cursor    everything owed up to it was handed out since the last Rewind
+//	last      the newest that is owed
+//
+// position <= window <= cursor <= last; ahead lies above the position, spans
+// tell what is on disk, and what is in the tail comes after what is on disk.
+type receiver struct {
+	id     core.ReceiverID
+	name   string
+	policy core.Policy
+
+	position core.Seq
+	paidAt   core.Stamp // when the message at the position was received
+	window   []handed
+	ahead    map[core.Seq]struct{}
+	cursor   core.Seq
+	last     core.Seq
+	sent     core.Seq // the newest ever handed out
+	resent   core.Seq // what sent was at the last Rewind: up to it, Again is set
+	again    int      // so many more after a crash may have been sent before as well
+
+	spans  []*span // on disk, in order
+	onDisk uint64  // debts
+	inTail uint64
+	floor  uint64 // no page before it is needed for what is above the position
+	page   uint64 // no page before it is needed for what is above the cursor
+
+	skipFrom core.Seq // the skip oldest debts on disk above skipFrom were dropped
+	skip     uint64
+
+	want  *want  // the Fetch that is not answered yet
+	round uint32 // counts Rewinds
+
+	pass    uint64 // of the last tail.choose that marked it
+	dirty   bool   // paid something on disk that no page tells of
+	unsaved int    // how much
+}
+
+// handed is a message that was handed out.
+type handed struct {
+	seq  core.Seq
+	page uint64     // 0: it was in memory then
+	at   core.Stamp // when it was received
+	paid bool
+}
+
+// want is an open Fetch.
+type want struct {
+	messages int
+	bytes    int
+}
+
+// span is what one segment holds for one receiver.
+type span struct {
+	seg         *segmentInfo
+	page        uint64 // the first that holds something for it
+	first, last core.Seq
+	count, paid uint64
+	bytes       uint64
+}
+
+func (s *span) owed() uint64 { return s.count - s.paid }
+
+// owedBytes is roughly what is owed of the span.
+func (s *span) owedBytes() uint64 {
+	if s.count == 0 {
+		return 0
+	}
+	return s.bytes / s.count * s.owed()
+}
+
+func (r *receiver) owed() uint64 { return r.onDisk + r.inTail }
+
+// caughtUp: all that is owed was handed out.
+func (r *receiver) caughtUp() bool { return r.cursor >= r.last }
+
+// diskAhead: something on disk was not handed out.
+func (r *receiver) diskAhead() bool {
+	n := len(r.spans)
+	return n > 0 && r.spans[n-1].last > r.cursor
+}
+
+// hand puts a message behind the window.
+func (r *receiver) hand(seq core.Seq, page uint64, m *core.Message, paid bool) {
+	r.window = append(r.window, handed{seq: seq, page: page, at: m.Received, paid: paid})
+	r.cursor = seq
+	if !paid {
+		r.sent = max(r.sent, seq)
+		return
+	}
+	r.advance()
+}
+
+// pay marks seq as paid. fresh is false when it was already.
+func (r *receiver) pay(seq core.Seq) (fresh bool) {
+	if seq <= r.position {
+		return false
+	}
+	if i, ok := r.inWindow(seq); ok {
+		if r.window[i].paid {
+			return false
+		}
+		r.window[i].paid = true
+		r.advance()
+		return true
+	}
+	if _, ok := r.ahead[seq]; ok || seq > r.last {
+		return false
+	}
+	if r.ahead == nil {
+		r.ahead = make(map[core.Seq]struct{})
+	}
+	r.ahead[seq] = struct{}{}
+	return true
+}
+
+func (r *receiver) inWindow(seq core.Seq) (int, bool) {
+	return slices.BinarySearchFunc(r.window, seq, func(h handed, s core.Seq) int { return cmp.Compare(h.seq, s) })
+}
+
+// advance moves the position over what is paid at the front of the window.
+func (r *receiver) advance() {
+	n := 0
+	for n < len(r.window) && r.window[n].paid {
+		r.position, r.paidAt = r.window[n].seq, r.window[n].at
+		r.floor = max(r.floor, r.window[n].page)
+		n++
+	}
+	r.window = r.window[n:]
+	if len(r.window) == 0 {
+		r.window = nil
+	}
+}
+
+// rewind goes back to the position.
+func (r *receiver) rewind() {
+	for _, h := range r.window {
+		if !h.paid {
+			continue
+		}
+		if r.ahead == nil {
+			r.ahead = make(map[core.Seq]struct{})
+		}
+		r.ahead[h.seq] = struct{}{}
+	}
+	r.window = nil
+	r.cursor, r.page = r.position, r.floor
+	r.resent = r.sent
+	r.want = nil
+	r.round++
+}
+
+// takeAhead says whether seq was paid before it was handed out, and forgets that.
+func (r *receiver) takeAhead(seq core.Seq) bool {
+	_, ok := r.ahead[seq]
+	delete(r.ahead, seq)
+	return ok
+}
+
+// spanOf finds the span that holds seq, or nil.
+func (r *receiver) spanOf(seq core.Seq) *span {
+	i, _ := slices.BinarySearchFunc(r.spans, seq, func(s *span, q core.Seq) int { return cmp.Compare(s.last, q) })
+	if i < len(r.spans) && r.spans[i].first <= seq {
+		return r.spans[i]
+	}
+	return nil
+}
+
+// head is the oldest span in which something is owed, or the newest.
+func (r *receiver) head() *span {
+	for _, s := range r.spans {
+		if s.owed() > 0 {
+			return s
+		}
+	}
+	if n := len(r.spans); n > 0 {
+		return r.spans[n-1]
+	}
+	return nil
+}
+
+// bytes is roughly what is owed on disk.
+func (r *receiver) bytes() (n uint64) {
+	for _, s := range r.spans {
+		n += s.owedBytes()
+	}
+	return n
+}
+
+// record is what the next page tells of the receiver.
+func (r *receiver) record() positionRecord {
+	p := positionRecord{
+		Position: uint64(r.position),
+		Sent:     uint64(r.sent),
+		Page:     r.floor,
+		SkipFrom: uint64(r.skipFrom),
+		Skip:     r.skip,
+	}
+	h := r.head()
+	if h == nil {
+		return p
+	}
+	p.Segment, p.Paid = h.seg.first, h.paid
+	from := r.position
+	for _, seq := range r.paidAbove(r.spans[len(r.spans)-1].last) {
+		p.Ahead = append(p.Ahead, uint64(seq-from))
+		from = seq
+	}
+	return p
+}
+
+// paidAbove lists what is paid above the position, up to a bound.
+func (r *receiver) paidAbove(bound core.Seq) []core.Seq {
+	list := slices.Collect(maps.Keys(r.ahead))
+	for _, h := range r.window {
+		if h.paid {
+			list = append(list, h.seq)
+		}
+	}
+	list = slices.DeleteFunc(list, func(s core.Seq) bool { return s > bound })
+	slices.Sort(list)
+	return list
+}
+
+// jump makes the position at least seq: nothing up to it is owed any more.
+func (r *receiver) jump(seq core.Seq) {
+	if seq <= r.position {
+		return
+	}
+	n, _ := r.inWindow(seq + 1)
+	r.window = r.window[n:]
+	for s := range r.ahead {
+		if s <= seq {
+			delete(r.ahead, s)
+		}
+	}
+	r.position = seq
+	r.cursor = max(r.cursor, seq)
+	if r.skipFrom < seq {
+		r.skip = 0
+	}
+	r.advance()
+}
+
+// settleSpans moves the position over the spans in which nothing is owed.
+func (r *receiver) settleSpans() {
+	for _, s := range r.spans {
+		if s.owed() > 0 {
+			return
+		}
+		r.jump(s.last)
+	}
+}
+
+// leave forgets a segment that was removed.
+func (r *receiver) leave(first uint64) {
+	r.spans = slices.DeleteFunc(r.spans, func(s *span) bool { return s.seg.first == first })
+}
+
+func (r *receiver) spanIn(segment uint64) *span {
+	for _, s := range r.spans {
+		if s.seg.first == segment {
+			return s
+		}
+	}
+	return nil
+}
+
+// openIn counts what of a span was handed out and is not paid.
+func (r *receiver) openIn(s *span) (n uint64) {
+	from, _ := r.inWindow(s.first)
+	for _, h := range r.window[from:] {
+		if h.seq > s.last {
+			break
+		}
+		if !h.paid {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,137 @@
+package storage
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ring is the directory of segments. The committer adds, seals and removes them,
+// the reader looks pages up.
+type ring struct {
+	dir        string
+	quarantine string
+	seam       *seam
+	log        *slog.Logger
+
+	aside atomic.Int64 // directories in quarantine
+
+	mu       sync.Mutex
+	segments []*segment // guarded by mu, by first page
+}
+
+func newRing(root string, s *seam, log *slog.Logger) *ring {
+	r := &ring{
+		dir:        filepath.Join(root, "q"),
+		quarantine: filepath.Join(root, "quarantine"),
+		seam:       s,
+		log:        log,
+	}
+	before, _ := os.ReadDir(r.quarantine)
+	r.aside.Store(int64(len(before)))
+	return r
+}
+
+// list finds the segments on disk and clears away what a crash has left half removed.
+func (r *ring) list() ([]*segment, error) {
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make ring: %w", err)
+	}
+	names, err := os.ReadDir(r.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list ring: %w", err)
+	}
+	var found []*segment
+	for _, f := range names {
+		if strings.HasPrefix(f.Name(), trashPrefix) {
+			if err := r.seam.removeAll(filepath.Join(r.dir, f.Name())); err != nil {
+				r.log.Warn("remove drained segment", "error", err)
+			}
+			continue
+		}
+		if first, ok := parseSegmentName(f.Name()); ok {
+			found = append(found, r.newSegment(first))
+		}
+	}
+	return found, nil // ReadDir sorts, and names sort by number
+}
+
+func (r *ring) newSegment(first uint64) *segment {
+	return &segment{
+		first: first,
+		dir:   filepath.Join(r.dir, segmentName(first)),
+		seam:  r.seam,
+		log:   r.log,
+	}
+}
+
+// add makes a segment known to the reader.
+func (r *ring) add(s *segment) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.segments = append(r.segments, s)
+}
+
+// drop makes the reader forget a segment.
+func (r *ring) drop(first uint64) *segment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, s := range r.segments {
+		if s.first == first {
+			r.segments = slices.Delete(r.segments, i, i+1)
+			return s
+		}
+	}
+	return nil
+}
+
+func (r *ring) find(first uint64) *segment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i, ok := slices.BinarySearchFunc(r.segments, first, func(s *segment, f uint64) int {
+		return cmp.Compare(s.first, f)
+	})
+	if !ok {
+		return nil
+	}
+	return r.segments[i]
+}
+
+// closeAll closes what is open.
+func (r *ring) closeAll() (err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.segments {
+		if closed := s.close(); err == nil {
+			err = closed
+		}
+	}
+	return err
+}
+
+// setAside moves a directory that can not be read to quarantine.
+func (r *ring) setAside(dir string, why error) error {
+	if err := os.MkdirAll(r.quarantine, 0o700); err != nil {
+		return fmt.Errorf("make quarantine: %w", err)
+	}
+	name := time.Now().UTC().Format("20060102T150405.000000000") + "-" + filepath.Base(dir)
+	target := filepath.Join(r.quarantine, name)
+	if err := r.seam.rename(dir, target); err != nil {
+		return fmt.Errorf("move to quarantine: %w", err)
+	}
+	if err := r.seam.syncDir(r.quarantine); err != nil {
+		return err
+	}
+	r.aside.Add(1)
+	r.log.Error("set aside what can not be read", "directory", target, "error", why)
+	// For whoever looks into it later; of no matter to us.
+	_ = os.WriteFile(filepath.Join(target, "WHY"), []byte(why.Error()+"\n"), 0o600)
+	return nil
+}

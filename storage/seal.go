@@ -1,0 +1,141 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+const sealFile = "SEAL"
+
+// seal ends a segment for good, in this order:
+//
+//  1. the database is closed: its journal becomes a table, synced;
+//  2. the directory's names are durable;
+//  3. SEAL names the files with their sizes and sums, and what the segment holds.
+//
+// Before the third step the segment is opened for writing again after a crash.
+// The caller has written the checkpoint before, so that a sealed segment holds
+// no change that meta lacks.
+func (s *segment) seal(r sealRecord) error {
+	s.mu.Lock() // readers wait, and then open it read-only
+	defer s.mu.Unlock()
+	if err := s.closeLocked(); err != nil {
+		return fmt.Errorf("close segment: %w", err)
+	}
+	s.seam.step("seal: closed")
+	if err := s.seam.syncDir(s.dir); err != nil {
+		return err
+	}
+	files, err := sealedFiles(s.dir)
+	if err != nil {
+		return err
+	}
+	r.Format, r.Files = formatVersion, files
+	b, err := r.MarshalMsg(nil)
+	if err != nil {
+		return fmt.Errorf("encode seal: %w", err)
+	}
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	if err := s.seam.replaceFile(filepath.Join(s.dir, sealFile), b); err != nil {
+		return fmt.Errorf("write seal: %w", err)
+	}
+	s.sealed = true
+	s.seam.step("seal: written")
+	return nil
+}
+
+// sealedFiles describes the files that matter and removes Badger's others: the
+// value log, which is empty, and its statistics.
+func sealedFiles(dir string) ([]fileRecord, error) {
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list segment: %w", err)
+	}
+	var files []fileRecord
+	for _, f := range names {
+		path := filepath.Join(dir, f.Name())
+		switch filepath.Ext(f.Name()) {
+		case ".mem":
+			return nil, errors.New("closed segment still has a journal")
+		case ".vlog":
+			err = os.Remove(path)
+		case ".sst":
+			files, err = appendFile(files, path)
+		default:
+			switch f.Name() {
+			case "MANIFEST":
+				files, err = appendFile(files, path)
+			case "DISCARD":
+				err = os.Remove(path)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+func appendFile(files []fileRecord, path string) ([]fileRecord, error) {
+	size, sum, err := sumFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return append(files, fileRecord{Name: filepath.Base(path), Size: size, CRC: sum}), nil
+}
+
+func sumFile(path string) (size int64, sum uint32, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, 0, fmt.Errorf("open file: %w", err)
+	}
+	defer f.Close()
+	hash := crc32.New(castagnoli)
+	if size, err = io.Copy(hash, f); err != nil {
+		return 0, 0, fmt.Errorf("read file: %w", err)
+	}
+	return size, hash.Sum32(), nil
+}
+
+// readSeal reads the seal of a segment. A segment without one, or with a torn
+// one, was not sealed: ok is false.
+func readSeal(dir string) (r sealRecord, ok bool) {
+	b, err := os.ReadFile(filepath.Join(dir, sealFile))
+	if err != nil || len(b) < 4 {
+		return r, false
+	}
+	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
+	if crc32.Checksum(body, castagnoli) != sum {
+		return r, false
+	}
+	rest, err := r.UnmarshalMsg(body)
+	return r, err == nil && len(rest) == 0 && r.Format <= formatVersion
+}
+
+// checkSeal compares the files with the seal: sizes, and the sum of the manifest
+// (of which a lost tail would make Badger delete tables). The tables' own sums
+// are looked at when they are opened, and each page has its own.
+func checkSeal(dir string, r sealRecord) error {
+	for _, f := range r.Files {
+		path := filepath.Join(dir, f.Name)
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("sealed file: %w", err)
+		}
+		if info.Size() != f.Size {
+			return fmt.Errorf("sealed file %s has %d bytes instead of %d", f.Name, info.Size(), f.Size)
+		}
+		if f.Name != "MANIFEST" {
+			continue
+		}
+		if _, sum, err := sumFile(path); err != nil || sum != f.CRC {
+			return fmt.Errorf("sealed file %s is damaged", f.Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package storage
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// seam is our own I/O and the named points between its steps, so that a test can
+// fail each call and stop at each point. It is static after Open.
+type seam struct {
+	free      func(dir string) (int64, error)          // room on the file system
+	allocate  func(f *os.File, size int64) error       // gives f its blocks
+	syncData  func(f *os.File) error                   // fdatasync
+	syncDir   func(dir string) error                   //
+	rename    func(from, to string) error              //
+	removeAll func(dir string) error                   //
+	open      func(badger.Options) (*badger.DB, error) //
+	commit    func(*badger.Txn) error                  //
+	step      func(name string)                        // between two steps of an order of effects
+}
+
+func newSeam() *seam {
+	return &seam{
+		free:      freeBytes,
+		allocate:  allocate,
+		syncData:  syncData,
+		syncDir:   syncDir,
+		rename:    os.Rename,
+		removeAll: os.RemoveAll,
+		open:      badger.Open,
+		commit:    (*badger.Txn).Commit,
+		step:      func(string) {},
+	}
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("open directory: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
+}
+
+// replaceFile puts data under name, whole or not at all.
+func (s *seam) replaceFile(name string, data []byte) error {
+	temp := name + ".new"
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("create file: %w", err)
+	}
+	_, err = f.Write(data) // 1. the bytes,
+	if err == nil {
+		err = s.syncData(f) // 2. durable,
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(temp), err)
+	}
+	if err := s.rename(temp, name); err != nil { // 3. under their name,
+		return fmt.Errorf("rename %s: %w", filepath.Base(temp), err)
+	}
+	return s.syncDir(filepath.Dir(name)) // 4. durably.
+}

@@ -1,0 +1,125 @@
+package storage
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// sweep does what has to be done from time to time.
+func (l *Log) sweep(now time.Time) {
+	if len(l.refetch) > 0 && !now.Before(l.refetchAt) {
+		again := l.refetch
+		l.refetch = nil
+		for _, r := range again {
+			if r.want != nil {
+				l.request(r)
+			}
+		}
+	}
+	if l.health.full() && !now.Before(l.health.probeAt) {
+		l.health.probeAt = now.Add(probeEvery)
+		l.jobs.put(job{probe: true})
+	}
+	if !now.Before(l.sweepAt) {
+		l.sweepAt = now.Add(sweepEvery)
+		l.expire()
+	}
+}
+
+// sweepEvery is how often segments are looked at that are too old as a whole.
+const sweepEvery = 30 * time.Second
+
+// expire drops segments for receivers for whom everything in them is too old, so
+// that a receiver that never comes does not hold the disk.
+func (l *Log) expire() {
+	now := l.cfg.Clock.Now()
+	for _, r := range l.receivers {
+		if r.policy.MaxAge <= 0 {
+			continue
+		}
+		for _, s := range r.spans {
+			if s.owed() == 0 {
+				continue
+			}
+			if s.seg.newest.IsZero() || now.Since(s.seg.newest) < r.policy.MaxAge {
+				break
+			}
+			l.dropSpan(r, s, core.DroppedExpired)
+		}
+	}
+}
+
+// Status is a snapshot. See broker.Commits.
+func (l *Log) Status() core.BufferStatus {
+	st := core.BufferStatus{
+		Budget:       uint64(l.cfg.Budget),
+		Segments:     len(l.segments),
+		Held:         l.tail.live,
+		Written:      l.counts.written,
+		WrittenBytes: l.counts.writtenBytes,
+		Commits:      l.counts.commits,
+		Dropped:      maps.Clone(l.counts.dropped),
+		Quarantined:  int(l.ring.aside.Load()),
+		FreeBytes:    uint64(max(0, l.health.free)),
+		Bytes:        uint64(l.bytes()),
+	}
+	st.State, st.Error = l.health.state()
+	if st.State == stateOK && l.bytes() >= l.cfg.Budget {
+		st.State, st.Error = stateFull, "the store has reached its budget"
+	}
+	now := l.cfg.Clock.Now()
+	for _, r := range l.receivers {
+		if n := r.owed(); n > 0 || r.name != "" {
+			st.Receivers = append(st.Receivers, core.ReceiverStatus{Receiver: r.id, Name: r.name, Owed: n})
+		}
+		if at := r.oldest(); !at.IsZero() {
+			st.OldestSeconds = max(st.OldestSeconds, now.Since(at).Seconds())
+		}
+	}
+	for _, e := range l.tail.entries {
+		if !e.gone && e.open > 0 {
+			st.OldestSeconds = max(st.OldestSeconds, now.Since(e.m.Received).Seconds())
+			break
+		}
+	}
+	st.Messages = l.messagesOwed()
+	slices.SortFunc(st.Receivers, func(a, b core.ReceiverStatus) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Receiver, b.Receiver))
+	})
+	return st
+}
+
+// oldest is when the oldest that is owed on disk was received, as exactly as is
+// known without reading it: what was paid before was no younger.
+func (r *receiver) oldest() core.Stamp {
+	h := r.head()
+	if h == nil || h.owed() == 0 {
+		return core.Stamp{}
+	}
+	if len(r.window) > 0 && r.window[0].seq >= h.first {
+		return r.window[0].at
+	}
+	if h.paid > 0 && r.paidAt.Boot == h.seg.oldest.Boot && r.paidAt.Mono > h.seg.oldest.Mono {
+		return r.paidAt
+	}
+	return h.seg.oldest
+}
+
+// messagesOwed counts messages on disk, each once, as well as can be known: of
+// a segment at least as many are owed as to the receiver to whom most is owed.
+func (l *Log) messagesOwed() (n uint64) {
+	most := make(map[*segmentInfo]uint64, len(l.segments))
+	for _, r := range l.receivers {
+		for _, s := range r.spans {
+			most[s.seg] = max(most[s.seg], s.owed())
+		}
+	}
+	for _, owed := range most {
+		n += owed
+	}
+	return n
+}

@@ -1,0 +1,155 @@
+package storage
+
+import (
+	"time"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// How long things wait.
+const (
+	positionEvery = 5 * time.Second // positions in a group without messages are synced as often
+	retryMin      = 50 * time.Millisecond
+	retryMax      = time.Second
+	probeEvery    = time.Second // of the free space, while the store is full
+	never         = time.Duration(-1)
+)
+
+// Turn gives what is due to the committer. See broker.Commits.
+func (l *Log) Turn(now time.Time) (wait time.Duration) {
+	if l.closed {
+		return never
+	}
+	l.sweep(now)
+	wait = l.commit(now)
+	if len(l.refetch) > 0 {
+		wait = sooner(wait, l.refetchAt.Sub(now))
+	}
+	if l.health.full() {
+		wait = sooner(wait, l.health.probeAt.Sub(now))
+	}
+	return wait
+}
+
+// commit gives a group to the committer when one is due, and says when the next is.
+func (l *Log) commit(now time.Time) (wait time.Duration) {
+	if l.busy {
+		return never
+	}
+	due, ok := l.due()
+	if !ok {
+		return never
+	}
+	if at := l.health.retryAt; at.After(due) {
+		due = at
+	}
+	if wait := due.Sub(now); wait > 0 {
+		return wait
+	}
+	l.dispatch(l.gather(now))
+	return never
+}
+
+// sooner is the shorter of two waits, of which the first may be never.
+func sooner(a, b time.Duration) time.Duration {
+	b = max(0, b)
+	if a < 0 {
+		return b
+	}
+	return min(a, b)
+}
+
+// due is the earliest moment at which something wants to be written.
+func (l *Log) due() (at time.Time, ok bool) {
+	earliest := func(t time.Time) {
+		if !ok || t.Before(at) {
+			at, ok = t, true
+		}
+	}
+	if l.tail.live > 0 && !l.tail.nextDue.IsZero() {
+		earliest(l.tail.nextDue)
+	}
+	if l.pending.count > 0 {
+		if l.pending.urgent {
+			earliest(l.pending.since)
+		} else {
+			earliest(l.pending.since.Add(l.cfg.RetainedFlush))
+		}
+	}
+	if l.reserveNow() {
+		earliest(time.Time{})
+	}
+	for _, r := range l.dirty {
+		if r.unsaved >= l.cfg.MaxInflight {
+			earliest(time.Time{})
+			break
+		}
+	}
+	if len(l.dirty) > 0 {
+		earliest(l.health.positionAt)
+	}
+	return at, ok
+}
+
+// Numbers are reserved in blocks, so that none is given out twice although most
+// messages never reach the disk.
+const (
+	reserveBlock = 1 << 20
+	reserveLow   = reserveBlock / 4
+)
+
+func (l *Log) reserveNow() bool {
+	return !l.reserving && l.seq+reserveLow > l.reserved
+}
+
+// gather makes a group of what is due.
+func (l *Log) gather(now time.Time) *group {
+	l.pass++
+	g := &group{mark: l.seq, ticket: l.pending.ticket}
+	l.flight = l.tail.choose(now, l.pass)
+	g.entries = entriesOf(l.flight)
+	g.changes = l.pending.take()
+	l.pending.ticket++
+	for _, r := range l.dirty {
+		record := r.record()
+		g.ops = append(g.ops, set(receiverKey(keyPosition, r.id, ""), &record))
+		r.dirty, r.unsaved = false, 0
+	}
+	clear(l.dirty)
+	l.dirty = l.dirty[:0]
+	if l.reserveNow() {
+		l.reserving = true
+		g.ops = append(g.ops, reservation(l.seq))
+	}
+	g.sync = len(g.entries) > 0 || len(g.changes) > 0 || l.reserving || !now.Before(l.health.positionAt)
+	if g.sync {
+		l.health.positionAt = now.Add(positionEvery)
+	}
+	return g
+}
+
+func entriesOf(chosen []*held) []entry {
+	debts := 0
+	for _, e := range chosen {
+		debts += e.open
+	}
+	owed := make([]core.ReceiverID, 0, debts)
+	entries := make([]entry, len(chosen))
+	for i, e := range chosen {
+		e.writing = true
+		from := len(owed)
+		for k := range e.debts {
+			if d := &e.debts[k]; !d.paid {
+				owed = append(owed, d.r.id)
+			}
+		}
+		entries[i] = entry{seq: e.seq, m: e.m, owed: owed[from:len(owed):len(owed)]}
+	}
+	return entries
+}
+
+// dispatch gives a group to the committer.
+func (l *Log) dispatch(g *group) {
+	l.busy = true
+	l.jobs.put(job{group: g})
+}
