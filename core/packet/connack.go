@@ -12,13 +12,12 @@ func (p *Connack) Type() Type { return CONNACK }
 
 func parseConnack(c *cursor, v Version) *Connack {
 	p := new(Connack)
-	short := len(c.b) == 2
+	old := len(c.b) == 2 && c.b[1] != byte(V3Accepted)
 	p.SessionPresent = c.acknowledgeFlags(v)
 	switch {
 	case v < V5:
 		p.Reason = c.returnCode()
-	case short && c.b[0] != byte(V3Accepted):
-		// A server that does not know MQTT 5 refuses in the form of 3.1.1.
+	case old: // a server that does not know MQTT 5 refuses in the form of 3.1.1
 		p.Reason = FromV3(c.returnCode())
 	default:
 		p.Reason = c.reason(CONNACK)

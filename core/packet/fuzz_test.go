@@ -42,7 +42,30 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		roundTrip(t, p, version)
+		inPlace(t, p, h, body, version)
 	})
+}
+
+// inPlace: the parsers of the hot path agree with Parse.
+func inPlace(t *testing.T, want Packet, h Header, body []byte, v Version) {
+	var got Packet
+	var err error
+	switch want.(type) {
+	case *Publish:
+		p := &Publish{Topic: str("old"), PacketID: 9, Payload: str("old"), Properties: new(Properties)}
+		got, err = p, p.Parse(h.Flags, body, v)
+	case *Ack:
+		a := &Ack{Kind: PUBLISH, PacketID: 9, Reason: 9, Properties: new(Properties)}
+		got, err = a, a.Parse(h, body, v)
+	default:
+		return
+	}
+	if err != nil {
+		t.Fatalf("in place: %v", err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("in place: %s", diff)
+	}
 }
 
 func roundTrip(t *testing.T, p Packet, v Version) {

@@ -73,6 +73,7 @@ func refusals() []malformedCase {
 
 		// CONNACK
 		{"acknowledge flags", V311, "20 02 00", bad, "MQTT-3.2.2-1"},
+		{"acknowledge flags in the old form", V5, "20 98 98", bad, "MQTT-3.2.2-1"},
 		{"return code 6", V311, "20 00 06", proto, ""},
 		{"session present with refusal", V311, "20 01 05", proto, "MQTT-3.2.2-6"},
 		{"session present with refusal", V5, "20 01 87 00", proto, "MQTT-3.2.2-6"},
