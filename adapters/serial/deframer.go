@@ -1,0 +1,181 @@
+package serial
+
+import "iter"
+
+// The kinds of errors, as Status shows them.
+const (
+	noise    = "noise"     // bytes between frames
+	partial  = "partial"   // joined in the middle of a frame, or its end never came
+	tooLong  = "too-long"  // more than the maximum frame without an end
+	checksum = "checksum"  // it was wrong or missing
+	unparsed = "parse"     // a whole frame that is not what was expected
+	noAnswer = "no-answer" // to a request, in time
+	full     = "full"      // no room in the gateway for the reading
+	refused  = "refused"   // the gateway can't publish the reading
+	gone     = "gone"      // the device vanished
+	tooMany  = "points"    // more names than one line may have
+)
+
+// deframer turns the stream of bytes into verified frames and finds its way
+// back into step after whatever isn't one. It does no I/O and knows no clock.
+//
+// Invariants:
+//   - what it yields has passed the checksum, if there is one;
+//   - without a checksum, a frame whose beginning was not seen is never yielded:
+//     half a line "30.1" of "230.1" would be a wrong value;
+//   - it holds at most the maximum frame and what came with the last feed.
+type deframer struct {
+	// Static.
+	split   splitter
+	verify  verifier
+	checked bool // verify is not noChecksum
+	limit   int  // bytes of a frame
+	count   func(kind string)
+
+	buf    []byte
+	synced bool // buf begins where a frame may begin
+
+	// So that one trouble is counted once, however many steps it takes.
+	skip  int  // bytes left of a frame that failed
+	noisy bool // nothing good came since the last count
+}
+
+// feed takes the bytes that have come and yields the frames that they complete,
+// each valid until the next one. The sequence is for one use, before the next feed.
+func (d *deframer) feed(b []byte) iter.Seq[[]byte] {
+	d.buf = append(d.buf, b...)
+	return func(yield func([]byte) bool) {
+		rest := d.buf
+		defer func() { d.buf = append(d.buf[:0], rest...) }()
+		for {
+			frame, after, found := d.next(rest)
+			rest = after
+			if !found {
+				return
+			}
+			if len(frame) > 0 && !yield(frame) {
+				return
+			}
+		}
+	}
+}
+
+// next is the first verified frame of b, if there is one yet, and the rest.
+func (d *deframer) next(b []byte) (frame, rest []byte, found bool) {
+	for {
+		if !d.synced {
+			n := d.split.begin(b, d.checked)
+			if n != 0 && len(b) > 0 {
+				d.lostBytes(partial)
+			}
+			if n < 0 {
+				return nil, unsyncedTail(b), false
+			}
+			b, d.synced = b[n:], true
+		}
+		c := d.split.split(b, d.limit)
+		switch {
+		case c.frame != nil:
+			payload, ok := d.verify(c.frame)
+			if ok {
+				d.skip, d.noisy = 0, false
+				return payload, b[c.next:], true
+			}
+			d.lostFrame(checksum, c.next)
+			b = d.advance(b, c.retry)
+		case c.drop > 0:
+			d.dropped(c)
+			b = d.advance(b, c.drop)
+		default:
+			return nil, b, false
+		}
+	}
+}
+
+// unsyncedTail is what must be kept of b, in which no frame begins: the bytes
+// that may be the first half of a delimiter.
+func unsyncedTail(b []byte) []byte { return b[max(0, len(b)-maxMarker+1):] }
+
+func (d *deframer) advance(b []byte, n int) []byte {
+	d.skip = max(0, d.skip-n)
+	return b[n:]
+}
+
+func (d *deframer) dropped(c cut) {
+	if c.why == noise {
+		d.lostBytes(noise)
+	} else {
+		d.lostFrame(c.why, d.limit)
+	}
+	if c.lost {
+		d.synced, d.skip = false, 0
+	}
+}
+
+// lostFrame counts a frame that failed; what is found inside its span is the
+// same trouble.
+func (d *deframer) lostFrame(kind string, span int) {
+	if d.skip == 0 {
+		d.count(kind)
+		d.skip = span
+	}
+	d.noisy = true
+}
+
+// lostBytes counts bytes outside of any frame, once between two good frames.
+func (d *deframer) lostBytes(kind string) {
+	if d.skip == 0 && !d.noisy {
+		d.count(kind)
+	}
+	d.noisy = true
+}
+
+// quiet tells that the line fell silent: what comes next begins a frame. It
+// returns the frame that ended that way, or nil.
+func (d *deframer) quiet() (frame []byte) {
+	part := d.buf
+	wasSynced := d.synced
+	switch d.split.quiet(part) {
+	case keepPart:
+		if !wasSynced {
+			d.buf = d.buf[:0]
+		}
+	case dropPart:
+		if wasSynced && len(part) > 0 {
+			d.lostFrame(partial, len(part))
+		}
+		d.buf = d.buf[:0]
+	case isFrame:
+		d.buf = d.buf[:0]
+		if wasSynced && len(part) > 0 {
+			frame = d.verified(part)
+		}
+	}
+	d.synced, d.skip, d.noisy = true, 0, false
+	return frame
+}
+
+func (d *deframer) verified(frame []byte) []byte {
+	payload, ok := d.verify(frame)
+	if !ok {
+		d.lostFrame(checksum, len(frame))
+		return nil
+	}
+	return payload
+}
+
+// wantsQuiet says whether a pause of the line would mean anything now.
+func (d *deframer) wantsQuiet() bool {
+	return !d.synced || len(d.buf) > 0 && d.split.quiet(d.buf) != keepPart
+}
+
+// restart forgets what has come: the line was flushed, the next byte begins a frame.
+func (d *deframer) restart() {
+	d.join()
+	d.synced = true
+}
+
+// join forgets what has come: the line was opened, perhaps in the middle of a frame.
+func (d *deframer) join() {
+	d.buf, d.synced, d.skip, d.noisy = d.buf[:0], false, 0, false
+}
