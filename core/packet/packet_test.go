@@ -208,3 +208,25 @@ func TestParsedFieldsAreSeparate(t *testing.T) {
 		t.Errorf("payload is %q", p.Payload)
 	}
 }
+
+func TestOptions(t *testing.T) {
+	o := Options(0x2E)
+	if o.QoS() != 2 || !o.NoLocal() || !o.RetainAsPublished() || o.RetainHandling() != 2 {
+		t.Errorf("0x2e: %d, %v, %v, %d", o.QoS(), o.NoLocal(), o.RetainAsPublished(), o.RetainHandling())
+	}
+	if o = 0x11; o.QoS() != 1 || o.NoLocal() || o.RetainAsPublished() || o.RetainHandling() != 1 {
+		t.Errorf("0x11: %d, %v, %v, %d", o.QoS(), o.NoLocal(), o.RetainAsPublished(), o.RetainHandling())
+	}
+}
+
+// The parsers do not rely on ReadHeader having been asked.
+func TestHeaderThatWasNotChecked(t *testing.T) {
+	if err := new(Publish).Parse(6, wire("0001 'a' 0001"), V311); !errorsAs(err) {
+		t.Errorf("QoS 3: %v", err)
+	}
+	for _, typ := range []Type{0, 16} {
+		if p, err := Parse(Header{Type: typ}, nil, V5); p != nil || !errorsAs(err) {
+			t.Errorf("type %d: %v, %v", typ, p, err)
+		}
+	}
+}
