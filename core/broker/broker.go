@@ -1,0 +1,304 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/session"
+	"github.com/weir-edge/weir/core/topic"
+)
+
+// Broker routes messages between clients, adapters and bridges. Its loop, Run,
+// owns all that is in it; the exported methods reach it through the mailbox.
+type Broker struct {
+	// Static after New.
+	cfg     Config
+	log     *slog.Logger
+	store   Store
+	poll    poller
+	mail    mailbox
+	matched func(*endpoint, grant) // b.match, bound once
+	events  events
+
+	// Which goroutine is the owner of the rest: before Run whoever holds mu, then Run.
+	mu      sync.Mutex
+	running bool
+	stopped bool
+
+	listeners []*listener
+	serving   sync.WaitGroup // goroutines of connections, listeners and subscribers
+
+	// The present moment, taken once a turn.
+	now   time.Time
+	stamp core.Stamp
+
+	clients       map[string]*client
+	receivers     map[core.ReceiverID]receiver
+	rules         map[string]*rule          // by name, attached or not
+	ruleOf        map[core.ReceiverID]*rule // by receiver or owner of packet ids
+	conns         map[*conn]struct{}
+	locals        map[*local]struct{}
+	subscriptions topic.Tree[*endpoint, grant]
+	sysFilters    int // subscriptions to $SYS
+	retained      topic.Retained[*core.Message]
+	unsaved       map[string]struct{} // topics whose retained message is not recorded
+	queued        int64               // bytes in the queues of clients
+
+	timers     timers
+	flushTimer timer
+	sysTimer   timer
+	chores     []func() bool // long work, a slice each turn
+
+	waiting map[core.Seq]waiter // for a message to be settled
+	gate    session.Gate[gated] // for a ticket to be synced
+	done    []core.Seq          // settled in this turn
+
+	touched []*conn  // to be written at the end of the turn
+	poked   []*Queue // to be woken at the end of the turn
+	dying   []*conn  // to be closed after that
+
+	// Scratch of the loop, used again for each packet.
+	input       []byte
+	publish     packet.Publish
+	ack         packet.Ack
+	scratch     core.Message
+	publication publication
+	mark        uint64
+	encoder     session.Encoder
+	measure     []byte
+	buffers     buffers
+
+	counters counters
+}
+
+// sliceSize is how much of long work is done in a turn: well below a millisecond.
+const sliceSize = 256
+
+// inputSize is what is read from a socket at once.
+const inputSize = 64 << 10
+
+// New makes a broker and gives it the state that the store has.
+func New(cfg Config, store Store) (*Broker, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("configure broker: %w", err)
+	}
+	b := &Broker{
+		cfg: cfg, log: cfg.Logger, store: store,
+		clients:   map[string]*client{},
+		receivers: map[core.ReceiverID]receiver{},
+		rules:     map[string]*rule{},
+		ruleOf:    map[core.ReceiverID]*rule{},
+		conns:     map[*conn]struct{}{},
+		locals:    map[*local]struct{}{},
+		unsaved:   map[string]struct{}{},
+		waiting:   map[core.Seq]waiter{},
+		input:     make([]byte, inputSize),
+	}
+	var err error
+	if b.poll, err = newPoller(cfg); err != nil {
+		return nil, err
+	}
+	b.mail.wake = b.poll.wake
+	b.matched = b.match
+	b.events.b = b
+	b.flushTimer.ring = func(time.Time) { b.work(b.saveRetained) }
+	b.sysTimer.ring = b.sysDue
+	b.tick()
+	b.counters.started = b.now
+	if err := b.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("load the broker's state: %w", err), b.poll.close())
+	}
+	return b, nil
+}
+
+// Wake tells the loop that the store has something to collect. It may be called
+// from any goroutine.
+func (b *Broker) Wake() { b.poll.wake() }
+
+// tick takes the time for this turn.
+func (b *Broker) tick() {
+	b.now = time.Now()
+	b.stamp = b.cfg.Clock.At(b.now)
+}
+
+// Run is the loop. It returns when ctx has ended and the clients were told, or
+// with what made it impossible to go on. The store is the caller's to close.
+func (b *Broker) Run(ctx context.Context) error {
+	b.mu.Lock()
+	b.running = true
+	b.mu.Unlock()
+	stop := context.AfterFunc(ctx, b.poll.wake)
+	defer stop()
+	if b.cfg.SysInterval > 0 {
+		b.timers.set(&b.sysTimer, time.Now().Add(b.cfg.SysInterval))
+	}
+	var deadline time.Time
+	for ctx.Err() == nil {
+		if err := b.poll.wait(deadline); err != nil {
+			return errors.Join(err, b.stop())
+		}
+		deadline = b.turn()
+	}
+	return b.stop()
+}
+
+// turn is one turn of the loop; the deadline is when the next is due at the latest.
+//
+//  1. read what has come: sockets, letters, the store, timers, a slice of long work
+//  2. write to every connection that was touched, once
+//  3. close the connections that have ended, which may touch others
+//  4. give the store what is due
+func (b *Broker) turn() (deadline time.Time) {
+	b.tick()
+	b.poll.dispatch() // 1
+	b.mail.open()
+	b.store.Collect(&b.events)
+	b.timers.run(b.now)
+	b.toil()
+	for len(b.touched)+len(b.dying)+len(b.done) > 0 {
+		b.settleDone()
+		b.flush() // 2
+		b.reap()  // 3
+	}
+	b.wakeQueues()
+	wait := b.store.Turn(b.now) // 4
+	if len(b.chores) > 0 {
+		return b.now
+	}
+	deadline = b.timers.next()
+	if wait >= 0 && (deadline.IsZero() || b.now.Add(wait).Before(deadline)) {
+		deadline = b.now.Add(wait)
+	}
+	return deadline
+}
+
+// work puts long work on the list: slice does a slice of it, and is called once a
+// turn for as long as it says that there is more.
+func (b *Broker) work(slice func() (more bool)) { b.chores = append(b.chores, slice) }
+
+// toil does a slice of each.
+func (b *Broker) toil() {
+	n := len(b.chores) // what is added meanwhile waits for the next turn
+	kept := 0
+	for i := range n {
+		slice := b.chores[i]
+		if slice() {
+			b.chores[kept] = slice
+			kept++
+		}
+	}
+	added := copy(b.chores[kept:], b.chores[n:])
+	clear(b.chores[kept+added:])
+	b.chores = b.chores[:kept+added]
+}
+
+// touch lets a connection be written at the end of the turn.
+func (b *Broker) touch(c *conn) {
+	if !c.touched {
+		c.touched = true
+		b.touched = append(b.touched, c)
+	}
+}
+
+func (b *Broker) flush() {
+	for i := 0; i < len(b.touched); i++ {
+		c := b.touched[i]
+		b.touched[i] = nil
+		c.flush()
+	}
+	b.touched = b.touched[:0]
+}
+
+// reap ends what is left of connections that were closed.
+func (b *Broker) reap() {
+	for len(b.dying) > 0 {
+		c := b.dying[len(b.dying)-1]
+		b.dying = b.dying[:len(b.dying)-1]
+		b.bury(c)
+	}
+}
+
+// bury takes a connection out of everything. Its session goes on, or ends, and its
+// will is published.
+func (b *Broker) bury(c *conn) {
+	if c.link == nil {
+		return
+	}
+	if c.touched {
+		c.flush()
+	}
+	delete(b.conns, c)
+	c.listener.connections--
+	c.link.close()
+	c.link = nil
+	b.buffers.put(c.out)
+	c.out, c.rest = nil, nil
+	if c.client != nil {
+		c.client.detach(c)
+	}
+}
+
+// may asks the authenticator.
+func (b *Broker) may(who Principal, do Access, topic string) bool {
+	return b.cfg.Auth == nil || b.cfg.Auth.May(who, do, topic)
+}
+
+// stop ends all connections and what the broker has started.
+func (b *Broker) stop() error {
+	b.mail.close()
+	b.mail.open() // what came before
+	for _, l := range b.listeners {
+		l.close()
+	}
+	for c := range b.conns {
+		if cl := c.client; cl != nil {
+			cl.will = nil // the client has not gone, we have
+		}
+		c.end(packet.ServerShuttingDown)
+		c.close()
+	}
+	b.flush()
+	b.reap()
+	for l := range b.locals {
+		l.end()
+	}
+	for b.saveRetained() {
+	}
+	b.store.Turn(b.now)
+	b.serving.Wait()
+	b.mu.Lock()
+	b.running, b.stopped = false, true
+	b.mu.Unlock()
+	return b.poll.close()
+}
+
+// buffers are output buffers that are not in use. An idle connection has none.
+type buffers struct{ free [][]byte }
+
+const (
+	bufferSize = 4 << 10
+	maxBuffers = 64 // kept; each up to softOutput
+)
+
+func (bs *buffers) get() []byte {
+	if n := len(bs.free); n > 0 {
+		b := bs.free[n-1]
+		bs.free[n-1] = nil
+		bs.free = bs.free[:n-1]
+		return b
+	}
+	return make([]byte, 0, bufferSize)
+}
+
+func (bs *buffers) put(b []byte) {
+	if cap(b) >= bufferSize && cap(b) <= 2*softOutput && len(bs.free) < maxBuffers {
+		bs.free = append(bs.free, b[:0])
+	}
+}

@@ -1,0 +1,373 @@
+package broker
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/session"
+)
+
+// conn is one network connection: the machine between its bytes and the broker.
+// It does no I/O. A link gives it what came in and takes what is to go out; there
+// is one over a non-blocking socket and one over a net.Conn with goroutines.
+//
+// All of it belongs to the loop.
+type conn struct {
+	// Static.
+	broker   *Broker
+	link     link
+	listener *listener
+	remote   string
+
+	// Set by CONNECT.
+	version     packet.Version
+	client      *client // nil until the connection is open
+	maxPacket   int     // the largest packet that the peer takes
+	silence     time.Duration
+	since       time.Time
+	keepalive   time.Duration
+	quietErrors bool // the peer asked for no reason strings [MQTT-3.1.2-29]
+
+	phase  phase
+	heard  time.Time // when the last packet came
+	timer  timer     // CONNECT or the next packet is overdue
+	reason packet.Reason
+
+	// Input: an incomplete packet, and how long it will be at least.
+	rest []byte
+	want int
+
+	// Output: what the link has not taken yet.
+	out     []byte
+	touched bool // on the list of those to be written this turn
+	blocked bool // the link takes no more for now
+	deaf    bool // not read from, until the output has drained
+
+	acks       session.Acks
+	aliasesIn  *session.AliasesIn
+	aliasesOut *session.AliasesOut
+}
+
+// link moves the bytes of one connection. Its methods are called by the loop and
+// do not wait.
+type link interface {
+	// write takes what it can of b. When that is not all, it calls conn.writable
+	// as soon as it can take more.
+	write(b []byte) (n int, err error)
+	// listen says whether input is wanted.
+	listen(bool)
+	// close closes the connection once everything that write took is on its way.
+	close()
+}
+
+// phase is where a connection is in its life.
+type phase byte
+
+const (
+	opening  phase = iota // waits for CONNECT
+	deciding              // CONNECT came, the authenticator has not answered
+	open
+	closed // no packet is taken or queued any more; what is in out still goes
+)
+
+const (
+	// softOutput is when messages wait in the client's queue, where they are
+	// shared, instead of the connection's output, where they are copies.
+	softOutput = 64 << 10
+	// hardOutput is when a peer that sends without reading is not read from.
+	hardOutput = 256 << 10
+)
+
+// accept begins a connection.
+func (b *Broker) accept(l link, from *listener, remote string) *conn {
+	c := &conn{broker: b, link: l, listener: from, remote: remote, heard: b.now}
+	c.timer.ring = c.overdue
+	// A peer that says nothing is gone after the connect timeout, whatever it
+	// dribbles meanwhile.
+	b.timers.set(&c.timer, b.now.Add(b.cfg.Limits.ConnectTimeout))
+	b.conns[c] = struct{}{}
+	from.connections++
+	return c
+}
+
+// space is where the link puts the next bytes: the loop's own buffer, or behind
+// those of an incomplete packet. Memory grows with what has come, never with what
+// was announced.
+func (c *conn) space() []byte {
+	if len(c.rest) == 0 {
+		return c.broker.input
+	}
+	missing := max(c.want-len(c.rest), 1)
+	if cap(c.rest)-len(c.rest) < min(missing, minRead) {
+		c.rest = slices.Grow(c.rest, max(minRead, min(missing, len(c.rest))))
+	}
+	return c.rest[len(c.rest):cap(c.rest)]
+}
+
+const minRead = 2 << 10
+
+// took: the link has put n bytes into space.
+func (c *conn) took(n int) {
+	c.broker.counters.bytesReceived += uint64(n)
+	if len(c.rest) == 0 {
+		if left := c.packets(c.broker.input[:n]); len(left) > 0 {
+			c.rest = append(c.rest, left...)
+		}
+		return
+	}
+	c.rest = c.rest[:len(c.rest)+n]
+	if len(c.rest) < c.want {
+		return
+	}
+	left := c.packets(c.rest)
+	if len(left) == 0 {
+		c.rest = nil
+		return
+	}
+	c.rest = append(c.rest[:0], left...)
+}
+
+// packets handles all complete packets in b and returns what is left.
+func (c *conn) packets(b []byte) []byte {
+	c.want = 0
+	for len(b) > 0 && (c.phase == opening || c.phase == open) {
+		h, n, err := packet.ReadHeader(b)
+		if err == nil {
+			err = c.admissible(h, n)
+		}
+		if err == nil && (n == 0 || len(b) < n+h.Length) {
+			c.want = n + h.Length
+			return b
+		}
+		if err == nil {
+			c.heard = c.broker.now
+			c.broker.counters.packetsReceived++
+			err = c.handle(h, b[n:n+h.Length])
+		}
+		if err != nil {
+			c.fail(err)
+			return nil
+		}
+		b = b[n+h.Length:]
+	}
+	if c.phase == closed {
+		return nil
+	}
+	return b
+}
+
+// admissible refuses on the fixed header what is not worth waiting for. n is 0
+// while the header is not complete.
+func (c *conn) admissible(h packet.Header, n int) error {
+	limit := c.broker.cfg.Limits.MaxPacket
+	if c.phase == opening {
+		if h.Type != packet.CONNECT { // [MQTT-3.1.0-1]
+			return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-1", Text: h.Type.String() + " before CONNECT"}
+		}
+		limit = min(limit, maxConnect)
+	}
+	if n > 0 && n+h.Length > limit {
+		return &packet.Error{Reason: packet.PacketTooLarge, Text: h.Type.String() + " is larger than allowed"}
+	}
+	return nil
+}
+
+// handle acts on one packet.
+func (c *conn) handle(h packet.Header, body []byte) error {
+	switch {
+	case c.phase == opening:
+		return c.handleConnect(h, body)
+	case h.Type == packet.PUBLISH:
+		return c.handlePublish(h, body)
+	case h.Type >= packet.PUBACK && h.Type <= packet.PUBCOMP:
+		return c.handleAck(h, body)
+	}
+	p, err := packet.Parse(h, body, c.version)
+	if err != nil {
+		return err
+	}
+	switch p := p.(type) {
+	case *packet.Subscribe:
+		return c.handleSubscribe(p)
+	case *packet.Unsubscribe:
+		return c.handleUnsubscribe(p)
+	case *packet.Pingreq:
+		c.send(&packet.Pingresp{}) // [MQTT-3.12.4-1]
+		return nil
+	case *packet.Disconnect:
+		return c.handleDisconnect(p)
+	case *packet.Connect:
+		return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-2", Text: "a second CONNECT"}
+	case *packet.Auth:
+		return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-4.12.0-6", Text: "AUTH without an authentication method"}
+	default:
+		return &packet.Error{Reason: packet.ProtocolError, Text: p.Type().String() + " from a client"}
+	}
+}
+
+// overdue is called when the peer may have been silent for too long.
+func (c *conn) overdue(now time.Time) {
+	switch {
+	case c.phase == opening || c.phase == deciding:
+		c.broker.log.Info("connection closed", "address", c.remote, "reason", "no CONNECT in time")
+		c.broker.count("connect-timeout")
+		c.close()
+	case c.phase != open || c.silence == 0:
+	case now.Sub(c.heard) < c.silence:
+		c.broker.timers.set(&c.timer, c.heard.Add(c.silence))
+	default: // [MQTT-3.1.2-22]
+		c.end(packet.KeepAliveTimeout)
+	}
+}
+
+// send queues a packet; the end of the turn writes it.
+func (c *conn) send(p packet.Packet) {
+	if c.phase == closed {
+		return
+	}
+	c.out = p.AppendTo(c.output(), c.version)
+	c.broker.counters.packetsSent++
+	c.broker.touch(c)
+}
+
+// sendAck queues an acknowledgement.
+func (c *conn) sendAck(kind packet.Type, pid uint16, r packet.Reason) {
+	if c.phase == closed {
+		return
+	}
+	c.out = packet.AppendAck(c.output(), c.version, kind, pid, r)
+	c.broker.counters.packetsSent++
+	c.broker.touch(c)
+}
+
+// output is the buffer to append to. An idle connection has none.
+func (c *conn) output() []byte {
+	if c.out == nil {
+		c.out = c.broker.buffers.get()
+	}
+	return c.out
+}
+
+// hasRoom says whether messages may be encoded for the peer now, or have to wait
+// in the client's queue. A burst that fills the buffer is written at once.
+func (c *conn) hasRoom() bool {
+	if len(c.out) >= softOutput && !c.blocked {
+		c.write()
+	}
+	return len(c.out) < softOutput
+}
+
+// flush is the one write that a touched connection gets in a turn.
+func (c *conn) flush() {
+	c.touched = false
+	c.releaseAcks()
+	if !c.blocked {
+		c.write()
+	}
+	c.throttle()
+}
+
+// write gives the link what it takes.
+func (c *conn) write() {
+	if len(c.out) == 0 {
+		return
+	}
+	n, err := c.link.write(c.out)
+	c.broker.counters.bytesSent += uint64(n)
+	if err != nil {
+		c.lost(err)
+		return
+	}
+	if n < len(c.out) {
+		c.blocked = true
+		c.out = append(c.out[:0], c.out[n:]...)
+		return
+	}
+	c.broker.buffers.put(c.out)
+	c.out = nil
+}
+
+// writable: the link takes more again.
+func (c *conn) writable() {
+	if c.link == nil {
+		return
+	}
+	c.blocked = false
+	c.write()
+	c.throttle()
+	if c.client != nil && !c.blocked {
+		c.client.pump()
+	}
+}
+
+// throttle stops reading from a peer that does not read what it is sent.
+func (c *conn) throttle() {
+	deaf := len(c.out) > hardOutput
+	if deaf != c.deaf && c.phase == open {
+		c.deaf = deaf
+		c.link.listen(!deaf)
+	}
+}
+
+// fail ends the connection because of what the peer did.
+func (c *conn) fail(err error) {
+	reason := packet.UnspecifiedError
+	if e, ok := errors.AsType[*packet.Error](err); ok {
+		reason = e.Reason
+	}
+	c.broker.log.Info("protocol error", "address", c.remote, "client", c.clientID(), "error", err)
+	if c.phase == opening {
+		c.broker.count(reason.String())
+		c.close()
+		return
+	}
+	c.end(reason)
+}
+
+// end closes an open connection, telling a peer of MQTT 5 why. Its will is
+// published [MQTT-3.1.2-8].
+func (c *conn) end(reason packet.Reason) {
+	if c.phase != open {
+		return
+	}
+	c.broker.count(reason.String())
+	if c.version >= packet.V5 {
+		// Before MQTT 5 a server just closes [MQTT-3.14.0-1].
+		c.send(&packet.Disconnect{Reason: reason})
+	}
+	c.reason = reason
+	c.close()
+}
+
+// lost: the link has failed or the peer has closed it.
+func (c *conn) lost(error) {
+	c.out, c.rest = nil, nil
+	if c.phase == open {
+		c.broker.count("connection lost")
+	}
+	c.close()
+}
+
+// close ends the connection. What is queued is still written at the end of the
+// turn, as far as the link takes it without waiting, and then the session is told
+// (Broker.bury): not here, where another message may be on its way.
+func (c *conn) close() {
+	if c.phase == closed {
+		return
+	}
+	c.phase = closed
+	c.broker.timers.stop(&c.timer)
+	c.broker.dying = append(c.broker.dying, c)
+	if cl := c.client; cl != nil {
+		c.broker.log.Info("client disconnected", "client", cl.id, "address", c.remote, "reason", c.reason.String())
+	}
+}
+
+func (c *conn) clientID() string {
+	if c.client == nil {
+		return ""
+	}
+	return c.client.id
+}

@@ -1,0 +1,306 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/session"
+)
+
+// How much of the log is fetched at a time.
+const (
+	fetchMessages = 256
+	fetchBytes    = 256 << 10
+)
+
+// debt decides whether the client is served from memory. A live one whose queue
+// is full falls behind here: this message and all later ones stay in the log
+// until the queue has drained.
+func (cl *client) debt() debtor {
+	if !cl.connected() {
+		return debtor{receiver: cl.receiver}
+	}
+	if cl.receiver != 0 && !cl.behind && !cl.fits(cl.broker.publication.message.Size()) {
+		cl.behind = true
+	}
+	return debtor{receiver: cl.receiver, live: !cl.behind, usual: cl.usual}
+}
+
+// deliver sends a message, or queues it behind others.
+func (cl *client) deliver(p *publication, d core.Delivery, live bool) {
+	switch {
+	case d.Seq != 0 && (!live || !cl.connected()):
+		return // in the log, to be fetched
+	case !cl.connected():
+		cl.drop(core.DroppedOffline, 1)
+		return
+	case cl.queue.len() == 0 && cl.ready(d.QoS):
+		cl.transmit(d)
+		return
+	case d.Seq == 0 && !cl.fits(d.Message.Size()):
+		cl.drop(core.DroppedQueueFull, 1)
+		return
+	}
+	d.Message = p.keep()
+	cl.push(d)
+}
+
+// expect: see fetch.
+func (cl *client) expect(n int) {
+	cl.expected += n
+	if cl.expected == 0 && cl.behind {
+		cl.fetch()
+	}
+}
+
+// ready says whether a message can be sent now.
+func (cl *client) ready(qos core.QoS) bool {
+	return cl.conn.hasRoom() && (qos == 0 || cl.outbound().Room() > 0) // [MQTT-4.9.0-2]
+}
+
+// pump sends what was waiting for room.
+func (cl *client) pump() {
+	for cl.connected() && cl.queue.len() > 0 && cl.ready(cl.queue.first().QoS) {
+		cl.transmit(cl.pop())
+	}
+	if cl.behind {
+		cl.fetch()
+	}
+	cl.resumeReplays()
+}
+
+// fetch asks the log for the next messages. Those of QoS 2 that were appended as
+// live and wait to be durable come first: they were published before.
+func (cl *client) fetch() {
+	if cl.fetching || cl.expected > 0 || !cl.connected() || cl.queue.len() > fetchMessages/4 {
+		return
+	}
+	cl.fetching = true
+	cl.broker.store.Fetch(cl.receiver, fetchMessages, fetchBytes)
+}
+
+// fetched is the answer. What the client's subscriptions say of a message is
+// found out anew: the log keeps the message only.
+func (cl *client) fetched(next []core.Delivery, caughtUp bool) {
+	if !cl.connected() {
+		return
+	}
+	cl.fetching = false
+	if caughtUp {
+		cl.behind = false
+	}
+	for _, d := range next {
+		cl.view(&d)
+		cl.push(d)
+	}
+	cl.pump()
+}
+
+// view fills in how the client sees a message from the log: by its subscriptions
+// as they are now, and as published where none matches any more.
+func (cl *client) view(d *core.Delivery) {
+	m := d.Message
+	d.QoS, d.Retain, d.Subscriptions = 0, false, nil
+	cl.broker.subscriptions.Match(m.Topic, func(to *endpoint, g grant) {
+		if to != &cl.endpoint {
+			return
+		}
+		d.QoS = max(d.QoS, min(g.options.QoS(), m.QoS))
+		d.Retain = d.Retain || m.Retain && g.options.RetainAsPublished()
+		if g.id != 0 {
+			d.Subscriptions = append(d.Subscriptions, g.id)
+		}
+	})
+	if d.QoS == 0 { // it is owed, so it was granted more once
+		d.QoS = m.QoS
+	}
+}
+
+// transmit is the one place where a PUBLISH goes out. The order of effects for
+// QoS 1: send → PUBACK → debt paid. For QoS 2 to a durable session:
+//
+//  1. the message is in the log already; record its packet id
+//  2. synced → PUBLISH
+//  3. PUBREC → record "released", pay the debt
+//  4. synced → PUBREL
+//  5. PUBCOMP → forget the packet id, lazily
+func (cl *client) transmit(d core.Delivery) {
+	b := cl.broker
+	m := d.Message
+	switch {
+	case m.Expired(b.stamp): // [MQTT-3.3.2-5]
+		cl.discard(d, core.DroppedExpired)
+		return
+	case !b.may(cl.principal(), Receive, m.Topic):
+		cl.discard(d, core.DroppedDenied)
+		return
+	case !cl.conn.sizeFits(d): // [MQTT-3.1.2-25]
+		cl.discard(d, core.DroppedTooLarge)
+		return
+	case d.QoS == 0:
+		cl.conn.sendPublish(d, 0, false)
+		return
+	}
+	started := cl.outbound().Start(cl.receiver, d)
+	switch {
+	case started.Released: // the client has it
+		cl.pay(d.Seq)
+	case started.Save: // 1, 2
+		cl.transmitSaved(d, started)
+	default:
+		cl.sample(started.PacketID)
+		cl.conn.sendPublish(d, started.PacketID, started.Dup)
+	}
+}
+
+func (cl *client) transmitSaved(d core.Delivery, started session.Started) {
+	c := cl.conn
+	ticket := cl.broker.record(core.OutgoingSaved{Outgoing: core.Outgoing{
+		Owner: cl.receiver, PacketID: started.PacketID, Receiver: cl.receiver, Seq: d.Seq,
+	}})
+	cl.broker.after(ticket, func() {
+		if c != cl.conn || c.phase != open {
+			return // Start will ask again
+		}
+		cl.out.Saved(started.PacketID)
+		c.sendPublish(d, started.PacketID, started.Dup)
+	})
+}
+
+// sendPublish encodes a message.
+func (c *conn) sendPublish(d core.Delivery, pid uint16, dup bool) {
+	p := c.published(d)
+	p.PacketID, p.Dup = pid, dup
+	if c.aliasesOut != nil {
+		alias, known := c.aliasesOut.Assign(p.Topic)
+		if p.Alias = alias; known {
+			p.Topic = ""
+		}
+	}
+	c.out = c.broker.encoder.AppendPublish(c.output(), c.version, p)
+	c.broker.counters.messagesSent++
+	c.broker.counters.packetsSent++
+	c.broker.touch(c)
+}
+
+// published is a delivery as the codec wants it.
+func (c *conn) published(d core.Delivery) session.Publication {
+	p := session.Publication{
+		Message: d.Message, Topic: d.Message.Topic, QoS: d.QoS, Retain: d.Retain, Subscriptions: d.Subscriptions,
+	}
+	if d.Message.Expiry > 0 { // what is left [MQTT-3.3.2-6]
+		p.Expiry = max(d.Message.Expiry-c.broker.stamp.Since(d.Message.Received), 1)
+	}
+	return p
+}
+
+// sizeFits says whether the peer takes a packet of that size [MQTT-3.1.2-24].
+func (c *conn) sizeFits(d core.Delivery) bool {
+	const header, alias = 1 + 4 + 2 + 2 + 4, 3
+	if c.maxPacket >= maxPacketSize || d.Message.Size()+header+alias+6*len(d.Subscriptions) <= c.maxPacket {
+		return true
+	}
+	b := c.broker
+	b.measure = b.encoder.AppendPublish(b.measure[:0], c.version, c.published(d))
+	return len(b.measure)+alias <= c.maxPacket
+}
+
+// discard pays for a message that the client will not get, as if it had been
+// delivered.
+func (cl *client) discard(d core.Delivery, why core.Reason) {
+	cl.drop(why, 1)
+	cl.pay(d.Seq)
+}
+
+// pay tells the log that the client has a message.
+func (cl *client) pay(seq core.Seq) {
+	if seq != 0 && cl.broker.store.Paid(cl.receiver, seq) {
+		cl.broker.settled(seq)
+	}
+}
+
+// puback is the end of QoS 1 out: the debt is paid.
+func (cl *client) puback(a *packet.Ack) {
+	sent, ok := cl.outbound().Puback(a.PacketID)
+	if !ok {
+		return // a packet id that is not in use: ignored
+	}
+	if a.Reason.IsError() {
+		cl.drop(core.DroppedRejected, 1)
+	}
+	cl.timed(a.PacketID)
+	cl.pay(sent.Seq)
+	cl.pump()
+}
+
+// pubrec is step 3 of QoS 2 out.
+func (cl *client) pubrec(a *packet.Ack) {
+	pid := a.PacketID
+	sent, step := cl.outbound().Pubrec(pid, a.Reason.IsError())
+	cl.timed(pid)
+	switch step {
+	case session.Save:
+		ticket := cl.broker.record(core.OutgoingSaved{Outgoing: core.Outgoing{
+			Owner: cl.receiver, PacketID: pid, Receiver: sent.Receiver, Seq: sent.Seq, Released: true,
+		}})
+		cl.pay(sent.Seq)
+		cl.broker.after(ticket, func() { // 4
+			if cl.out.Released(pid) && cl.connected() {
+				cl.conn.sendAck(packet.PUBREL, pid, packet.Success)
+			}
+		})
+	case session.Release:
+		cl.pay(sent.Seq)
+		cl.conn.sendAck(packet.PUBREL, pid, packet.Success)
+	case session.Repeat:
+		cl.conn.sendAck(packet.PUBREL, pid, packet.Success)
+	case session.Finish:
+		cl.drop(core.DroppedRejected, 1)
+		cl.finish(pid, sent)
+	case session.Unknown:
+		cl.conn.sendAck(packet.PUBREL, pid, packet.PacketIdentifierNotFound)
+	case session.Wait:
+	}
+}
+
+// pubcomp is step 5 of QoS 2 out.
+func (cl *client) pubcomp(a *packet.Ack) {
+	sent, step := cl.outbound().Pubcomp(a.PacketID)
+	if step == session.Finish {
+		cl.finish(a.PacketID, sent)
+	}
+}
+
+func (cl *client) finish(pid uint16, sent session.Sent) {
+	if sent.Saved {
+		cl.broker.store.Record(core.OutgoingDone{Owner: cl.receiver, PacketID: pid}, true)
+	}
+	cl.pay(sent.Seq)
+	cl.pump()
+}
+
+// sample times one acknowledgement at a time.
+func (cl *client) sample(pid uint16) {
+	if cl.sampled == 0 && cl.receiver != 0 {
+		cl.sampled, cl.sentAt = pid, cl.broker.now
+	}
+}
+
+// timed ends the sample.
+func (cl *client) timed(pid uint16) {
+	if cl.sampled != pid || pid == 0 {
+		return
+	}
+	cl.usual = smooth(cl.usual, cl.broker.now.Sub(cl.sentAt))
+	cl.sampled = 0
+}
+
+// smooth moves an eighth of the way, as a round-trip time is smoothed in TCP.
+func smooth(usual, took time.Duration) time.Duration {
+	took = max(took, time.Microsecond)
+	if usual == 0 {
+		return took
+	}
+	return usual + (took-usual)/8
+}

@@ -1,0 +1,173 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/topic"
+)
+
+// Publish takes a message from inside the process. The caller must not change it
+// afterwards. With QoS 1 and 2 it takes the same path as a client's; nobody waits
+// for its promise. core.ErrFull: the mailbox is full, the message was not taken.
+// It may be called from any goroutine and does not wait.
+func (b *Broker) Publish(m *core.Message) error {
+	if err := checkMessage(m); err != nil {
+		return err
+	}
+	return b.mail.offer(func() {
+		if _, err := b.publishInside(m, true); err != nil {
+			b.drop(core.DroppedStoreFull, 1)
+		}
+	})
+}
+
+func checkMessage(m *core.Message) error {
+	if err := topic.ValidName(m.Topic); err != nil {
+		return fmt.Errorf("%w: topic %q: %w", core.ErrInvalid, m.Topic, err)
+	}
+	if m.QoS > core.ExactlyOnce {
+		return fmt.Errorf("%w: QoS %d", core.ErrInvalid, m.QoS)
+	}
+	return nil
+}
+
+// publishInside takes a message that is on the heap already. lazy: its retained
+// state need not be durable with its promise.
+func (b *Broker) publishInside(m *core.Message, lazy bool, changes ...core.Change) (wait promise, err error) {
+	if m.Received.IsZero() {
+		m.Received = b.stamp
+	}
+	b.begin(m, true)
+	b.publication.lazy = lazy
+	b.counters.messagesReceived++
+	return b.take(changes...)
+}
+
+// Accept takes a message that a bridge has received, together with changes that
+// must become durable with it. done is called once, on the loop, when the promise
+// holds for both, or with an error when nothing has happened; it must not wait.
+// When the gateway stops before that, it is not called.
+func (b *Broker) Accept(m *core.Message, changes []core.Change, done func(error)) {
+	if err := checkMessage(m); err != nil {
+		done(err)
+		return
+	}
+	if !b.mail.post(func() {
+		wait, err := b.publishInside(m, false, changes...)
+		if err != nil {
+			done(err)
+			return
+		}
+		b.onKept(wait, func() { done(nil) })
+	}) {
+		done(core.ErrClosed)
+	}
+}
+
+// Record makes changes durable on behalf of a bridge. done may be nil.
+func (b *Broker) Record(changes []core.Change, lazy bool, done func(error)) {
+	posted := b.mail.post(func() {
+		var ticket core.Ticket
+		for _, c := range changes {
+			ticket = b.store.Record(c, lazy)
+		}
+		if done != nil {
+			b.after(ticket, func() { done(nil) })
+		}
+	})
+	if !posted && done != nil {
+		done(core.ErrClosed)
+	}
+}
+
+// do runs f as the owner of the broker's state and waits for it.
+func (b *Broker) do(f func()) error {
+	b.mu.Lock()
+	switch {
+	case b.stopped:
+		b.mu.Unlock()
+		return core.ErrClosed
+	case !b.running:
+		defer b.mu.Unlock()
+		f()
+		return nil
+	}
+	b.mu.Unlock()
+	done := make(chan struct{})
+	if !b.mail.post(func() { f(); close(done) }) {
+		return core.ErrClosed
+	}
+	<-done
+	return nil
+}
+
+// Subscribe calls deliver for every message that matches filter, on a goroutine of
+// the broker, until cancel. Messages for which its queue has no room are dropped
+// and counted. Retained messages are not sent: what is subscribed to inside are
+// commands, and an old one must not be carried out again.
+func (b *Broker) Subscribe(filter string, deliver func(*core.Message)) (cancel func(), err error) {
+	if err := topic.ValidFilter(filter); err != nil {
+		return nil, fmt.Errorf("subscribe to %q: %w", filter, err)
+	}
+	l := &local{broker: b, filter: filter, queue: make(chan *core.Message, localQueue)}
+	l.endpoint.subscriber = l
+	if err := b.do(l.begin); err != nil {
+		return nil, err
+	}
+	b.serving.Go(func() {
+		for m := range l.queue {
+			deliver(m)
+		}
+	})
+	return func() { b.mail.post(l.end) }, nil
+}
+
+// local is a subscriber inside the process.
+type local struct {
+	endpoint
+
+	// Static.
+	broker *Broker
+	filter string
+	queue  chan *core.Message // written and closed by the loop
+}
+
+const localQueue = 1024
+
+func (l *local) begin() {
+	l.broker.locals[l] = struct{}{}
+	l.broker.insert(l.filter, &l.endpoint, grant{options: localOptions})
+}
+
+// localOptions: QoS 0, retain as published.
+const localOptions packet.Options = 8
+
+// end closes the queue: what is in it is still delivered.
+func (l *local) end() {
+	if _, ok := l.broker.locals[l]; !ok {
+		return
+	}
+	delete(l.broker.locals, l)
+	l.broker.remove(l.filter, &l.endpoint)
+	close(l.queue)
+}
+
+func (l *local) debt() debtor { return debtor{} }
+func (l *local) expect(int)   {}
+
+func (l *local) deliver(p *publication, _ core.Delivery, _ bool) {
+	select {
+	case l.queue <- p.keep():
+	default:
+		l.broker.drop(core.DroppedQueueFull, 1)
+	}
+}
+
+// nobody is behind an endpoint whose subscriptions are being removed.
+type nobody struct{}
+
+func (nobody) debt() debtor                              { return debtor{} }
+func (nobody) expect(int)                                {}
+func (nobody) deliver(*publication, core.Delivery, bool) {}

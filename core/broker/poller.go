@@ -1,0 +1,54 @@
+package broker
+
+import "time"
+
+// poller is where the loop waits. One implementation knows the sockets that are
+// ready (epoll), the other is only woken up; in both every connection ends up in
+// the same state machine.
+type poller interface {
+	// wait returns when a socket is ready, when wake was called, or at the
+	// deadline (zero: none). It waits in Go's own poller, never in a blocking
+	// system call, so that neither the collector nor the scheduler waits with it.
+	wait(deadline time.Time) error
+	// dispatch hands every socket that was found ready to its owner.
+	dispatch()
+	// wake ends the present or the next wait. Safe from any goroutine.
+	wake()
+	close() error
+}
+
+// idle is the poller without sockets: all connections have goroutines of their
+// own, which come through the mailbox. Tests under fake time use it, and systems
+// without epoll.
+type idle struct{ woken chan struct{} }
+
+func newIdle() *idle { return &idle{woken: make(chan struct{}, 1)} }
+
+func (p *idle) wait(deadline time.Time) error {
+	if deadline.IsZero() {
+		<-p.woken
+		return nil
+	}
+	left := time.Until(deadline)
+	if left <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-p.woken:
+	case <-timer.C:
+	}
+	return nil
+}
+
+func (p *idle) dispatch() {}
+
+func (p *idle) wake() {
+	select {
+	case p.woken <- struct{}{}:
+	default:
+	}
+}
+
+func (p *idle) close() error { return nil }

@@ -1,0 +1,252 @@
+package broker
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/session"
+	"github.com/weir-edge/weir/core/topic"
+)
+
+// handlePublish takes a message from a client.
+func (c *conn) handlePublish(h packet.Header, body []byte) error {
+	b := c.broker
+	p := &b.publish
+	if h.Padded && c.version >= packet.V5 {
+		return &packet.Error{Reason: packet.MalformedPacket, Clause: "MQTT-1.5.5-1", Text: "remaining length not in its shortest form"}
+	}
+	if err := p.Parse(h.Flags, body, c.version); err != nil {
+		return err
+	}
+	b.counters.messagesReceived++
+	if err := c.message(p); err != nil {
+		return err
+	}
+	if p.QoS == 0 {
+		c.publish0()
+		return nil
+	}
+	switch c.client.inbound().Publish(p.PacketID, p.QoS) {
+	case session.TooMany: // [MQTT-3.3.4-7]
+		return &packet.Error{Reason: packet.ReceiveMaximumExceeded, Clause: "MQTT-3.3.4-7", Text: "more messages than the receive maximum"}
+	case session.Repeated:
+		c.repeated(p.PacketID)
+		return nil
+	}
+	if p.QoS == core.AtLeastOnce {
+		c.publish1(p.PacketID)
+	} else {
+		c.publish2(p.PacketID)
+	}
+	return nil
+}
+
+// message makes the broker's publication from p, which stays in the input buffer.
+func (c *conn) message(p *packet.Publish) error {
+	name := alias(p.Topic)
+	m := &c.broker.scratch
+	*m = core.Message{}
+	if props := p.Properties; props != nil {
+		if props.SubscriptionIDs != nil { // [MQTT-3.3.4-6]
+			return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.3.4-6", Text: "subscription identifier from a client"}
+		}
+		resolved, err := c.resolve(name, props)
+		if err != nil {
+			return err
+		}
+		name = resolved
+		m.Properties, m.Expiry = session.Properties(props), session.Expiry(props)
+	}
+	if topic.Levels(name) > topic.MaxLevels {
+		return &packet.Error{Reason: packet.TopicNameInvalid, Text: "topic with too many levels"}
+	}
+	m.Topic, m.Payload, m.QoS, m.Retain = name, p.Payload, p.QoS, p.Retain
+	m.Publisher, m.Received = c.client.id, c.broker.stamp
+	c.broker.begin(m, false)
+	return nil
+}
+
+// resolve applies a topic alias.
+func (c *conn) resolve(name string, props *packet.Properties) (string, error) {
+	if props.TopicAlias == nil {
+		return name, nil
+	}
+	if c.aliasesIn == nil {
+		c.aliasesIn = session.NewAliasesIn(maxAliases)
+	}
+	known, ok := c.aliasesIn.Resolve(*props.TopicAlias, []byte(name))
+	switch {
+	case ok:
+		return known, nil
+	case name == "" && *props.TopicAlias <= maxAliases: // [MQTT-3.3.2-7]
+		return "", &packet.Error{Reason: packet.ProtocolError, Text: "topic alias that was never set"}
+	default: // [MQTT-3.3.2-9]
+		return "", &packet.Error{Reason: packet.TopicAliasInvalid, Clause: "MQTT-3.3.2-9", Text: "topic alias beyond the maximum"}
+	}
+}
+
+// barred says why the client may not publish the present publication; Success
+// when it may. Topics with $ are the broker's own.
+func (c *conn) barred() packet.Reason {
+	name := c.broker.publication.message.Topic
+	switch {
+	case strings.HasPrefix(name, "$"):
+		return packet.NotAuthorized
+	case !c.broker.may(c.client.principal(), Publish, name):
+		return packet.NotAuthorized
+	}
+	return packet.Success
+}
+
+func (c *conn) publish0() {
+	if c.barred() != packet.Success {
+		c.broker.drop(core.DroppedDenied, 1)
+		return
+	}
+	// Nobody is told, so an error is only counted, which take has done.
+	_, _ = c.broker.take()
+}
+
+// publish1 is QoS 1 in. The order of effects:
+//
+//  1. authorise
+//  2. route, and append to the log for every durable receiver (take)
+//  3. deliver onwards at once (take)
+//  4. all debts paid, or written and synced
+//  5. PUBACK, in the order in which the PUBLISHes came
+func (c *conn) publish1(pid uint16) {
+	if r := c.barred(); r != packet.Success { // 1
+		c.denied(packet.PUBACK, pid, r)
+		return
+	}
+	wait, err := c.broker.take() // 2, 3
+	if err != nil {
+		c.unkept(packet.PUBACK, pid, err)
+		return
+	}
+	c.acknowledge(packet.PUBACK, pid, wait) // 4, 5
+}
+
+// publish2 is QoS 2 in. The order of effects:
+//
+//  1. authorise
+//  2. route; append to the log for every durable receiver, to be written with the
+//     next group commit, and with it that this packet id is held
+//  3. written and synced
+//  4. PUBREC, then deliver onwards
+//  5. PUBREL: that the packet id is released is written and synced, then PUBCOMP
+func (c *conn) publish2(pid uint16) {
+	if r := c.barred(); r != packet.Success { // 1
+		c.denied(packet.PUBREC, pid, r)
+		return
+	}
+	wait, err := c.broker.take(c.client.held(pid)...) // 2, and 4 when 3 has come
+	if err != nil {
+		c.unkept(packet.PUBREC, pid, err)
+		return
+	}
+	c.acknowledge(packet.PUBREC, pid, wait)
+}
+
+// repeated answers a PUBLISH whose packet id is still held, and does not deliver
+// it [MQTT-4.3.3-10]. The first one may still be on its way to the disk: its
+// change is recorded once more, and waited for.
+func (c *conn) repeated(pid uint16) {
+	c.acknowledge(packet.PUBREC, pid, promise{Ticket: c.broker.record(c.client.held(pid)...)})
+}
+
+// acknowledge lets the acknowledgement leave when the promise holds.
+func (c *conn) acknowledge(kind packet.Type, pid uint16, wait promise) {
+	reason := packet.Success
+	if len(c.broker.publication.targets) == 0 && c.version >= packet.V5 {
+		reason = packet.NoMatchingSubscribers
+	}
+	c.acks.Push(kind, pid, reason, wait)
+	c.broker.await(wait, waiter{conn: c})
+	c.broker.touch(c)
+}
+
+// denied answers a publication that the client may not make. Before MQTT 5 it
+// cannot be told: the message is acknowledged and dropped [MQTT-3.3.5-2].
+func (c *conn) denied(kind packet.Type, pid uint16, r packet.Reason) {
+	c.broker.drop(core.DroppedDenied, 1)
+	c.refuseMessage(kind, pid, r)
+}
+
+func (c *conn) refuseMessage(kind packet.Type, pid uint16, r packet.Reason) {
+	if c.version < packet.V5 {
+		r = packet.Success
+	}
+	c.acks.Push(kind, pid, r, promise{})
+	c.broker.touch(c)
+}
+
+// unkept answers a publication for which there is no room. Before MQTT 5 there is
+// no word for it and an acknowledgement would be a lie, so the connection is
+// closed: the client sends the message again when it has come back.
+func (c *conn) unkept(kind packet.Type, pid uint16, err error) {
+	reason := packet.ImplementationSpecificError
+	if errors.Is(err, core.ErrFull) {
+		reason = packet.QuotaExceeded
+	}
+	c.broker.drop(core.DroppedStoreFull, 1)
+	if c.version < packet.V5 {
+		c.client.inbound().Acked(packet.PUBREC, pid)
+		c.end(reason)
+		return
+	}
+	c.refuseMessage(kind, pid, reason)
+}
+
+// releaseAcks queues the acknowledgements whose promises hold.
+func (c *conn) releaseAcks() {
+	if c.client == nil || c.phase != open || c.acks.Len() == 0 {
+		return
+	}
+	for {
+		a, ok := c.acks.Next()
+		if !ok {
+			return
+		}
+		if a.Kind == packet.PUBACK || a.Reason.IsError() {
+			c.client.inbound().Acked(a.Kind, a.PacketID)
+		}
+		c.out = packet.AppendAck(c.output(), c.version, a.Kind, a.PacketID, a.Reason)
+		c.broker.counters.packetsSent++
+	}
+}
+
+// handleAck takes an acknowledgement from a client.
+func (c *conn) handleAck(h packet.Header, body []byte) error {
+	a := &c.broker.ack
+	if err := a.Parse(h, body, c.version); err != nil {
+		return err
+	}
+	switch a.Kind {
+	case packet.PUBACK:
+		c.client.puback(a)
+	case packet.PUBREC:
+		c.client.pubrec(a)
+	case packet.PUBREL:
+		c.handlePubrel(a.PacketID)
+	case packet.PUBCOMP:
+		c.client.pubcomp(a)
+	}
+	return nil
+}
+
+// handlePubrel is step 5 of publish2.
+func (c *conn) handlePubrel(pid uint16) {
+	cl := c.client
+	switch known := cl.inbound().Pubrel(pid); {
+	case !known && c.version >= packet.V5:
+		c.sendAck(packet.PUBCOMP, pid, packet.PacketIdentifierNotFound)
+	case !known || cl.receiver == 0: // [MQTT-4.3.3-11]
+		c.sendAck(packet.PUBCOMP, pid, packet.Success)
+	default:
+		ticket := c.broker.record(core.IncomingReleased{Owner: cl.receiver, PacketID: pid})
+		c.broker.after(ticket, func() { c.sendAck(packet.PUBCOMP, pid, packet.Success) })
+	}
+}

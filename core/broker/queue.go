@@ -1,0 +1,381 @@
+package broker
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/topic"
+)
+
+// RuleConfig is one outgoing rule of a bridge.
+type RuleConfig struct {
+	Name              string   // for good: what is owed to the rule is found by it after a restart
+	Filters           []string // what it takes
+	Excludes          []string // and what it does not take all the same
+	QoS               core.QoS // at most
+	RetainAsPublished bool     // keep the retain flag
+	NoPublisher       string   // leave out what this publisher has published ("bridge:NAME")
+	Policy            core.Policy
+	MaxMessages       int // in memory, for the bridge to take; default 4,096
+	MaxBytes          int // default 4 MiB
+}
+
+// LinkState is what is durable of a bridge's connection.
+type LinkState struct {
+	Owner    core.ReceiverID // of its packet ids
+	Incoming []uint16        // held packet ids of QoS 2
+	Outgoing []core.Outgoing
+}
+
+// rule is what the store knows under a name: a bridge's rule, or its connection.
+type rule struct {
+	name     string
+	receiver core.ReceiverID
+	queue    *Queue // nil while nobody has attached to it
+
+	// Until the connection asks for it.
+	incoming []uint16
+	outgoing []core.Outgoing
+}
+
+// Attach makes a rule a subscriber, with the durable state that it had before if
+// it takes QoS 1 or 2.
+func (b *Broker) Attach(cfg RuleConfig) (*Queue, error) {
+	setDefault(&cfg.MaxMessages, 4096)
+	setDefault(&cfg.MaxBytes, 4<<20)
+	for _, filter := range append(append([]string{}, cfg.Filters...), cfg.Excludes...) {
+		if err := topic.ValidFilter(filter); err != nil {
+			return nil, fmt.Errorf("rule %s: filter %q: %w", cfg.Name, filter, err)
+		}
+	}
+	q := &Queue{broker: b, cfg: cfg, wake: make(chan struct{}, 1)}
+	err := b.do(func() {
+		if r := b.rules[cfg.Name]; r != nil && r.queue != nil {
+			q = nil
+			return
+		}
+		b.attach(q)
+	})
+	if err == nil && q == nil {
+		err = fmt.Errorf("rule %s is attached already", cfg.Name)
+	}
+	return q, err
+}
+
+func (b *Broker) attach(q *Queue) {
+	q.endpoint = endpoint{subscriber: q, name: q.cfg.NoPublisher, excludes: q.cfg.Excludes}
+	if q.cfg.QoS > 0 {
+		r := b.named(q.cfg.Name)
+		r.queue = q
+		q.receiver = r.receiver
+		q.behind = true
+		b.receivers[q.receiver] = q
+		b.store.SetPolicy(q.receiver, q.cfg.Policy)
+	}
+	options := packet.Options(q.cfg.QoS)
+	if q.cfg.RetainAsPublished {
+		options |= 8
+	}
+	if q.cfg.NoPublisher != "" {
+		options |= 4
+	}
+	for _, filter := range q.cfg.Filters {
+		b.insert(filter, &q.endpoint, grant{options: options})
+	}
+}
+
+// named is what the store knows under a name, new if there is nothing.
+func (b *Broker) named(name string) *rule {
+	r := b.rules[name]
+	if r == nil {
+		r = &rule{name: name, receiver: core.NewReceiverID()}
+		b.rules[name], b.ruleOf[r.receiver] = r, r
+		b.record(core.RuleSaved{Name: name, Receiver: r.receiver})
+	}
+	return r
+}
+
+// Link gives a bridge's connection its durable state. It is to be asked once,
+// before the connection is used: from then on the bridge records the changes.
+func (b *Broker) Link(name string) (state LinkState, err error) {
+	err = b.do(func() {
+		r := b.named("bridge:" + name)
+		state = LinkState{Owner: r.receiver, Incoming: r.incoming, Outgoing: r.outgoing}
+		r.incoming, r.outgoing = nil, nil
+	})
+	return state, err
+}
+
+// Queue is where a bridge gets what a rule takes. It is a subscriber of the loop
+// whose far end is another goroutine: what is ready lies in a short locked queue,
+// the rest in the log. Its exported methods belong to one goroutine, the bridge's,
+// and do not wait.
+//
+// Like a client's session it is live or behind; see there.
+type Queue struct {
+	endpoint // owned by the loop
+
+	// Static.
+	broker   *Broker
+	cfg      RuleConfig
+	receiver core.ReceiverID // 0: a rule of QoS 0
+	wake     chan struct{}
+
+	// Owned by the loop.
+	online   bool
+	behind   bool
+	fetching bool
+	expected int  // messages of QoS 2 appended as live that are not durable yet
+	poked    bool // on the list of those to be woken
+	usual    time.Duration
+	sampled  core.Seq // whose payment is being timed
+	sentAt   time.Time
+	dropped  map[core.Reason]uint64
+
+	mu        sync.Mutex
+	ready     fifo[core.Delivery]
+	bytes     int
+	rewinding int  // rewinds that the loop has not seen: what it delivers meanwhile comes again
+	hungry    bool // the loop waits for room in ready
+	paid      []core.Seq
+	spare     []core.Seq
+}
+
+// Receiver is the rule's name in the log.
+func (q *Queue) Receiver() core.ReceiverID { return q.receiver }
+
+// Wake has an element when Take may have more.
+func (q *Queue) Wake() <-chan struct{} { return q.wake }
+
+// Take appends to buf what is next, in order, at most max messages.
+func (q *Queue) Take(buf []core.Delivery, max int) []core.Delivery {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for ; max > 0 && q.ready.len() > 0; max-- {
+		d := q.ready.pop()
+		q.bytes -= d.Message.Size()
+		buf = append(buf, d)
+	}
+	if q.hungry && q.ready.len() <= fetchMessages/4 {
+		q.hungry = false
+		q.broker.mail.post(q.fetch)
+	}
+	return buf
+}
+
+// Paid is told what the upstream has acknowledged.
+func (q *Queue) Paid(seqs ...core.Seq) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.paid) == 0 && len(seqs) > 0 {
+		q.broker.mail.post(q.settle)
+	}
+	q.paid = append(q.paid, seqs...)
+}
+
+// Rewind is called when the connection is lost: everything that is not paid comes
+// again, in order. What was ready is forgotten at once.
+func (q *Queue) Rewind() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.rewinding++
+	q.clearLocked()
+	q.broker.mail.post(q.rewind)
+}
+
+// Online says whether there is a connection. While there is none QoS 0 is dropped
+// and counted, and the rest goes to the log.
+func (q *Queue) Online(on bool) {
+	q.broker.mail.post(func() {
+		q.online = on
+		if on {
+			q.fetch()
+		}
+	})
+	if !on {
+		q.Rewind()
+	}
+}
+
+// Owed counts what the upstream has not acknowledged.
+func (q *Queue) Owed() (n uint64) {
+	if q.receiver != 0 {
+		q.broker.do(func() { n = q.broker.store.Owed(q.receiver) })
+	}
+	return n
+}
+
+// clearLocked forgets what is ready; messages of QoS 0 are lost with it.
+func (q *Queue) clearLocked() {
+	lost := 0
+	for q.ready.len() > 0 {
+		if d := q.ready.pop(); d.Seq == 0 {
+			lost++
+		}
+	}
+	q.bytes, q.hungry = 0, false
+	if lost > 0 {
+		q.broker.mail.post(func() { q.drop(core.DroppedOffline, lost) })
+	}
+}
+
+// The rest is called on the loop.
+
+func (q *Queue) debt() debtor {
+	if q.online && !q.behind && !q.fits(q.broker.publication.message.Size()) {
+		q.behind = q.receiver != 0
+	}
+	return debtor{receiver: q.receiver, live: q.online && !q.behind, usual: q.usual}
+}
+
+func (q *Queue) fits(size int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ready.len() < q.cfg.MaxMessages && q.bytes+size <= q.cfg.MaxBytes {
+		return true
+	}
+	q.hungry = q.receiver != 0
+	return false
+}
+
+func (q *Queue) deliver(p *publication, d core.Delivery, live bool) {
+	switch {
+	case d.Seq != 0 && !live:
+		return // in the log, to be fetched
+	case d.Seq == 0 && !q.online:
+		q.drop(core.DroppedOffline, 1)
+		return
+	case d.Seq == 0 && !q.fits(d.Message.Size()):
+		q.drop(core.DroppedQueueFull, 1)
+		return
+	}
+	d.Message = p.keep()
+	d.Subscriptions = nil
+	if d.Seq != 0 && q.sampled == 0 {
+		q.sampled, q.sentAt = d.Seq, q.broker.now
+	}
+	q.put(d)
+}
+
+// put makes messages ready.
+func (q *Queue) put(ds ...core.Delivery) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.rewinding > 0 {
+		return
+	}
+	for _, d := range ds {
+		q.ready.push(d)
+		q.bytes += d.Message.Size()
+	}
+	if !q.poked {
+		q.poked = true
+		q.broker.poked = append(q.broker.poked, q)
+	}
+}
+
+// wakeQueues wakes each bridge that has got something in this turn, once.
+func (b *Broker) wakeQueues() {
+	for i, q := range b.poked {
+		b.poked[i], q.poked = nil, false
+		select {
+		case q.wake <- struct{}{}:
+		default:
+		}
+	}
+	b.poked = b.poked[:0]
+}
+
+func (q *Queue) expect(n int) {
+	q.expected += n
+	if q.expected == 0 {
+		q.fetch()
+	}
+}
+
+// fetch asks the log for more if the rule is behind and has room.
+func (q *Queue) fetch() {
+	if !q.behind || q.fetching || q.expected > 0 || !q.online {
+		return
+	}
+	q.mu.Lock()
+	q.hungry = q.ready.len() > fetchMessages/4
+	wait := q.hungry || q.rewinding > 0
+	q.mu.Unlock()
+	if !wait {
+		q.fetching = true
+		q.broker.store.Fetch(q.receiver, fetchMessages, fetchBytes)
+	}
+}
+
+func (q *Queue) fetched(next []core.Delivery, caughtUp bool) {
+	q.fetching = false
+	if !q.online {
+		return
+	}
+	q.behind = !caughtUp
+	for i := range next {
+		m := next[i].Message
+		next[i].QoS = min(m.QoS, q.cfg.QoS)
+		next[i].Retain = m.Retain && q.cfg.RetainAsPublished
+		next[i].Subscriptions = nil
+	}
+	q.put(next...)
+	q.fetch()
+}
+
+// rewind is the loop's part of Rewind.
+func (q *Queue) rewind() {
+	q.mu.Lock()
+	q.rewinding--
+	again := q.rewinding > 0
+	q.mu.Unlock()
+	if again || q.receiver == 0 {
+		return
+	}
+	q.epoch++
+	q.behind, q.fetching = true, false
+	q.sampled, q.usual = 0, 0
+	q.broker.store.Rewind(q.receiver)
+	q.fetch()
+}
+
+// settle pays what the bridge has reported since the last turn.
+func (q *Queue) settle() {
+	q.mu.Lock()
+	paid := q.paid
+	q.paid = q.spare[:0]
+	q.mu.Unlock()
+	for _, seq := range paid {
+		q.timed(seq)
+		if q.broker.store.Paid(q.receiver, seq) {
+			q.broker.settled(seq)
+		}
+	}
+	q.spare = paid
+}
+
+func (q *Queue) timed(seq core.Seq) {
+	if q.sampled != seq || seq == 0 {
+		return
+	}
+	q.usual = smooth(q.usual, q.broker.now.Sub(q.sentAt))
+	q.sampled = 0
+}
+
+func (q *Queue) drop(why core.Reason, n int) {
+	if q.dropped == nil {
+		q.dropped = make(map[core.Reason]uint64)
+	}
+	q.dropped[why] += uint64(n)
+	q.broker.drop(why, n)
+}
+
+// Dropped counts what the upstream does not get, by reason.
+func (q *Queue) Dropped() (counts map[core.Reason]uint64) {
+	q.broker.do(func() { counts = clone(q.dropped) })
+	return counts
+}

@@ -1,0 +1,161 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// newPoller waits for sockets where there are any.
+func newPoller(cfg Config) (poller, error) {
+	if len(cfg.Listeners) == 0 {
+		return newIdle(), nil
+	}
+	return newEpoll()
+}
+
+// watch lets the loop accept the listener's connections.
+func (l *listener) watch() error {
+	p := l.broker.poll.(*epoll)
+	raw, err := l.ln.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return fmt.Errorf("get at the socket: %w", err)
+	}
+	a := &acceptor{listener: l, poll: p}
+	a.timer.ring = a.resume
+	// The descriptor is non-blocking, and stays open for as long as l.ln does.
+	if err := raw.Control(func(fd uintptr) { a.fd = int(fd) }); err != nil {
+		return fmt.Errorf("get at the socket: %w", err)
+	}
+	if err := p.add(a.fd, a); err != nil {
+		return fmt.Errorf("watch the socket: %w", err)
+	}
+	return nil
+}
+
+// acceptor takes connections for the loop.
+type acceptor struct {
+	listener *listener
+	poll     *epoll
+	fd       int
+	timer    timer
+}
+
+// maxAccepts bounds what one listener takes in a turn, so that a storm of new
+// connections does not starve those that are there.
+const maxAccepts = 64
+
+func (a *acceptor) ready(bool, bool) {
+	for range maxAccepts {
+		fd, sa, err := unix.Accept4(a.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch {
+		case err == nil:
+			a.take(fd, sa)
+		case errors.Is(err, unix.EAGAIN):
+			return
+		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
+			a.pause(err)
+			return
+		} // anything else is about that one connection
+	}
+}
+
+func (a *acceptor) take(fd int, sa unix.Sockaddr) {
+	if _, ok := sa.(*unix.SockaddrUnix); !ok {
+		// Everything that a turn has for a peer leaves in one write.
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	}
+	s := &socket{fd: fd, poll: a.poll, in: true}
+	s.conn = a.listener.welcome(s, remoteName(sa))
+	if s.conn == nil {
+		return
+	}
+	if err := a.poll.add(fd, s); err != nil {
+		s.conn.lost(err)
+	}
+}
+
+func (a *acceptor) pause(err error) {
+	b := a.listener.broker
+	b.log.Warn("accept pauses", "listener", a.listener.Name, "error", err)
+	b.count("accept paused")
+	a.poll.modify(a.fd, false, false)
+	b.timers.set(&a.timer, b.now.Add(acceptPause))
+}
+
+func (a *acceptor) resume(time.Time) { a.poll.modify(a.fd, true, false) }
+
+// remoteName is the address of a peer as text.
+func remoteName(sa unix.Sockaddr) string {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)).String()
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port)).String()
+	}
+	return "unix"
+}
+
+// socket is the link over a socket of the loop's own.
+type socket struct {
+	fd      int
+	poll    *epoll
+	conn    *conn
+	in, out bool // what it is watched for
+}
+
+var _ link = (*socket)(nil)
+
+// ready reads once: what is left makes the socket ready again in the next turn,
+// after the others had theirs.
+func (s *socket) ready(in, out bool) {
+	if out {
+		s.watch(s.in, false)
+		s.conn.writable()
+	}
+	if !in || s.conn.phase == closed {
+		return
+	}
+	n, err := rawRead(s.fd, s.conn.space())
+	switch {
+	case err == unix.EAGAIN:
+	case err != nil:
+		s.conn.lost(err)
+	case n == 0:
+		s.conn.lost(io.EOF)
+	default:
+		s.conn.took(n)
+	}
+}
+
+func (s *socket) write(b []byte) (int, error) {
+	n, err := rawWrite(s.fd, b)
+	if err != nil && err != unix.EAGAIN {
+		return 0, fmt.Errorf("write to socket: %w", err)
+	}
+	if n < len(b) {
+		s.watch(s.in, true)
+	}
+	return n, nil
+}
+
+func (s *socket) listen(on bool) { s.watch(on, s.out) }
+
+func (s *socket) watch(in, out bool) {
+	if in != s.in || out != s.out {
+		s.in, s.out = in, out
+		s.poll.modify(s.fd, in, out) // fails only for a descriptor that is not ours
+	}
+}
+
+func (s *socket) close() {
+	if s.fd < len(s.poll.members) {
+		s.poll.remove(s.fd)
+	}
+	unix.Close(s.fd)
+}

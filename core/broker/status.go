@@ -1,0 +1,127 @@
+package broker
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// counters count since the start. They belong to the loop.
+type counters struct {
+	started          time.Time
+	packetsReceived  uint64
+	packetsSent      uint64
+	messagesReceived uint64
+	messagesSent     uint64
+	bytesReceived    uint64
+	bytesSent        uint64
+	connects         uint64
+	maxClients       int
+	expired          uint64
+	refused          map[string]uint64
+	dropped          map[core.Reason]uint64
+}
+
+// count counts a connection that was refused or ended.
+func (b *Broker) count(why string) {
+	if b.counters.refused == nil {
+		b.counters.refused = make(map[string]uint64)
+	}
+	b.counters.refused[why]++
+}
+
+// drop counts messages that somebody does not get.
+func (b *Broker) drop(why core.Reason, n int) {
+	if b.counters.dropped == nil {
+		b.counters.dropped = make(map[core.Reason]uint64)
+	}
+	b.counters.dropped[why] += uint64(n)
+}
+
+func clone[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		return map[K]V{}
+	}
+	return maps.Clone(m)
+}
+
+// Status is a snapshot for the console; it is zero when the broker has stopped.
+// It asks the loop, which takes no longer than a turn.
+func (b *Broker) Status() (s core.BrokerStatus) {
+	b.do(func() {
+		n := &b.counters
+		s = core.BrokerStatus{
+			Connections:      len(b.conns),
+			Sessions:         len(b.clients),
+			Subscriptions:    b.subscriptions.Len(),
+			Retained:         b.retained.Len(),
+			MessagesReceived: n.messagesReceived,
+			MessagesSent:     n.messagesSent,
+			BytesReceived:    n.bytesReceived,
+			BytesSent:        n.bytesSent,
+			Connects:         n.connects,
+			Refused:          clone(n.refused),
+			Dropped:          clone(n.dropped),
+		}
+		for _, l := range b.listeners {
+			s.Listeners = append(s.Listeners, core.ListenerStatus{
+				Name: l.Name, Address: l.ln.Addr().String(), Protocol: "mqtt", Connections: l.connections,
+			})
+		}
+	})
+	return s
+}
+
+// Clients lists all sessions by client id.
+func (b *Broker) Clients() (list []core.ClientStatus) {
+	b.do(func() {
+		list = make([]core.ClientStatus, 0, len(b.clients))
+		for _, cl := range b.clients {
+			list = append(list, cl.status())
+		}
+	})
+	slices.SortFunc(list, func(a, b core.ClientStatus) int { return cmp.Compare(a.ClientID, b.ClientID) })
+	return list
+}
+
+func (cl *client) status() core.ClientStatus {
+	s := core.ClientStatus{
+		ClientID: cl.id, User: cl.identity, Durable: cl.receiver != 0, Since: cl.since,
+		Subscriptions: len(cl.filters), Queued: uint64(cl.queue.len()), Dropped: clone(cl.dropped),
+	}
+	if cl.receiver != 0 {
+		s.Queued = max(s.Queued, cl.broker.store.Owed(cl.receiver))
+	}
+	if cl.out != nil {
+		s.Inflight = cl.out.Inflight()
+	}
+	if c := cl.conn; c != nil {
+		s.Connected, s.Address, s.Listener = true, c.remote, c.listener.Name
+		s.Protocol, s.Keepalive = versionName(c.version), c.keepalive.Seconds()
+	}
+	return s
+}
+
+// Buffer is the store's state, with the names of its receivers.
+func (b *Broker) Buffer() (s core.BufferStatus) {
+	b.do(func() {
+		s = b.store.Status()
+		for i, r := range s.Receivers {
+			s.Receivers[i].Name = b.nameOf(r.Receiver)
+		}
+	})
+	return s
+}
+
+func (b *Broker) nameOf(r core.ReceiverID) string {
+	if cl := b.clientOf(r); cl != nil {
+		return cl.id
+	}
+	if rule := b.ruleOf[r]; rule != nil {
+		return rule.name
+	}
+	return ""
+}

@@ -1,0 +1,157 @@
+package broker
+
+import (
+	"strings"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/topic"
+)
+
+// handleSubscribe makes subscriptions. Those of a durable session must be on disk
+// before they are acknowledged: from then on the client relies on getting what it
+// misses. The order of effects:
+//
+//  1. subscribe, and record it
+//  2. synced → SUBACK, one code for each filter in order [MQTT-3.8.4-6] [MQTT-3.9.3-1]
+//  3. retained messages, a slice at a time
+//
+// Messages published between 1 and 2 are delivered before SUBACK, which section
+// 3.8.4 allows.
+func (c *conn) handleSubscribe(p *packet.Subscribe) error {
+	id := uint32(0)
+	if props := p.Properties; props != nil && len(props.SubscriptionIDs) > 0 {
+		id = props.SubscriptionIDs[0]
+	}
+	suback := &packet.Suback{PacketID: p.PacketID} // [MQTT-3.8.4-2]
+	var ticket core.Ticket
+	var replays []*replay
+	for _, f := range p.Filters { // [MQTT-3.8.4-5]
+		name := string(f.Filter)
+		reason := c.maySubscribe(name)
+		if !reason.IsError() {
+			existed, t := c.client.subscribe(name, f.Options, id) // 1
+			ticket = max(ticket, t)
+			reason = packet.Reason(f.Options.QoS()) // [MQTT-3.8.4-7]
+			if wantsRetained(f.Options, existed) {
+				replays = append(replays, c.client.newReplay(name, f.Options, id))
+			}
+		} else if c.version < packet.V5 {
+			reason = packet.UnspecifiedError
+		}
+		suback.Reasons = append(suback.Reasons, reason)
+	}
+	c.broker.after(ticket, func() {
+		if c.phase != open {
+			return
+		}
+		c.send(suback) // 2
+		c.client.replay(replays)
+	})
+	return nil
+}
+
+// maySubscribe says what stands against a filter.
+func (c *conn) maySubscribe(filter string) packet.Reason {
+	switch {
+	case topic.ValidFilter(filter) != nil:
+		return packet.TopicFilterInvalid
+	case strings.HasPrefix(filter, "$share/"):
+		return packet.SharedSubscriptionsNotSupported
+	case !c.broker.may(c.client.principal(), Subscribe, filter):
+		return packet.NotAuthorized
+	}
+	return packet.Success
+}
+
+// wantsRetained is retain handling [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11].
+func wantsRetained(o packet.Options, existed bool) bool {
+	return o.RetainHandling() == 0 || o.RetainHandling() == 1 && !existed
+}
+
+// subscribe adds a subscription, or replaces the one with the same filter
+// [MQTT-3.8.4-3].
+func (cl *client) subscribe(filter string, o packet.Options, id uint32) (existed bool, t core.Ticket) {
+	tree := &cl.broker.subscriptions
+	old, existed := tree.Get(filter, &cl.endpoint)
+	at := old.at
+	if !existed {
+		at = int32(len(cl.filters))
+		cl.filters = append(cl.filters, filter)
+	}
+	cl.broker.insert(filter, &cl.endpoint, grant{options: o, id: id, at: at})
+	if cl.receiver != 0 {
+		t = cl.broker.record(core.SubscriptionSaved{Subscription: core.Subscription{
+			Receiver: cl.receiver, Filter: filter, Options: byte(o), ID: id,
+		}})
+	}
+	return existed, t
+}
+
+// insert and remove are where the tree of subscriptions changes.
+func (b *Broker) insert(filter string, to *endpoint, g grant) {
+	if !b.subscriptions.Insert(filter, to, g) && isSys(filter) {
+		b.sysFilters++
+	}
+}
+
+func (b *Broker) remove(filter string, to *endpoint) {
+	if b.subscriptions.Remove(filter, to) && isSys(filter) {
+		b.sysFilters--
+	}
+}
+
+// handleUnsubscribe ends subscriptions. What is queued or on its way is still
+// delivered [MQTT-3.10.4-3].
+func (c *conn) handleUnsubscribe(p *packet.Unsubscribe) error {
+	unsuback := &packet.Unsuback{PacketID: p.PacketID}
+	var ticket core.Ticket
+	for _, f := range p.Filters { // [MQTT-3.10.4-6]
+		reason := packet.NoSubscriptionExisted
+		if c.client.unsubscribe(string(f)) {
+			reason = packet.Success
+			if c.client.receiver != 0 {
+				ticket = c.broker.record(core.SubscriptionDropped{Receiver: c.client.receiver, Filter: string(f)})
+			}
+		}
+		unsuback.Reasons = append(unsuback.Reasons, reason) // [MQTT-3.11.3-1]
+	}
+	c.broker.after(ticket, func() { c.send(unsuback) }) // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
+	return nil
+}
+
+// unsubscribe removes the subscription with exactly this filter [MQTT-3.10.4-1].
+func (cl *client) unsubscribe(filter string) bool {
+	tree := &cl.broker.subscriptions
+	g, ok := tree.Get(filter, &cl.endpoint)
+	if !ok {
+		return false
+	}
+	cl.broker.remove(filter, &cl.endpoint)
+	// The last filter takes the place of the one that goes.
+	last := len(cl.filters) - 1
+	moved := cl.filters[last]
+	cl.filters[last] = ""
+	cl.filters = cl.filters[:last]
+	if int(g.at) < last {
+		cl.filters[g.at] = moved
+		of, _ := tree.Get(moved, &cl.endpoint)
+		of.at = g.at
+		tree.Insert(moved, &cl.endpoint, of)
+	}
+	return true
+}
+
+// unsubscribeAll ends the subscriptions of a session that is gone, a slice at a
+// time: nobody is behind the endpoint any more.
+func (b *Broker) unsubscribeAll(cl *client) {
+	cl.endpoint.subscriber = nobody{}
+	b.work(func() (more bool) {
+		for range min(len(cl.filters), sliceSize) {
+			last := len(cl.filters) - 1
+			b.remove(cl.filters[last], &cl.endpoint)
+			cl.filters = cl.filters[:last]
+		}
+		return len(cl.filters) > 0
+	})
+}

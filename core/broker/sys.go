@@ -1,0 +1,76 @@
+package broker
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// isSys says whether a filter is about $SYS. Wildcards at its beginning are not
+// [MQTT-4.7.2-1].
+func isSys(filter string) bool { return strings.HasPrefix(filter, "$SYS/") }
+
+// sysDue publishes $SYS if anybody has subscribed to it.
+func (b *Broker) sysDue(now time.Time) {
+	b.timers.set(&b.sysTimer, now.Add(b.cfg.SysInterval))
+	if b.sysFilters > 0 {
+		b.publishSys()
+	}
+}
+
+// publishSys publishes what has changed, retained: who subscribes gets the values
+// as they are, because newReplay calls it as well.
+func (b *Broker) publishSys() {
+	b.eachSys(func(name, value string) {
+		name = "$SYS/broker/" + name
+		if old, ok := b.retained.Get(name); ok && string(old.Payload) == value {
+			return
+		}
+		b.begin(&core.Message{
+			Topic: name, Payload: []byte(value), Retain: true, Publisher: "$SYS", Received: b.stamp,
+		}, true)
+		// QoS 0 is owed to nobody: there is nothing that could fail.
+		_, _ = b.take()
+	})
+}
+
+// eachSys goes over the values, under Mosquitto's names where the meaning is the same.
+func (b *Broker) eachSys(yield func(name, value string)) {
+	n := &b.counters
+	connected := 0
+	for _, cl := range b.clients {
+		if cl.connected() {
+			connected++
+		}
+	}
+	yield("version", "weir version "+b.cfg.Version)
+	yield("uptime", strconv.FormatInt(int64(b.now.Sub(n.started)/time.Second), 10)+" seconds")
+	dropped := uint64(0)
+	for _, k := range n.dropped {
+		dropped += k
+	}
+	for _, v := range []struct {
+		name  string
+		value uint64
+	}{
+		{"clients/total", uint64(len(b.clients))},
+		{"clients/connected", uint64(connected)},
+		{"clients/disconnected", uint64(len(b.clients) - connected)},
+		{"clients/maximum", uint64(n.maxClients)},
+		{"clients/expired", n.expired},
+		{"messages/received", n.packetsReceived},
+		{"messages/sent", n.packetsSent},
+		{"publish/messages/received", n.messagesReceived},
+		{"publish/messages/sent", n.messagesSent},
+		{"publish/messages/dropped", dropped},
+		{"bytes/received", n.bytesReceived},
+		{"bytes/sent", n.bytesSent},
+		{"subscriptions/count", uint64(b.subscriptions.Len())},
+		{"retained messages/count", uint64(b.retained.Len())},
+		{"store/messages/count", b.store.Status().Messages},
+	} {
+		yield(v.name, strconv.FormatUint(v.value, 10))
+	}
+}
