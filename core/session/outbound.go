@@ -228,6 +228,21 @@ func (o *Outbound) Head() (head Sent, ok bool) {
 	return head, ok
 }
 
+// Knows says whether a message is in flight since an earlier connection, so that
+// it must be brought to its end.
+func (o *Outbound) Knows(receiver core.ReceiverID, seq core.Seq) bool {
+	_, ok := o.known[place{receiver, seq}]
+	return ok
+}
+
+// Releasing is the message whose release under pid waits to be synced.
+func (o *Outbound) Releasing(pid uint16) (Sent, bool) {
+	if f := o.find(pid); f != nil && f.step == releasing {
+		return o.sent(f), true
+	}
+	return Sent{}, false
+}
+
 // Unused is a packet id for a SUBSCRIBE or UNSUBSCRIBE [MQTT-2.2.1-3]. As ids go
 // round, no message gets it before the answer is long there.
 func (o *Outbound) Unused() uint16 {

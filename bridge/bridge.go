@@ -1,0 +1,269 @@
+package bridge
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/session"
+)
+
+// Queue is what waits for one out rule: a durable receiver of the local broker.
+// Its methods may be called from any goroutine and do not wait.
+type Queue interface {
+	// Take appends to buf what is next, in order, at most max deliveries.
+	Take(buf []core.Delivery, max int) []core.Delivery
+	// Wake has an element when Take may have more.
+	Wake() <-chan struct{}
+	// Paid: the upstream has these. The slice is the queue's from then on.
+	Paid(seqs ...core.Seq)
+	// Rewind: the connection was lost. Everything unpaid comes again, in order, and
+	// nothing that was on its way before.
+	Rewind()
+	// Online says whether there is a connection. Without one, messages of QoS 0 are
+	// dropped and counted.
+	Online(bool)
+	Receiver() core.ReceiverID
+	Owed() uint64
+}
+
+// Gateway is what a bridge sees of the local broker. Its methods may be called
+// from any goroutine and do not wait; done is called once, from any goroutine,
+// and does not wait either.
+type Gateway interface {
+	// Accept publishes m, together with changes of state. done(nil): the promise for
+	// m holds and the changes are durable. An error, such as core.ErrFull: nothing
+	// has happened.
+	Accept(m *core.Message, with []core.Change, done func(error))
+	// Record makes changes durable, behind everything accepted or recorded before. A
+	// lazy record may take its time. done may be nil.
+	Record(changes []core.Change, lazy bool, done func(error))
+}
+
+// LinkState is what the store knows of the bridge's packet ids.
+type LinkState struct {
+	Owner    core.ReceiverID
+	Incoming []uint16
+	Outgoing []core.Outgoing
+}
+
+// Bridge is one uplink.
+type Bridge struct {
+	// Static.
+	cfg       Config
+	log       *slog.Logger
+	gateway   Gateway
+	owner     core.ReceiverID
+	publisher string
+	servers   []*server
+	outlets   []*outlet   // as configured
+	ranks     [][]*outlet // by priority, the highest first
+	inlets    []*inlet
+	kick      <-chan struct{} // some queue may have more
+
+	// Owned by Run; all of it outlives connections.
+	out        *session.Outbound
+	in         *session.Inbound
+	home       *server                // to which the packet ids belong; nil before the first connection
+	subscribed bool                   // in this process, to the session at home
+	records    core.Ticket            // batches given to Record
+	synced     core.Ticket            // up to which they are durable
+	holding    map[uint16]*acceptance // of QoS 2, by packet id
+	releases   session.Gate[uint16]   // PUBRELs whose release is on its way to the disk
+	unreleased []uint16               // those for which that failed
+	suspect    suspect
+	pace       pacer
+	drain      bucket
+	linkID     int
+	encoder    session.Encoder
+
+	// Shared.
+	events mailbox
+	status status
+}
+
+// outlet is an out rule at work.
+type outlet struct {
+	rule  OutRule
+	queue Queue
+	tally tally
+
+	// Owned by Run.
+	receiver core.ReceiverID
+	taken    []core.Delivery // scratch
+	paid     []core.Seq      // of the present turn
+	usual    int             // bytes of a message, smoothed
+}
+
+// inlet is an in rule at work.
+type inlet struct {
+	rule   InRule
+	filter string
+	tally  tally
+}
+
+// New makes a bridge. queues[i] is that of cfg.Out[i].
+func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.Logger) (*Bridge, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("bridge %s: %w", cfg.Name, err)
+	}
+	if len(queues) != len(cfg.Out) {
+		return nil, fmt.Errorf("bridge %s: %d queues for %d out rules", cfg.Name, len(queues), len(cfg.Out))
+	}
+	cfg = cfg.withDefaults()
+	if cfg.Dial == nil {
+		cfg.Dial = dialTCP(cfg.UserTimeout)
+	}
+	b := &Bridge{
+		cfg:       cfg,
+		log:       log.With("bridge", cfg.Name),
+		gateway:   gateway,
+		owner:     link.Owner,
+		publisher: "bridge:" + cfg.Name,
+		out:       session.NewOutbound(link.Owner),
+		in:        session.NewInbound(),
+		pace:      pacer{min: cfg.Backoff.Min, max: cfg.Backoff.Max},
+		drain:     newBucket(cfg.Drain),
+		holding:   make(map[uint16]*acceptance),
+	}
+	b.events.wake = make(chan struct{}, 1)
+	b.addRules(queues)
+	b.restore(link)
+	for _, u := range cfg.URLs {
+		s, err := parseServer(u)
+		if err != nil {
+			return nil, err
+		}
+		b.servers = append(b.servers, s)
+	}
+	b.status.start(cfg.Name, b.servers[0].url)
+	return b, nil
+}
+
+func (b *Bridge) addRules(queues []Queue) {
+	for i, r := range b.cfg.Out {
+		b.outlets = append(b.outlets, &outlet{rule: r, queue: queues[i], receiver: queues[i].Receiver(), usual: 256})
+	}
+	byRank := slices.Clone(b.outlets)
+	slices.SortStableFunc(byRank, func(x, y *outlet) int { return cmp.Compare(y.rule.Priority, x.rule.Priority) })
+	for rank := range chunkBy(byRank, func(o *outlet) int { return o.rule.Priority }) {
+		b.ranks = append(b.ranks, rank)
+	}
+	for _, r := range b.cfg.In {
+		b.inlets = append(b.inlets, &inlet{rule: r, filter: r.RemoteFilter()})
+	}
+}
+
+// chunkBy yields the runs of neighbours that have the same key.
+func chunkBy[T any, K comparable](s []T, key func(T) K) func(yield func([]T) bool) {
+	return func(yield func([]T) bool) {
+		for len(s) > 0 {
+			n := 1
+			for n < len(s) && key(s[n]) == key(s[0]) {
+				n++
+			}
+			if !yield(s[:n:n]) {
+				return
+			}
+			s = s[n:]
+		}
+	}
+}
+
+func (b *Bridge) restore(link LinkState) {
+	for _, o := range link.Outgoing {
+		b.out.Restore(o)
+	}
+	for _, pid := range link.Incoming {
+		b.in.Restore(pid)
+	}
+}
+
+// Run keeps the uplink up until ctx ends. It returns nil after what was under
+// way has been acknowledged, or after a moment.
+func (b *Bridge) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	b.kick = b.merge(ctx, &wg)
+	for _, o := range b.outlets {
+		o.queue.Online(false)
+	}
+	shown := ""
+	for {
+		lived, err := b.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		pause := b.pace.next(lived, slow(err))
+		text := explain(err, b.cfg.Clock.Now())
+		b.report(text, shown, pause)
+		shown = text
+		b.status.waiting(text, slow(err))
+		if !sleep(ctx, pause) {
+			return nil
+		}
+	}
+}
+
+// report says once what is wrong, not at every attempt.
+func (b *Bridge) report(text, before string, pause time.Duration) {
+	level := slog.LevelWarn
+	if text == before {
+		level = slog.LevelDebug
+	}
+	b.log.Log(context.Background(), level, "uplink is down", "why", text, "retry_in", pause.Round(time.Millisecond))
+}
+
+// session is one connection, from dialling to its end.
+func (b *Bridge) session(ctx context.Context) (lived time.Duration, err error) {
+	g, err := b.connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	err = b.serve(ctx, g)
+	return time.Since(start), err
+}
+
+// merge makes one channel of the wakes of all queues.
+func (b *Bridge) merge(ctx context.Context, wg *sync.WaitGroup) <-chan struct{} {
+	if len(b.outlets) == 1 { // the usual case needs no goroutine in between
+		return b.outlets[0].queue.Wake()
+	}
+	kick := make(chan struct{}, 1)
+	for _, o := range b.outlets {
+		wg.Go(func() {
+			for {
+				select {
+				case <-o.queue.Wake():
+				case <-ctx.Done():
+					return
+				}
+				select {
+				case kick <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	return kick
+}
+
+// sleep waits, and says whether it came to the end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,70 @@
+// Package bridge is the uplink: it dials an upstream broker, sends what its
+// rules select, brings down what they subscribe to, and loses neither.
+//
+// A bridge is a session whose connection we dial. What it has to send waits in
+// queues, one for each out rule, each a durable receiver of the local broker;
+// packet ids, window and the steps of QoS 1 and 2 are those of core/session,
+// the same as for a client.
+//
+// # Topics
+//
+// As in Mosquitto, a rule's filter is written without the prefixes, and each
+// side puts its own in front:
+//
+//	           local broker                      upstream
+//	filter     local_prefix + filter             remote_prefix + filter
+//	out        local_prefix + x          →       remote_prefix + x
+//	in         local_prefix + x          ←       remote_prefix + x
+//
+// So {filter: "plant/#", remote_prefix: "site7/"} sends plant/a as site7/plant/a,
+// and {filter: "#", local_prefix: "plant/"} sends plant/a as a. A prefix is put
+// before the topic as it is, without a slash between. What exclude matches (with
+// the local prefix in front, too) is not sent. A message that two out rules
+// select is sent by both.
+//
+// # Order of effects
+//
+// QoS 1 out: taken from the queue → PUBLISH → PUBACK → debt paid.
+// QoS 2 out: packet id durable → PUBLISH → PUBREC → release durable, debt paid →
+// PUBREL → PUBCOMP → forgotten. QoS 1 and 2 in: handed to the local broker →
+// its promise holds → PUBACK or PUBREC. The numbered comments stand in out.go and
+// in.go.
+//
+// When a connection is lost the queues are rewound, and everything unpaid comes
+// again in order. If the upstream has kept our session, a message that it may
+// have keeps its packet id and has DUP; PUBRELs go first. Within a rule the order
+// is kept, always; between rules priority decides.
+//
+// # The session upstream
+//
+// It is kept for ever (Clean Start 0), so that QoS 2 is exact and commands wait
+// for us. Where several servers are listed each has its own sessions, as far as
+// we know: on the first connection to another server than before the session
+// starts clean there, since packet ids that it may still hold from earlier days
+// would make it take new messages for repetitions. A cluster behind one name is
+// one server.
+//
+// # What the upstream cannot take
+//
+// Receive Maximum, Maximum QoS, Retain Available, Maximum Packet Size and Server
+// Keep Alive are obeyed. A message that is too large, or that is refused with a
+// reason code that no repetition will change, is counted as dropped with its
+// reason, and the next one goes. An upstream may also answer a message that it
+// does not like by closing the connection; see poison.go for how such a message
+// is found and dropped without mistaking a bad link for it.
+//
+// # Loops
+//
+// What came in over a bridge is not sent out over it. In MQTT 5 the upstream is
+// asked not to send us our own messages (No Local), gateways count the hops of a
+// message in the user property weir-hops, and a message whose weir-id names this
+// gateway has come back and is not taken.
+//
+// # Goroutines
+//
+// Run's goroutine owns all state. While connected there are two more: a reader,
+// which hands over whole packets, many at a time, and a writer, so that neither a
+// slow nor a dead upstream keeps the owner from doing anything else. One write
+// carries all that has come together while the one before was under way. The
+// local broker answers from its own goroutines into a small mailbox.
+package bridge

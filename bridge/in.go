@@ -1,0 +1,272 @@
+package bridge
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/session"
+	"github.com/weir-edge/weir/core/topic"
+)
+
+// subscribeMost filters go into one SUBSCRIBE: some services take no more.
+const subscribeMost = 8
+
+// subscribe asks for what the in rules select. Where the upstream has kept the
+// session it has kept the subscriptions, but perhaps those of an older
+// configuration; so the first connection of this process asks in any case. MQTT 5
+// can say that only new subscriptions want the retained messages.
+func (l *link) subscribe() {
+	b := l.b
+	if l.g.sessionPresent && b.subscribed {
+		return
+	}
+	b.subscribed = len(b.inlets) == 0
+	for group := range slices.Chunk(b.inlets, subscribeMost) {
+		p := packet.Subscribe{PacketID: b.out.Unused()}
+		for _, in := range group {
+			p.Filters = append(p.Filters, packet.Filter{Filter: []byte(in.filter), Options: l.options(in)})
+		}
+		l.subs[p.PacketID] = group
+		l.filling = p.AppendTo(l.filling, l.g.version)
+	}
+}
+
+// options of a subscription: in MQTT 5 No Local (not what we sent), Retain As
+// Published, and Retain Handling 1 (only if the subscription is new).
+func (l *link) options(in *inlet) packet.Options {
+	const noLocal, retainAsPublished, onlyNew = 1 << 2, 1 << 3, 1 << 4
+	o := packet.Options(in.rule.QoS)
+	if l.g.version == packet.V5 {
+		o |= noLocal | retainAsPublished | onlyNew
+	}
+	return o
+}
+
+func (l *link) handleSuback(p *packet.Suback) {
+	group := l.subs[p.PacketID]
+	delete(l.subs, p.PacketID)
+	l.progress = l.now
+	for i, reason := range p.Reasons[:min(len(p.Reasons), len(group))] {
+		if reason.IsError() {
+			l.b.log.Warn("the upstream refused a subscription", "filter", group[i].filter, "why", reason.String())
+			l.b.status.complain(fmt.Sprintf("the upstream refused the subscription %s: %s", group[i].filter, reason))
+		}
+	}
+	l.b.subscribed = l.b.subscribed || len(l.subs) == 0
+}
+
+// handlePublish brings in a message. The order of effects for QoS 1:
+//
+//  1. handed to the local broker
+//  2. its promise holds: every durable receiver has the message, or it is on disk
+//  3. PUBACK
+//
+// and for QoS 2:
+//
+//  1. handed over together with the packet id that is held from now on
+//  2. both are durable → PUBREC
+//  3. PUBREL → the packet id is let go, durably → PUBCOMP
+//
+// Acknowledgements leave in the order in which the messages came.
+func (l *link) handlePublish(h packet.Header, body []byte) error {
+	p := &l.publish
+	if err := p.Parse(h.Flags, body, l.g.version); err != nil {
+		return err
+	}
+	if p.QoS > core.AtMostOnce {
+		switch l.b.in.Publish(p.PacketID, p.QoS) {
+		case session.TooMany: // [MQTT-3.3.4-9]
+			return &packet.Error{Reason: packet.ReceiveMaximumExceeded, Clause: "MQTT-3.3.4-9", Text: "more messages than we take at a time"}
+		case session.Repeated:
+			l.repeated(p)
+			return nil
+		}
+	}
+	in := l.b.inlet(p.Topic)
+	if in == nil { // an old subscription of a session that the upstream has kept
+		l.ignore(p)
+		return nil
+	}
+	m, why := l.b.incoming(in, p, l.stamp)
+	if why != "" {
+		in.tally.drop(why)
+		l.ignore(p)
+		return nil
+	}
+	l.accept(in, p, m)
+	return nil
+}
+
+// inlet is the rule that a remote topic came by; nil when there is none.
+func (b *Bridge) inlet(name []byte) *inlet {
+	for _, in := range b.inlets {
+		if topic.Match(in.filter, string(name)) {
+			return in
+		}
+	}
+	return nil
+}
+
+// incoming makes the message that is published here, or says why there is none.
+func (b *Bridge) incoming(in *inlet, p *packet.Publish, now core.Stamp) (*core.Message, core.Reason) {
+	m := &core.Message{
+		Topic:      in.rule.LocalPrefix + strings.TrimPrefix(string(p.Topic), in.rule.RemotePrefix),
+		Payload:    bytes.Clone(p.Payload), // p lies in the reader's buffer
+		QoS:        p.QoS,
+		Retain:     p.Retain,
+		Properties: session.Properties(p.Properties),
+		Publisher:  b.publisher,
+		Received:   now,
+		Expiry:     session.Expiry(p.Properties),
+	}
+	takeHops(m)
+	switch {
+	case int(m.Hops) >= b.cfg.MaxHops, b.ours(m):
+		return nil, core.DroppedLoop
+	case topic.ValidName(m.Topic) != nil, strings.HasPrefix(m.Topic, "$"):
+		return nil, core.DroppedRejected
+	}
+	return m, ""
+}
+
+// accept is step 1.
+func (l *link) accept(in *inlet, p *packet.Publish, m *core.Message) {
+	b := l.b
+	if p.QoS == core.AtMostOnce {
+		in.tally.messages.Add(1)
+		b.gateway.Accept(m, nil, func(error) {}) // nobody waits for an answer
+		return
+	}
+	a := &acceptance{inlet: in}
+	var with []core.Change
+	if p.QoS == core.ExactlyOnce {
+		a.pid = p.PacketID
+		b.holding[a.pid] = a
+		with = []core.Change{core.IncomingHeld{Owner: b.owner, PacketID: a.pid}}
+	}
+	l.await(p, a)
+	b.gateway.Accept(m, with, func(err error) { b.events.post(event{message: a, err: err}) })
+}
+
+// await owes the acknowledgement of a message to the upstream, on this connection.
+func (l *link) await(p *packet.Publish, a *acceptance) {
+	l.accepts++
+	a.link, a.number = l.id, l.accepts
+	l.acks.Push(firstAck(p.QoS), p.PacketID, packet.Success, session.Promise{Seq: a.number})
+}
+
+func firstAck(qos core.QoS) packet.Type {
+	if qos == core.ExactlyOnce {
+		return packet.PUBREC
+	}
+	return packet.PUBACK
+}
+
+// repeated: a packet id of QoS 2 that is held, from an earlier connection. What
+// came then may still be on its way to the disk, or may yet be refused.
+func (l *link) repeated(p *packet.Publish) {
+	if a := l.b.holding[p.PacketID]; a != nil {
+		l.await(p, a)
+		return
+	}
+	l.ignore(p)
+}
+
+// ignore acknowledges a message that is not taken (again).
+func (l *link) ignore(p *packet.Publish) {
+	var wait session.Promise
+	if p.QoS == core.ExactlyOnce {
+		l.changes = append(l.changes, core.IncomingHeld{Owner: l.b.owner, PacketID: p.PacketID})
+		wait.Ticket = l.ticket()
+	}
+	if p.QoS > core.AtMostOnce {
+		l.acks.Push(firstAck(p.QoS), p.PacketID, packet.Success, wait)
+	}
+}
+
+// accepted is step 2, or its failure: then nothing has happened, and the packet
+// id is not held.
+func (l *link) accepted(a *acceptance, err error) {
+	b := l.b
+	if a.pid != 0 {
+		delete(b.holding, a.pid)
+		if err != nil {
+			b.in.Acked(packet.PUBREC, a.pid)
+		}
+	}
+	switch {
+	case err == nil:
+		a.inlet.tally.messages.Add(1)
+	case errors.Is(err, core.ErrFull):
+		a.inlet.tally.drop(core.DroppedStoreFull)
+	case errors.Is(err, core.ErrInvalid):
+		a.inlet.tally.drop(core.DroppedRejected)
+	}
+	if a.link != l.id {
+		return // it comes again, and is answered then
+	}
+	switch {
+	case err == nil:
+		l.acks.Settled(a.number)
+	case errors.Is(err, core.ErrFull):
+		l.refuse(a.number, packet.QuotaExceeded)
+	case errors.Is(err, core.ErrInvalid): // it will be so the next time, too
+		l.acks.Refused(a.number, packet.TopicNameInvalid)
+	case errors.Is(err, core.ErrClosed): // we are stopping; it comes again
+	default:
+		l.fail(errors.Join(errStore, err))
+	}
+}
+
+// refuse gives an honest answer. Before MQTT 5 there is none but silence; then
+// the upstream sends the message again when we connect again, which we do before
+// long, because what it has under way counts for its window.
+func (l *link) refuse(n core.Seq, why packet.Reason) {
+	l.acks.Refused(n, why)
+	if l.g.version < packet.V5 && l.redial.IsZero() {
+		l.redial = l.now.Add(redialAfter)
+	}
+}
+
+// acknowledge is the last step.
+func (l *link) acknowledge() {
+	for a, ok := l.acks.Next(); ok; a, ok = l.acks.Next() {
+		if a.Kind == packet.PUBACK {
+			l.b.in.Acked(a.Kind, a.PacketID)
+		}
+		if a.Reason == packet.QuotaExceeded && l.g.version < packet.V5 {
+			continue
+		}
+		l.appendAck(a.Kind, a.PacketID, a.Reason)
+	}
+}
+
+// handlePubrel is step 3 of QoS 2. A packet id that is not known has been let go,
+// but perhaps not durably; to do it once more is harmless.
+func (l *link) handlePubrel(pid uint16) {
+	reason := packet.Success
+	if !l.b.in.Pubrel(pid) {
+		reason = packet.PacketIdentifierNotFound
+	}
+	l.changes = append(l.changes, core.IncomingReleased{Owner: l.b.owner, PacketID: pid})
+	l.comps.Push(l.ticket(), completion{pid, reason})
+}
+
+// recordAgain repeats what could not be recorded on an earlier connection.
+func (l *link) recordAgain() {
+	b := l.b
+	for _, pid := range b.unreleased {
+		if sent, ok := b.out.Releasing(pid); ok {
+			l.changes = append(l.changes, core.OutgoingSaved{Outgoing: core.Outgoing{
+				Owner: b.owner, PacketID: pid, Receiver: sent.Receiver, Seq: sent.Seq, Released: true,
+			}})
+			b.releases.Push(l.ticket(), pid)
+		}
+	}
+	b.unreleased = nil
+}

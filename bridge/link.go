@@ -1,0 +1,353 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/session"
+)
+
+// link is one connection, from CONNACK to its end. It belongs to Run.
+type link struct {
+	// Static.
+	b         *Bridge
+	g         *greeting
+	wire      *wire
+	id        int
+	window    int
+	keepalive time.Duration // 0: none
+
+	// The present turn.
+	now     time.Time
+	stamp   core.Stamp
+	changes []core.Change // to be recorded, and waited for, as batch b.records+1
+	lazy    []core.Change // to be recorded some time
+	err     error         // why the connection must end
+
+	// Sending.
+	filling   []byte // what goes with the next write
+	spare     []byte // the buffer that is not filling, unless the writer has it
+	writing   bool
+	publishes session.Gate[parcel]     // PUBLISHes, some of which wait for their packet id to be durable
+	comps     session.Gate[completion] // PUBCOMPs that wait for their release to be durable
+	turns     int                      // whose turn it is among rules of the same priority
+	alone     bool                     // the head is tried alone, see poison.go
+	user      []core.UserProperty      // scratch
+	measure   []byte                   // scratch
+	sampled   uint16                   // the packet id whose round trip is timed, 0: none
+	sampledAt time.Time
+
+	// Receiving.
+	publish packet.Publish // scratch
+	acks    session.Acks
+	accepts core.Seq
+	subs    map[uint16][]*inlet // SUBSCRIBEs without SUBACK, by packet id
+	redial  time.Time           // when to ask anew for messages that were refused; zero: not
+
+	// Signs of life.
+	sent     time.Time // the last write
+	received time.Time // the last chunk
+	progress time.Time // the last acknowledgement, or when nothing was under way
+	pinged   time.Time // when PINGREQ was sent that has no answer; zero: none
+
+	stopping bool
+	stopBy   time.Time
+}
+
+// completion is the answer to a PUBREL.
+type completion struct {
+	pid    uint16
+	reason packet.Reason
+}
+
+// Limits of ours.
+const (
+	receiveMaximum = 200  // messages of QoS 1 and 2 from the upstream that wait for the local broker
+	window5        = 1000 // in flight, where the upstream allows more
+	window311      = 100  // where it cannot say
+	stopGrace      = 2 * time.Second
+	redialAfter    = time.Minute
+)
+
+// serve uses a connection until it ends.
+func (b *Bridge) serve(ctx context.Context, g *greeting) error {
+	l := b.newLink(g)
+	l.open()
+	err := l.run(ctx)
+	l.wire.close()
+	l.commit()
+	b.judge(err, b.out.Active())
+	for _, o := range b.outlets {
+		o.pay()
+		o.queue.Online(false)
+		o.queue.Rewind()
+	}
+	return err
+}
+
+func (b *Bridge) newLink(g *greeting) *link {
+	b.linkID++
+	now := time.Now()
+	l := &link{
+		b: b, g: g, id: b.linkID,
+		wire:      newWire(g.conn, b.cfg.MaxPacket, g.rest),
+		window:    b.window(g),
+		keepalive: g.keepalive,
+		alone:     b.suspect.alone(),
+		subs:      make(map[uint16][]*inlet),
+		now:       now, stamp: b.cfg.Clock.At(now),
+		sent: now, received: now, progress: now,
+	}
+	if b.cfg.Keepalive > 0 && l.keepalive == 0 { // the upstream wants none; we still want to know
+		l.keepalive = b.cfg.Keepalive
+	}
+	return l
+}
+
+func (b *Bridge) window(g *greeting) int {
+	most := b.cfg.MaxInflight
+	if most == 0 {
+		most = window5
+		if g.version < packet.V5 {
+			most = window311
+		}
+	}
+	return min(most, g.receiveMaximum)
+}
+
+// open resumes the session. PUBRELs go first, in order; then everything unpaid
+// comes from the queues.
+func (l *link) open() {
+	b := l.b
+	l.settle(b.events.take())
+	b.home = l.g.server
+	window := l.window
+	if l.alone {
+		window = 1
+	}
+	for _, pid := range b.out.Connect(window, l.g.sessionPresent) {
+		l.lazy = append(l.lazy, core.OutgoingDone{Owner: b.owner, PacketID: pid})
+	}
+	for _, pid := range b.in.Connect(l.receiveMaximum(), l.g.sessionPresent) {
+		l.lazy = append(l.lazy, core.IncomingReleased{Owner: b.owner, PacketID: pid})
+	}
+	l.publishes.Synced(b.synced)
+	l.comps.Synced(b.synced)
+	l.acks.Synced(b.synced)
+	l.recordAgain()
+	for pid := range b.out.Releases() {
+		l.appendAck(packet.PUBREL, pid, packet.Success)
+	}
+	l.subscribe()
+	if l.alone {
+		l.ping()
+	}
+	for _, o := range b.outlets {
+		o.queue.Online(true)
+	}
+	b.status.connected(l.g, l.window, l.id > 1)
+	b.log.Info("uplink is up", "url", l.g.server.url, "mqtt", l.g.protocol(),
+		"session_present", l.g.sessionPresent, "window", l.window)
+}
+
+// receiveMaximum is what we told the upstream, if it could be told.
+func (l *link) receiveMaximum() int {
+	if l.g.version < packet.V5 {
+		return 0
+	}
+	return receiveMaximum
+}
+
+// run goes on until the connection ends, in turns: something happens, everything
+// that follows from it is done, and leaves with one write.
+func (l *link) run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	stop := ctx.Done()
+	for {
+		l.turn()
+		if l.err != nil {
+			l.farewell(l.err)
+			return l.err
+		}
+		if l.stopping && l.settled() {
+			l.farewell(nil)
+			return nil
+		}
+		timer.Reset(l.deadline().Sub(l.now))
+		select {
+		case c := <-l.wire.chunks:
+			l.tick()
+			l.receive(c)
+		case w := <-l.wire.written:
+			l.tick()
+			l.wrote(w)
+		case <-l.b.kick:
+			l.tick()
+		case <-l.b.events.wake:
+			l.tick()
+		case <-timer.C:
+			l.tick()
+			l.expire()
+		case <-stop:
+			l.tick()
+			stop = nil
+			l.stopping, l.stopBy = true, l.now.Add(stopGrace)
+		}
+	}
+}
+
+func (l *link) tick() {
+	l.now = time.Now()
+	l.stamp = l.b.cfg.Clock.At(l.now)
+}
+
+// turn does what can be done. The order of effects:
+//
+//  1. what the local broker has made durable or accepted
+//  2. acknowledgements whose promise holds now
+//  3. new messages, as far as the window goes
+//  4. records, then payments (a message is never paid before its release is
+//     recorded)
+//  5. one write
+func (l *link) turn() {
+	l.settle(l.b.events.take())
+	if l.err != nil {
+		return
+	}
+	if l.b.out.Active() == 0 && len(l.subs) == 0 {
+		l.progress = l.now
+	}
+	for range 2 { // what does not fit into one buffer goes into the other
+		l.release()
+		l.acknowledge()
+		l.pump()
+		l.commit()
+		l.flush()
+	}
+	l.b.status.inflight.Store(int64(l.b.out.Active()))
+}
+
+// settle takes in the answers of the local broker.
+func (l *link) settle(events []event) {
+	for _, e := range events {
+		switch {
+		case e.message != nil:
+			l.accepted(e.message, e.err)
+		case e.err != nil:
+			l.b.recordFailed()
+			l.fail(errors.Join(errStore, e.err))
+		default:
+			l.synced(e.batch)
+		}
+	}
+}
+
+// synced: all batches up to n are durable.
+func (l *link) synced(n core.Ticket) {
+	b := l.b
+	b.synced = max(b.synced, n)
+	b.releases.Synced(n)
+	l.publishes.Synced(n)
+	l.comps.Synced(n)
+	l.acks.Synced(n)
+}
+
+// commit hands over what the turn has changed.
+func (l *link) commit() {
+	b := l.b
+	if len(l.changes) > 0 {
+		b.records++
+		n := b.records
+		b.gateway.Record(l.changes, false, func(err error) { b.events.post(event{batch: n, err: err}) })
+		l.changes = nil
+	}
+	for _, o := range b.outlets {
+		o.pay()
+	}
+	if len(l.lazy) > 0 {
+		b.gateway.Record(l.lazy, true, nil)
+		l.lazy = nil
+	}
+}
+
+// ticket is that of the batch that changes are gathered for.
+func (l *link) ticket() core.Ticket { return l.b.records + 1 }
+
+// flush gives the writer what has come together, if it is free.
+func (l *link) flush() {
+	if l.writing || len(l.filling) == 0 {
+		return
+	}
+	l.wire.batches <- l.filling
+	l.filling, l.spare = l.spare, nil
+	l.writing, l.sent = true, l.now
+}
+
+// keepBuffer is the largest buffer that an idle link holds on to.
+const keepBuffer = 16 << 10
+
+func (l *link) wrote(w batch) {
+	l.writing = false
+	if w.err != nil {
+		l.fail(w.err)
+		return
+	}
+	if cap(w.buf) <= keepBuffer || len(l.filling) > 0 {
+		l.spare = w.buf[:0]
+	}
+	if len(l.filling) == 0 && cap(l.filling) > keepBuffer {
+		l.filling = nil
+	}
+}
+
+// fail ends the connection after this turn; the first cause counts.
+func (l *link) fail(err error) {
+	if l.err == nil {
+		l.err = err
+	}
+}
+
+// settled says whether nothing is under way any more.
+func (l *link) settled() bool {
+	idle := l.b.out.Active() == 0 && l.acks.Len() == 0 && l.comps.Len() == 0 && l.publishes.Len() == 0 &&
+		!l.writing && len(l.filling) == 0
+	return idle || !l.now.Before(l.stopBy)
+}
+
+// farewell sends DISCONNECT, if the connection still takes it. Our session stays.
+func (l *link) farewell(cause error) {
+	p := packet.Disconnect{Reason: packet.NormalDisconnection}
+	var broken *packet.Error
+	switch {
+	case cause == nil, errors.Is(cause, errStore), errors.Is(cause, errRetryLater), errors.Is(cause, errAskAgain):
+	case errors.As(cause, &broken):
+		p.Reason = broken.Reason
+	default:
+		return
+	}
+	if l.g.version < packet.V5 && p.Reason != packet.Success {
+		return
+	}
+	timeout := time.NewTimer(time.Second)
+	defer timeout.Stop()
+	l.filling = p.AppendTo(l.filling, l.g.version)
+	for {
+		l.flush()
+		if !l.writing {
+			return
+		}
+		select {
+		case w := <-l.wire.written:
+			if w.err != nil {
+				return
+			}
+			l.wrote(w)
+		case <-timeout.C:
+			return
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package bridge
+
+import (
+	"strings"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/session"
+)
+
+// parcel is a message on its way out.
+type parcel struct {
+	outlet *outlet
+	d      core.Delivery // with the QoS that it is sent with
+	pid    uint16
+	dup    bool
+}
+
+// How much is taken from the queues at a time.
+const (
+	takeMost = 32       // messages of one rule, before it is another's turn
+	fillMost = 64 << 10 // bytes in a buffer that waits for the writer
+	holdMost = 2000     // messages that wait for the sync of another
+)
+
+// pump takes new messages from the queues: those of the highest priority first,
+// rules of the same priority by turns.
+func (l *link) pump() {
+	if l.stopping || l.err != nil || l.alone && !l.pinged.IsZero() {
+		return
+	}
+	for _, rank := range l.b.ranks {
+		for more := true; more; {
+			more = false
+			l.turns++
+			for i := range rank {
+				if l.take(rank[(i+l.turns)%len(rank)]) {
+					more = true
+				}
+			}
+		}
+	}
+}
+
+// take sends some messages of a rule, and says whether there may be more that can
+// go now.
+func (l *link) take(o *outlet) bool {
+	n := l.room(o)
+	if n <= 0 {
+		return false
+	}
+	o.taken = o.queue.Take(o.taken[:0], n)
+	for _, d := range o.taken {
+		l.send(o, d)
+	}
+	l.b.drain.spend(len(o.taken))
+	got := len(o.taken)
+	clear(o.taken)
+	return got == n
+}
+
+// room is how many messages of a rule may be taken now.
+func (l *link) room(o *outlet) int {
+	if len(l.filling) >= fillMost || l.publishes.Len() >= holdMost {
+		return 0
+	}
+	n := min(takeMost, max(1, (fillMost-len(l.filling))/o.usual), l.b.drain.left(l.now))
+	if o.rule.QoS > core.AtMostOnce && l.g.maxQoS > core.AtMostOnce {
+		n = min(n, l.b.out.Room()) // any of them may take up the window [MQTT-3.3.4-9]
+	}
+	return n
+}
+
+// send starts a message on its way. The order of effects for QoS 1:
+//
+//  1. it is in the queue, and so in the log, for as long as it is not paid
+//  2. PUBLISH
+//  3. PUBACK → paid
+//
+// and for QoS 2:
+//
+//  1. the same
+//  2. its packet id is recorded; synced → PUBLISH
+//  3. PUBREC → "released" is recorded, then it is paid
+//  4. synced → PUBREL
+//  5. PUBCOMP → forgotten, lazily
+//
+// When the connection is lost at any point, the queue gives the message again
+// (unless it is paid), and Start knows how far it had come.
+func (l *link) send(o *outlet, d core.Delivery) {
+	b, m := l.b, d.Message
+	d.QoS = min(d.QoS, o.rule.QoS, l.g.maxQoS) // [MQTT-3.2.2-11]
+	switch {
+	case m.Publisher == b.publisher: // it came from there
+		o.owe(d.Seq)
+	case m.Expired(l.stamp) && !b.out.Knows(o.receiver, d.Seq): // [MQTT-3.3.2-5] [MQTT-4.3.3-7]
+		o.drop(d.Seq, core.DroppedExpired)
+	case !l.fits(o, d): // [MQTT-3.1.2-24]
+		o.drop(d.Seq, core.DroppedTooLarge)
+		b.log.Warn("a message is larger than the upstream takes; it is dropped",
+			"topic", m.Topic, "bytes", len(m.Payload), "limit", l.g.maxPacket)
+	case d.QoS == core.AtMostOnce:
+		l.leave(parcel{outlet: o, d: d}, 0)
+	default:
+		l.start(o, d)
+	}
+}
+
+func (l *link) start(o *outlet, d core.Delivery) {
+	s := l.b.out.Start(o.receiver, d)
+	p := parcel{outlet: o, d: d, pid: s.PacketID, dup: s.Dup}
+	switch {
+	case s.Released: // the upstream has it
+		o.owe(d.Seq)
+	case s.Save:
+		l.changes = append(l.changes, core.OutgoingSaved{Outgoing: core.Outgoing{
+			Owner: l.b.owner, PacketID: s.PacketID, Receiver: o.receiver, Seq: d.Seq,
+		}})
+		l.leave(p, l.ticket())
+	default:
+		l.leave(p, 0)
+	}
+}
+
+// leave encodes a message, or puts it behind those that wait for a sync, so that
+// order is kept.
+func (l *link) leave(p parcel, t core.Ticket) {
+	if t == 0 && l.publishes.Len() == 0 {
+		l.encode(p)
+		return
+	}
+	l.publishes.Push(t, p)
+}
+
+// release sends what was waiting for a sync.
+func (l *link) release() {
+	for pid, ok := l.b.releases.Pop(); ok; pid, ok = l.b.releases.Pop() {
+		if l.b.out.Released(pid) {
+			l.appendAck(packet.PUBREL, pid, packet.Success)
+		}
+	}
+	for p, ok := l.publishes.Pop(); ok; p, ok = l.publishes.Pop() {
+		l.b.out.Saved(p.pid)
+		l.encode(p)
+	}
+	for c, ok := l.comps.Pop(); ok; c, ok = l.comps.Pop() {
+		l.appendAck(packet.PUBCOMP, c.pid, c.reason)
+	}
+}
+
+func (l *link) encode(p parcel) {
+	n := len(l.filling)
+	l.filling = l.b.encoder.AppendPublish(l.filling, l.g.version, l.publication(p))
+	p.outlet.usual += (len(l.filling) - n - p.outlet.usual) / 8
+	p.outlet.usual = max(p.outlet.usual, 1)
+	switch {
+	case p.pid == 0: // it is sent, and that is all it asks for
+		p.outlet.tally.messages.Add(1)
+		p.outlet.owe(p.d.Seq)
+	case l.sampled == 0:
+		l.sampled, l.sampledAt = p.pid, l.now
+	}
+}
+
+// publication is a message as the upstream gets it.
+func (l *link) publication(p parcel) session.Publication {
+	o, m := p.outlet, p.d.Message
+	out := session.Publication{
+		Message:  m,
+		Topic:    o.remote(m.Topic),
+		QoS:      p.d.QoS,
+		Retain:   p.d.Retain && o.rule.Retain == Keep && l.g.retain, // [MQTT-3.2.2-14]
+		Dup:      p.dup,
+		PacketID: p.pid,
+	}
+	if l.g.version == packet.V5 {
+		l.user = l.b.stamps(l.user[:0], o.rule, p.d, p.dup, l.stamp)
+		out.User = l.user
+		if m.Expiry > 0 { // what is left [MQTT-3.3.2-6]
+			out.Expiry = max(m.Expiry-l.stamp.Since(m.Received), 1)
+		}
+	}
+	return out
+}
+
+// fits says whether a message is small enough for the upstream. Only where the
+// estimate does not settle it the bytes are counted.
+func (l *link) fits(o *outlet, d core.Delivery) bool {
+	const stamps = 256
+	limit := l.g.maxPacket
+	if limit == 0 || d.Message.Size()+len(o.rule.RemotePrefix)+len(l.b.cfg.Gateway)+stamps <= limit {
+		return true
+	}
+	p := l.publication(parcel{outlet: o, d: d, pid: 1, dup: d.Again})
+	l.measure = l.b.encoder.AppendPublish(l.measure[:0], l.g.version, p)
+	return len(l.measure) <= limit
+}
+
+// remote is the upstream's name of a local topic.
+func (o *outlet) remote(topic string) string {
+	r := &o.rule
+	if r.LocalPrefix == r.RemotePrefix {
+		return topic
+	}
+	return r.RemotePrefix + strings.TrimPrefix(topic, r.LocalPrefix)
+}
+
+// owe notes a payment, which is made at the end of the turn.
+func (o *outlet) owe(seq core.Seq) {
+	if seq != 0 {
+		o.paid = append(o.paid, seq)
+	}
+}
+
+func (o *outlet) pay() {
+	if len(o.paid) > 0 {
+		o.queue.Paid(o.paid...)
+		o.paid = nil
+	}
+}
+
+// drop gives up a message, as if it had been delivered.
+func (o *outlet) drop(seq core.Seq, why core.Reason) {
+	o.tally.drop(why)
+	o.owe(seq)
+}

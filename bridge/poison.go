@@ -1,0 +1,119 @@
+package bridge
+
+import (
+	"errors"
+	"io"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/session"
+)
+
+// Some upstreams answer a message that they do not like by closing the
+// connection, without a word. Sent again and again, such a message would stop the
+// uplink for ever. It must be dropped, and no other in its place: not one that
+// was merely under way when a bad link broke. So evidence is gathered:
+//
+//   - only the upstream's own close (end of stream, DISCONNECT) counts, not a
+//     reset or silence, which are what links do;
+//   - only against the head, the first message sent on the connection that was
+//     not acknowledged, and only as long as it is the same;
+//   - after two such losses the message is tried alone: window 1, and only after a
+//     PINGRESP has shown that link and upstream work;
+//   - when the upstream has closed on it five times it is dropped, counted and logged.
+//
+// A DISCONNECT that names a lasting fault of a message needs no more evidence when
+// the message was alone.
+
+// suspect is the message that the upstream may be closing on.
+type suspect struct {
+	receiver core.ReceiverID
+	seq      core.Seq
+	losses   int
+}
+
+const (
+	lossesUntilAlone = 2
+	lossesUntilDrop  = 5
+)
+
+func (s suspect) is(m session.Sent) bool { return s.receiver == m.Receiver && s.seq == m.Seq }
+
+// alone says whether the head must be tried alone on the next connection.
+func (s suspect) alone() bool { return s.losses >= lossesUntilAlone }
+
+// judge looks at how a connection ended. active is how many messages were under way.
+func (b *Bridge) judge(err error, active int) {
+	head, ok := b.out.Head()
+	var r *refusal
+	refused := errors.As(err, &r)
+	if !ok || !refused && !errors.Is(err, io.EOF) || refused && !r.blamesMessage() {
+		return
+	}
+	b.strike(head)
+	if b.suspect.losses >= lossesUntilDrop || refused && lasting(r.reason) && active == 1 {
+		b.reject(head, explain(err, b.cfg.Clock.Now()))
+	} else if refused && lasting(r.reason) {
+		b.suspect.losses = max(b.suspect.losses, lossesUntilAlone)
+	}
+}
+
+// strike is one more piece of evidence against a message.
+func (b *Bridge) strike(m session.Sent) {
+	if !b.suspect.is(m) {
+		b.suspect = suspect{receiver: m.Receiver, seq: m.Seq}
+	}
+	b.suspect.losses++
+}
+
+// acquit ends a suspicion: the message was acknowledged, or one behind it.
+func (b *Bridge) acquit(m session.Sent) {
+	if b.suspect.receiver == m.Receiver && b.suspect.seq <= m.Seq {
+		b.suspect = suspect{}
+	}
+}
+
+// reject drops a message that the upstream does not take.
+func (b *Bridge) reject(m session.Sent, why string) {
+	b.acquit(m)
+	o := b.outlet(m.Receiver)
+	if o == nil {
+		return
+	}
+	o.tally.drop(core.DroppedRejected)
+	o.paid = append(o.paid, m.Seq)
+	b.log.Warn("the upstream does not take a message; it is dropped",
+		"rule", o.rule.LocalFilter(), "seq", uint64(m.Seq), "why", why)
+}
+
+// outlet finds the rule of a receiver; nil when it is none of this configuration.
+func (b *Bridge) outlet(r core.ReceiverID) *outlet {
+	for _, o := range b.outlets {
+		if o.receiver == r {
+			return o
+		}
+	}
+	return nil
+}
+
+// blamesMessage says whether a DISCONNECT may be about a message that was sent,
+// and not about who we are or how the upstream feels.
+func (r *refusal) blamesMessage() bool {
+	switch r.reason {
+	case packet.Success, packet.ServerBusy, packet.ServerUnavailable, packet.ServerShuttingDown, packet.KeepAliveTimeout, packet.SessionTakenOver,
+		packet.QuotaExceeded, packet.MessageRateTooHigh, packet.ConnectionRateExceeded, packet.MaximumConnectTime,
+		packet.AdministrativeAction, packet.UseAnotherServer, packet.ServerMoved, packet.ReceiveMaximumExceeded:
+		return false
+	}
+	return r.in == packet.DISCONNECT
+}
+
+// lasting says whether the same message will be refused again, however often.
+func lasting(r packet.Reason) bool {
+	switch r {
+	case packet.PayloadFormatInvalid, packet.TopicNameInvalid, packet.NotAuthorized, packet.PacketTooLarge,
+		packet.RetainNotSupported, packet.QoSNotSupported:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,91 @@
+package bridge
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+)
+
+// server is one of the upstream's addresses.
+type server struct {
+	url     string // as configured, without credentials
+	host    string
+	address string // host:port
+	tls     bool
+
+	// old: it has said that it does not speak MQTT 5. Owned by Run.
+	old bool
+}
+
+var errWebSocket = errors.New("WebSocket uplinks are not supported; use mqtt:// or mqtts://")
+
+func parseServer(raw string) (*server, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a URL: it should look like mqtts://broker.example:8883", raw)
+	}
+	s := &server{host: u.Hostname()}
+	port := "1883"
+	switch u.Scheme {
+	case "mqtt":
+	case "mqtts":
+		s.tls, port = true, "8883"
+	case "ws", "wss":
+		return nil, fmt.Errorf("%s: %w", u.Redacted(), errWebSocket)
+	default:
+		return nil, fmt.Errorf("%s must begin with mqtt:// or mqtts://", u.Redacted())
+	}
+	switch {
+	case u.User != nil:
+		return nil, fmt.Errorf("%s: user name and password belong into fields of their own", u.Redacted())
+	case s.host == "":
+		return nil, fmt.Errorf("%s has no host", u.Redacted())
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("%s has something behind the port", u.Redacted())
+	}
+	if p := u.Port(); p != "" {
+		port = p
+	}
+	s.address = net.JoinHostPort(s.host, port)
+	s.url = u.Scheme + "://" + s.address
+	return s, nil
+}
+
+// load makes the configuration of a connection to host from the files.
+func (t TLS) load(host string) (*tls.Config, error) {
+	if t.ServerName != "" {
+		host = t.ServerName
+	}
+	c := &tls.Config{
+		ServerName:         host,
+		NextProtos:         t.ALPN,
+		InsecureSkipVerify: t.Insecure,
+		MinVersion:         tls.VersionTLS12,
+	}
+	if t.CA != "" {
+		pem, err := os.ReadFile(t.CA)
+		if err != nil {
+			return nil, fmt.Errorf("ca: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca: %s holds no certificate in PEM form", t.CA)
+		}
+	}
+	if t.Cert == "" && t.Key == "" {
+		return c, nil
+	}
+	if t.Cert == "" || t.Key == "" {
+		return nil, errors.New("cert and key must be given together")
+	}
+	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	if err != nil {
+		return nil, fmt.Errorf("cert: %w", err)
+	}
+	c.Certificates = []tls.Certificate{pair}
+	return c, nil
+}

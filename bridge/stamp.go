@@ -1,0 +1,76 @@
+package bridge
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// The user properties that a message can carry over an uplink of MQTT 5.
+const (
+	propID   = "weir-id"   // gateway/sequence: lets the receiver drop duplicates
+	propTime = "weir-ts"   // when the gateway took the message, RFC 3339
+	propHops = "weir-hops" // how many gateways it has passed
+)
+
+// lateAfter is how long a message must have waited to be stamped as buffered.
+const lateAfter = time.Second
+
+// stamps appends the user properties that are added to a message. One that came
+// through another gateway keeps the id and the time that it got there.
+func (b *Bridge) stamps(us []core.UserProperty, rule OutRule, d core.Delivery, again bool, now core.Stamp) []core.UserProperty {
+	m := d.Message
+	late := again || d.Again || now.Since(m.Received) > lateAfter
+	if rule.Stamp == StampAlways || rule.Stamp == StampBuffered && late {
+		if d.Seq != 0 && property(m, propID) == "" {
+			us = append(us, core.UserProperty{Name: propID, Value: b.cfg.Gateway + "/" + strconv.FormatUint(uint64(d.Seq), 10)})
+		}
+		if property(m, propTime) == "" {
+			us = append(us, core.UserProperty{Name: propTime, Value: m.Received.Time().UTC().Format("2006-01-02T15:04:05.000Z")})
+		}
+	}
+	if b.mayReturn() {
+		us = append(us, core.UserProperty{Name: propHops, Value: strconv.Itoa(int(m.Hops) + 1)})
+	}
+	return us
+}
+
+// mayReturn says whether what is sent may come back, so that hops must be counted.
+func (b *Bridge) mayReturn() bool { return len(b.inlets) > 0 || b.cfg.Preset == PresetWeir }
+
+// ours says whether a message that came in has left this very gateway before.
+func (b *Bridge) ours(m *core.Message) bool {
+	return b.cfg.Gateway != "" && strings.HasPrefix(property(m, propID), b.cfg.Gateway+"/")
+}
+
+func property(m *core.Message, name string) string {
+	if m.Properties != nil {
+		for _, u := range m.Properties.User {
+			if u.Name == name {
+				return u.Value
+			}
+		}
+	}
+	return ""
+}
+
+// takeHops moves the count of hops from the properties of a message that came in,
+// and is not shared yet, to its field. Hops are counted up to 255.
+func takeHops(m *core.Message) {
+	if m.Properties == nil {
+		return
+	}
+	kept := m.Properties.User[:0]
+	for _, u := range m.Properties.User {
+		if u.Name != propHops {
+			kept = append(kept, u)
+		} else if n, err := strconv.ParseUint(u.Value, 10, 8); err == nil {
+			m.Hops = uint8(n)
+		} else {
+			m.Hops = 255
+		}
+	}
+	m.Properties.User = kept
+}

@@ -1,0 +1,129 @@
+package bridge
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// The states of a bridge.
+const (
+	stateConnecting = "connecting"
+	stateConnected  = "connected"
+	stateWaiting    = "waiting"
+	stateRefused    = "refused"
+)
+
+// status is what others see of the bridge.
+type status struct {
+	inflight atomic.Int64
+	rtt      atomic.Int64 // ns
+
+	mu  sync.Mutex
+	now core.BridgeStatus // without what is counted elsewhere
+}
+
+func (s *status) start(name, url string) {
+	s.now = core.BridgeStatus{Name: name, URL: url, State: stateConnecting, Since: time.Now()}
+}
+
+func (s *status) change(f func(*core.BridgeStatus)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.now.State
+	f(&s.now)
+	if s.now.State != before {
+		s.now.Since = time.Now()
+	}
+}
+
+// dialing keeps the last error: it is the answer to why there is no connection.
+func (s *status) dialing(url string) {
+	s.change(func(b *core.BridgeStatus) { b.State, b.URL = stateConnecting, url })
+}
+
+func (s *status) waiting(why string, refused bool) {
+	s.inflight.Store(0)
+	s.change(func(b *core.BridgeStatus) {
+		b.State, b.Error, b.Window = stateWaiting, why, 0
+		if refused {
+			b.State = stateRefused
+		}
+	})
+}
+
+func (s *status) connected(g *greeting, window int, again bool) {
+	s.change(func(b *core.BridgeStatus) {
+		b.State, b.Error, b.URL, b.Window = stateConnected, "", g.server.url, window
+		b.Protocol = g.protocol()
+		if again {
+			b.Reconnects++
+		}
+	})
+}
+
+// complain shows something that is wrong while the connection stands.
+func (s *status) complain(what string) {
+	s.change(func(b *core.BridgeStatus) { b.Error = what })
+}
+
+// observe takes a new measurement of the round trip, and smoothes as TCP does.
+func (s *status) observe(rtt time.Duration) {
+	old := s.rtt.Load()
+	if old == 0 {
+		s.rtt.Store(int64(rtt))
+		return
+	}
+	s.rtt.Store(old + (int64(rtt)-old)/8)
+}
+
+// tally counts what went over a rule.
+type tally struct {
+	messages atomic.Uint64
+
+	mu      sync.Mutex
+	dropped map[core.Reason]uint64
+}
+
+func (t *tally) drop(why core.Reason) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.dropped == nil {
+		t.dropped = make(map[core.Reason]uint64)
+	}
+	t.dropped[why]++
+}
+
+func (t *tally) drops() map[core.Reason]uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.dropped)
+}
+
+// Status is a snapshot; it may be called from any goroutine.
+func (b *Bridge) Status() core.BridgeStatus {
+	b.status.mu.Lock()
+	s := b.status.now
+	b.status.mu.Unlock()
+	s.Inflight = int(b.status.inflight.Load())
+	s.RTT = time.Duration(b.status.rtt.Load()).Seconds()
+	s.Rules = make([]core.RuleStatus, 0, len(b.outlets)+len(b.inlets))
+	for _, o := range b.outlets {
+		n := o.tally.messages.Load()
+		s.Published += n
+		s.Rules = append(s.Rules, core.RuleStatus{
+			Direction: "out", Filter: o.rule.LocalFilter(), Messages: n, Owed: o.queue.Owed(), Dropped: o.tally.drops(),
+		})
+	}
+	for _, i := range b.inlets {
+		n := i.tally.messages.Load()
+		s.Received += n
+		s.Rules = append(s.Rules, core.RuleStatus{
+			Direction: "in", Filter: i.filter, Messages: n, Dropped: i.tally.drops(),
+		})
+	}
+	return s
+}
