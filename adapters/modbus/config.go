@@ -190,11 +190,8 @@ func (p *Point) validate(d *Device) (errs []error) {
 	}
 	add(p.Order.validate())
 	add(validateEvery(p.Every))
-	for name, x := range map[string]float64{"scale": p.Scale, "offset": p.Offset} {
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			add(fmt.Errorf("%s (%v) must be a finite number", name, x))
-		}
-	}
+	add(validateFinite("scale", p.Scale))
+	add(validateFinite("offset", p.Offset))
 	if p.Min != nil && p.Max != nil && *p.Min > *p.Max {
 		add(fmt.Errorf("min (%v) must not be above max (%v)", *p.Min, *p.Max))
 	}
@@ -206,6 +203,13 @@ func (p *Point) validate(d *Device) (errs []error) {
 		return append(errs, err)
 	}
 	return append(errs, p.validateType(d, r)...)
+}
+
+func validateFinite(name string, x float64) error {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return fmt.Errorf("%s (%v) must be a finite number", name, x)
+	}
+	return nil
 }
 
 // validateType checks what depends on the kind of the register.

@@ -41,7 +41,7 @@ const defaultTCPPort = "502"
 //	rtu+tcp://host:4001
 //
 // A serial line's defaults are those of the Modbus standard: 19200 baud, even
-// parity, one stop bit (two without parity).
+// parity, one stop bit.
 func ParseURL(s string) (Line, error) {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -59,6 +59,9 @@ func ParseURL(s string) (Line, error) {
 	}
 	return Line{}, fmt.Errorf("url (%q): %s is unknown; use rtu, tcp or rtu+tcp", s, u.Scheme)
 }
+
+// defaultPort has the settings of the standard.
+var defaultPort = serialport.Config{Baud: 19200, Parity: "E"}
 
 func parseTCP(s string, u *url.URL) (Line, error) {
 	port := u.Port()
@@ -86,7 +89,8 @@ func parseSerial(s string, u *url.URL) (Line, error) {
 	if err != nil {
 		return Line{}, fmt.Errorf("url (%q): what is behind the question mark must be like baud=19200&parity=E: %w", s, err)
 	}
-	port := serialport.Config{Device: device, Baud: 19200, Parity: "E"}
+	port := defaultPort
+	port.Device = device
 	if err := applySettings(&port, query); err != nil {
 		return Line{}, fmt.Errorf("url (%q): %w", s, err)
 	}
@@ -120,11 +124,7 @@ func applySettings(port *serialport.Config, query url.Values) error {
 	if query.Has("parity") {
 		port.Parity = query.Get("parity")
 	}
-	switch port.StopBits = query.Get("stop"); {
-	case port.StopBits != "":
-	case port.Parity == "N" || port.Parity == "n" || port.Parity == "none":
-		port.StopBits = "2"
-	}
+	port.StopBits = query.Get("stop")
 	return nil
 }
 

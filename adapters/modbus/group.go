@@ -1,0 +1,136 @@
+package modbus
+
+import (
+	"time"
+
+	"github.com/weir-edge/weir/adapters"
+	"github.com/weir-edge/weir/core"
+)
+
+// group is the points of a device that have the same period. They are read in
+// rounds: one request a block, one after the other; other groups and commands
+// may go in between.
+type group struct {
+	// Static after construction.
+	device *device
+	period time.Duration
+	points []*point
+
+	// Owned by the loop.
+	due      time.Time // when the next round is to begin, or began
+	errorDue time.Time // when the next failure is to be reported
+	blocks   []block   // of this round
+	pos      int       // the next of them
+	splits   int       // blocks whose halves are being tried
+	replan   bool      // blocks are to be made anew
+	planned  int       // how many of blocks are the plan; behind them are trials
+	readings []adapters.Reading
+	rules    []adapters.Rule
+}
+
+// begin starts a round: by the plan, and with those parked points whose time has
+// come, each in a request of its own.
+func (g *group) begin(now time.Time) {
+	g.pos = 0
+	if g.replan && g.splits == 0 {
+		g.replan = false
+		g.blocks = g.device.plan(g.points)
+		g.planned = len(g.blocks)
+	}
+	if g.splits > 0 {
+		return // the halves are among the blocks, and so are trials
+	}
+	g.blocks = g.blocks[:g.planned]
+	for _, p := range g.points {
+		if p.parked != nil && !now.Before(p.parked.retry) {
+			g.blocks = append(g.blocks, newBlock([]*point{p}))
+		}
+	}
+}
+
+// next is the block to read; nil when the round has none.
+func (g *group) next() *block {
+	if g.pos >= len(g.blocks) {
+		return nil
+	}
+	return &g.blocks[g.pos]
+}
+
+// took is a good answer to the block.
+func (g *group) took(b *block, data []byte, at core.Stamp) {
+	for _, p := range b.points {
+		if p.parked != nil {
+			g.device.unpark(p)
+		}
+		g.add(p, p.reading(data, b.start, at))
+	}
+	g.settle(b, true)
+	g.pos++
+}
+
+// refused is an exception that says that the block, or a part of it, can't be
+// read at all.
+func (g *group) refused(b *block, err error, at core.Stamp, now time.Time) {
+	if exceptionOf(err) != exceptionIllegalFunction && g.halve(g.pos) {
+		return // the halves are next
+	}
+	why := explain(err)
+	for _, p := range b.points {
+		g.device.park(p, why, now)
+		g.add(p, p.failed(adapters.DeviceError, why, at))
+	}
+	g.settle(b, false)
+	g.pos++
+}
+
+// failed is an exception that may be over the next time.
+func (g *group) failed(b *block, err error, at core.Stamp) {
+	why := explain(err)
+	for _, p := range b.points {
+		g.add(p, p.failed(adapters.DeviceError, why, at))
+	}
+	g.pos++
+}
+
+// abandon ends the round: the device or the line doesn't answer. All points of
+// the group fail, but not more often than their period.
+func (g *group) abandon(why string, at core.Stamp, now time.Time) {
+	g.pos = 0
+	g.discard()
+	if now.Before(g.errorDue) {
+		return
+	}
+	g.errorDue = now.Add(g.period)
+	for _, p := range g.points {
+		if p.parked == nil {
+			g.add(p, p.failed(adapters.CommError, why, at))
+		}
+	}
+}
+
+func (g *group) add(p *point, r adapters.Reading) {
+	g.readings, g.rules = append(g.readings, r), append(g.rules, p.rule)
+}
+
+// discard forgets the readings that were not reported.
+func (g *group) discard() {
+	clear(g.readings)
+	g.readings, g.rules = g.readings[:0], g.rules[:0]
+}
+
+// finish ends a round at now and sets the time of the next. It says how many
+// periods were missed: the line is too slow for what is asked of it, and the next
+// round begins as soon as it can.
+func (g *group) finish(now time.Time) (missed int) {
+	g.pos = 0
+	g.errorDue = time.Time{}
+	g.due = g.due.Add(g.period)
+	if late := now.Sub(g.due); late > 0 {
+		g.due = now
+		return 1 + int(late/g.period)
+	}
+	return 0
+}
+
+// deadline orders the groups that are due: the one whose period ends first.
+func (g *group) deadline() time.Time { return g.due.Add(g.period) }

@@ -1,0 +1,331 @@
+package modbus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/weir-edge/weir/adapters"
+	"github.com/weir-edge/weir/core"
+)
+
+// loop is one run of the adapter: it owns the bus and everything that is polled
+// on it. One turn is one transaction.
+//
+// # What comes next
+//
+//  1. a command, if its device may be asked now: it goes ahead of all reads, and
+//     waits for at most the transaction that is going on;
+//  2. of the groups that are due, the one whose deadline is earliest;
+//  3. nothing: sleep until a group is due, or a command comes.
+//
+// Groups of devices that are not ready ([health]) don't take part.
+type loop struct {
+	// Static after construction.
+	line     Line
+	timeout  time.Duration
+	batch    bool // one document a round
+	devices  []*device
+	points   map[adapters.Settable]*point // those that can be set
+	commands *inbox
+	report   *adapters.Reporter
+	clock    *core.Clock
+	status   *status
+	log      *slog.Logger
+
+	// Owned by run.
+	bus     *bus                // nil: the line is closed
+	units   map[byte]*unitState // outlives the bus: answers may come late to a line that was opened again
+	backoff time.Duration       // the last wait with the line closed; 0 once it has worked
+	problem string              // why the line is down; "" once it has worked
+	budget  probeBudget
+}
+
+// run works until ctx ends.
+func (l *loop) run(ctx context.Context) {
+	defer l.refuseAll("the gateway is stopping")
+	defer l.close()
+	start := time.Now()
+	for _, d := range l.devices {
+		for _, g := range d.groups {
+			g.due, g.pos = start, 0
+			g.discard()
+		}
+	}
+	for ctx.Err() == nil {
+		if l.bus == nil && !l.connect(ctx) {
+			continue
+		}
+		l.turn(ctx)
+	}
+}
+
+// turn does one transaction, or sleeps when there is none to do.
+func (l *loop) turn(ctx context.Context) {
+	now := time.Now()
+	if c := l.commands.take(func(c *adapters.Command) bool { return l.mayCarryOut(c, now) }); c != nil {
+		l.carryOut(ctx, c)
+		return
+	}
+	g, wake := l.choose(now)
+	if g != nil {
+		l.poll(ctx, g, now)
+		return
+	}
+	l.sleep(ctx, wake)
+}
+
+// sleep waits until wake, a command or the end.
+func (l *loop) sleep(ctx context.Context, wake time.Time) {
+	timer := time.NewTimer(time.Until(wake))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-l.commands.wake:
+	}
+}
+
+// maxIdle is how long the loop sleeps at most.
+const maxIdle = time.Hour
+
+// choose gives the group to poll now; if there is none, when to look again.
+func (l *loop) choose(now time.Time) (chosen *group, wake time.Time) {
+	wake = now.Add(maxIdle)
+	anyUp := l.anyUp()
+	for _, d := range l.devices {
+		from := d.health.notBefore
+		if d.health.down() && anyUp && l.budget.next.After(from) {
+			from = l.budget.next
+		}
+		for _, g := range d.groups {
+			at := g.due
+			if from.After(at) {
+				at = from
+			}
+			if at.After(now) {
+				wake = earlier(wake, at)
+				continue
+			}
+			if chosen == nil || g.deadline().Before(chosen.deadline()) {
+				chosen = g
+			}
+		}
+	}
+	return chosen, wake
+}
+
+func (l *loop) anyUp() bool {
+	for _, d := range l.devices {
+		if d.health.up {
+			return true
+		}
+	}
+	return false
+}
+
+// poll reads the next block of g.
+func (l *loop) poll(ctx context.Context, g *group, now time.Time) {
+	if g.pos == 0 {
+		g.begin(now)
+	}
+	b := g.next()
+	if b == nil {
+		l.idle(g, now)
+		return
+	}
+	d := g.device
+	data, err := l.bus.read(d.unit, b.table, uint16(b.start), b.count(), d.timeout(l.timeout))
+	if broken, ok := errors.AsType[*lineError](err); ok {
+		l.reopen(ctx, broken) // the block is next again
+		return
+	}
+	at := l.account(d, b.count(), b.table, err)
+	switch code := exceptionOf(err); {
+	case unreachable(err):
+		l.deviceFailed(d, err, at)
+		return
+	case err == nil:
+		g.took(b, data, at)
+	case code == exceptionIllegalFunction, code == exceptionIllegalAddress, code == exceptionIllegalValue:
+		g.refused(b, err, at, time.Now())
+	default:
+		g.failed(b, err, at)
+	}
+	if !l.batch {
+		l.publish(g)
+	}
+	if g.next() == nil {
+		l.finish(g)
+	}
+}
+
+// idle lets a group whose points are all parked wait for the first to be tried.
+func (l *loop) idle(g *group, now time.Time) {
+	g.due = now.Add(maxParking)
+	for _, p := range g.points {
+		if p.parked != nil {
+			g.due = earlier(g.due, p.parked.retry)
+		}
+	}
+}
+
+func (l *loop) finish(g *group) {
+	l.publish(g)
+	g.device.learnTurnaround()
+	g.device.stats.count("overrun", uint64(g.finish(time.Now())))
+}
+
+// publish reports what the group has read. What the bus has no room for is
+// counted by the reporter.
+func (l *loop) publish(g *group) {
+	if len(g.readings) > 0 {
+		_ = l.report.ReportBatch(g.device.name, g.readings, g.rules)
+	}
+	g.discard()
+}
+
+// account counts a transaction and gives the time in its middle.
+func (l *loop) account(d *device, count uint16, t table, err error) core.Stamp {
+	b := l.bus
+	took := b.ended.Sub(b.begun)
+	l.status.busy(b.ended, took+b.wire.quiet)
+	d.stats.count("late", b.takeLate())
+	if unreachable(err) {
+		d.stats.failed(errorKind(err))
+	} else {
+		d.stats.answered(b.ended, took, took-l.onWire(t, count), d.note)
+		if err != nil {
+			d.stats.count(errorKind(err), 1)
+		}
+		if !d.health.up {
+			l.log.Info("device answers", "device", d.name, "unit", d.unit)
+			l.dueNow(d)
+		}
+		d.health.answered()
+		l.backoff, l.problem = 0, ""
+	}
+	return l.clock.At(b.begun.Add(took / 2))
+}
+
+// dueNow begins all rounds of a device that came back, at once.
+func (l *loop) dueNow(d *device) {
+	now := time.Now()
+	for _, g := range d.groups {
+		g.due = now
+	}
+}
+
+// onWire is what a transaction needs on the line, without the device's thinking.
+func (l *loop) onWire(t table, count uint16) time.Duration {
+	return l.line.cost(0).of(t, int(count))
+}
+
+// deviceFailed is a request without an answer.
+func (l *loop) deviceFailed(d *device, err error, at core.Stamp) {
+	now := time.Now()
+	wasDown := d.health.down()
+	d.health.failed(now, l.bus.state(d.unit).quietUntil, explain(err))
+	if !d.health.down() {
+		return // one more chance; the round goes on then
+	}
+	if wasDown {
+		l.budget.spent(now, l.bus.ended.Sub(l.bus.begun))
+	} else {
+		l.log.Warn("device does not answer", "device", d.name, "unit", d.unit, "error", d.health.problem)
+	}
+	d.stats.set(false, d.health.problem)
+	l.abandon(d, at, now)
+	if !l.anyUp() && !l.line.Serial() {
+		l.close() // a connection that is half open looks like this
+	}
+}
+
+// abandon ends the rounds of a device that is down, and reports it.
+func (l *loop) abandon(d *device, at core.Stamp, now time.Time) {
+	for _, g := range d.groups {
+		if !g.due.After(now) {
+			g.abandon(d.health.problem, at, now)
+			l.publish(g)
+		}
+	}
+}
+
+// How long the line stays closed before it is opened again. A serial device that
+// was unplugged is looked for often: that costs nothing.
+const (
+	minReconnect    = 500 * time.Millisecond
+	maxReconnect    = 30 * time.Second
+	maxSerialReopen = time.Second
+)
+
+// connect opens the line; after a failure it waits before it returns false.
+func (l *loop) connect(ctx context.Context) bool {
+	b, err := openBus(ctx, l.line, l.timeout, l.units)
+	if err == nil {
+		l.bus = b
+		l.status.line("running", "")
+		return true
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	l.lineDown(plain(err))
+	l.pause(ctx)
+	return false
+}
+
+// reopen is called when the line broke in a transaction. One that has worked is
+// opened again at once, so that the request can be repeated: many devices close
+// a connection that was idle. Else the line is down, and reopen is false.
+func (l *loop) reopen(ctx context.Context, broken *lineError) bool {
+	worked := l.bus.used
+	l.close()
+	if ctx.Err() != nil {
+		return false
+	}
+	if worked {
+		return l.connect(ctx)
+	}
+	l.lineDown(broken.Error())
+	l.pause(ctx)
+	return false
+}
+
+// pause keeps the line closed for a while, longer each time.
+func (l *loop) pause(ctx context.Context) {
+	longest := maxReconnect
+	if l.line.Scheme == schemeRTU {
+		longest = maxSerialReopen
+	}
+	l.backoff = min(max(2*l.backoff, minReconnect), longest)
+	again := time.Now().Add(l.backoff - rand.N(l.backoff/8))
+	for ctx.Err() == nil && time.Now().Before(again) {
+		l.refuseAll("the line is down: " + l.problem)
+		l.sleep(ctx, again)
+	}
+}
+
+// lineDown reports that no device can be reached.
+func (l *loop) lineDown(problem string) {
+	now := time.Now()
+	l.status.line("waiting", problem)
+	if problem != l.problem {
+		l.log.Warn("line is down", "error", problem)
+	}
+	l.problem = problem
+	for _, d := range l.devices {
+		d.health.lost(problem)
+		d.stats.set(false, problem)
+		l.abandon(d, l.clock.At(now), now)
+	}
+}
+
+func (l *loop) close() {
+	if l.bus != nil {
+		l.bus.close()
+		l.bus = nil
+	}
+}

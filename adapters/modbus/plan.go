@@ -1,0 +1,142 @@
+package modbus
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// span is a range of addresses in one table, without its end. (Ends may be 65536.)
+type span struct {
+	table      table
+	start, end int
+}
+
+func (s span) overlaps(other span) bool {
+	return s.table == other.table && s.start < other.end && other.start < s.end
+}
+
+// block is one read request: a range of addresses and the points in it.
+type block struct {
+	span
+	points []*point
+
+	split *split // the block is half of one that the device refused
+}
+
+func (b *block) count() uint16 { return uint16(b.end - b.start) }
+
+// lineCost says what a request costs in time on the line.
+type lineCost struct {
+	request time.Duration // every request: its own bytes, silences, the device's thinking
+	perByte time.Duration // each byte of data in the answer
+}
+
+// What is assumed of a device before it was measured, and of a network.
+const (
+	assumedTurnaround  = 5 * time.Millisecond
+	assumedRoundTrip   = time.Millisecond
+	assumedNetworkByte = time.Microsecond
+)
+
+// cost of a read on a line with this wire, of a device that needs turnaround to
+// answer. With R registers a transaction takes (8 + 5 + 2R) characters, two
+// silences and the turnaround.
+func (l Line) cost(turnaround time.Duration) lineCost {
+	w := l.wire()
+	switch l.Scheme {
+	case schemeTCP:
+		return lineCost{request: assumedRoundTrip, perByte: assumedNetworkByte}
+	case schemeRTUoTCP: // the speed behind the server is not known: that of the standard
+		w = Line{Scheme: schemeRTU, Port: defaultPort}.wire()
+	}
+	return lineCost{request: 13*w.char + 2*w.quiet + turnaround, perByte: w.char}
+}
+
+// of is the cost of reading count registers or bits of t.
+func (c lineCost) of(t table, count int) time.Duration {
+	bytes := 2 * count
+	if t.bits() {
+		bytes = (count + 7) / 8
+	}
+	return c.request + time.Duration(bytes)*c.perByte
+}
+
+// limits bound a block.
+type limits struct {
+	registers, bits int
+	gap             int // addresses that may be read along between two points
+}
+
+func (l limits) of(t table) int {
+	if t.bits() {
+		return l.bits
+	}
+	return l.registers
+}
+
+// plan arranges points in read requests so that all of them together take the
+// least time on the line. No request includes an address of barriers, except
+// those of its points.
+//
+// Points are sorted by address; a request is a run of them. Which runs is found
+// by dynamic programming: the cheapest way to read the first i points ends with
+// some run j..i, before which the first j points are read in their cheapest way.
+// Whether to read a gap along or to start a new request follows from the cost.
+func plan(points []*point, cost lineCost, limit limits, barriers []span) []block {
+	points = slices.SortedStableFunc(slices.Values(points), func(a, b *point) int {
+		return cmp.Or(cmp.Compare(a.span.table, b.span.table), cmp.Compare(a.span.start, b.span.start), cmp.Compare(a.span.end, b.span.end))
+	})
+	best := make([]time.Duration, len(points)+1) // of the first i points
+	from := make([]int, len(points)+1)           // where their last run starts
+	for i := 1; i <= len(points); i++ {
+		best[i], from[i] = -1, i-1
+		run := points[i-1].span
+		for j := i - 1; j >= 0; j-- {
+			if j < i-1 && !joinable(points[j].span, &run, limit, barriers) {
+				break
+			}
+			if c := best[j] + cost.of(run.table, run.end-run.start); best[i] < 0 || c < best[i] {
+				best[i], from[i] = c, j
+			}
+		}
+	}
+	return runs(points, from)
+}
+
+// joinable puts s before run, if a request may read both.
+func joinable(s span, run *span, limit limits, barriers []span) bool {
+	joined := span{s.table, s.start, max(s.end, run.end)}
+	if s.table != run.table || joined.end-joined.start > limit.of(s.table) {
+		return false
+	}
+	if gap := (span{s.table, s.end, run.start}); gap.end > gap.start {
+		if gap.end-gap.start > limit.gap {
+			return false
+		}
+		if slices.ContainsFunc(barriers, gap.overlaps) {
+			return false
+		}
+	}
+	*run = joined
+	return true
+}
+
+// runs follows from back from the end.
+func runs(points []*point, from []int) []block {
+	var blocks []block
+	for i := len(points); i > 0; i = from[i] {
+		blocks = append(blocks, newBlock(points[from[i]:i]))
+	}
+	slices.Reverse(blocks)
+	return blocks
+}
+
+// newBlock reads points, which are sorted by address.
+func newBlock(points []*point) block {
+	b := block{span: points[0].span, points: points}
+	for _, p := range points {
+		b.end = max(b.end, p.span.end)
+	}
+	return b
+}

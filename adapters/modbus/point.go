@@ -1,0 +1,165 @@
+package modbus
+
+import (
+	"cmp"
+	"errors"
+	"time"
+
+	"github.com/weir-edge/weir/adapters"
+	"github.com/weir-edge/weir/core"
+)
+
+// point is one configured point, ready to be read and written.
+type point struct {
+	// Static after construction.
+	device   *device
+	name     string
+	unit     string
+	rule     adapters.Rule
+	register register
+	span     span
+	codec    codec
+	writable bool
+
+	parked *parking // nil: the point is polled; owned by the loop
+}
+
+// newPoint makes a point of a valid configuration.
+func newPoint(d *device, dc *Device, pc *Point) *point {
+	r, _ := parseRegister(pc.Register)
+	c, _ := pc.codec(dc, r)
+	width := 1
+	if !r.table.bits() {
+		width = int(c.width())
+	}
+	start := int(r.address)
+	return &point{
+		device:   d,
+		name:     pc.Name,
+		unit:     pc.Unit,
+		rule:     pc.Rule,
+		register: r,
+		span:     span{r.table, start, start + width},
+		codec:    c,
+		writable: pc.Writable,
+	}
+}
+
+// reading is the point's reading in the data of a block that starts at start.
+func (p *point) reading(data []byte, start int, at core.Stamp) adapters.Reading {
+	r := adapters.Reading{Device: p.device.name, Point: p.name, Unit: p.unit, Quality: adapters.Good, Time: at}
+	offset := p.span.start - start
+	if p.span.table.bits() {
+		r.Value = data[offset/8]>>(offset%8)&1 == 1
+		return r
+	}
+	value, err := p.codec.decode(data[2*offset : 2*(p.span.end-start)])
+	r.Value = value
+	if err != nil {
+		r.Quality, r.Error = adapters.DeviceError, err.Error()
+		if _, beyond := errors.AsType[*rangeError](err); beyond {
+			r.Quality = adapters.OutOfRange
+		}
+	}
+	return r
+}
+
+// failed is the point's reading when there is no value.
+func (p *point) failed(quality adapters.Quality, why string, at core.Stamp) adapters.Reading {
+	return adapters.Reading{Device: p.device.name, Point: p.name, Unit: p.unit, Quality: quality, Error: why, Time: at}
+}
+
+// device is one unit on the bus. The loop owns it, but for its stats.
+type device struct {
+	// Static after construction.
+	name   string
+	unit   byte
+	line   Line
+	groups []*group
+	points []*point
+
+	health   health
+	limits   limits
+	barriers []span        // what no request may read along
+	planned  time.Duration // the turnaround that the plans are made for
+	note     string        // which points are parked
+	stats    deviceStats
+}
+
+// newDevice makes a device of a valid configuration; every is the adapter's period.
+func newDevice(line Line, every time.Duration, dc *Device) *device {
+	d := &device{
+		name:    dc.Name,
+		unit:    byte(dc.Unit),
+		line:    line,
+		planned: assumedTurnaround,
+		limits: limits{
+			registers: cmp.Or(dc.MaxRegisters, maxRegisters),
+			bits:      cmp.Or(dc.MaxBits, maxBits),
+			gap:       maxBits,
+		},
+	}
+	if dc.MaxGap != nil {
+		d.limits.gap = *dc.MaxGap
+	}
+	byPeriod := make(map[time.Duration]*group)
+	for i := range dc.Points {
+		pc := &dc.Points[i]
+		p := newPoint(d, dc, pc)
+		period := cmp.Or(pc.Every, dc.Every, every, defaultEvery)
+		g := byPeriod[period]
+		if g == nil {
+			g = &group{device: d, period: period, replan: true}
+			byPeriod[period] = g
+			d.groups = append(d.groups, g)
+		}
+		g.points = append(g.points, p)
+		d.points = append(d.points, p)
+	}
+	return d
+}
+
+// plan is the list of requests for those of points that are not parked.
+func (d *device) plan(points []*point) []block {
+	active := make([]*point, 0, len(points))
+	for _, p := range points {
+		if p.parked == nil {
+			active = append(active, p)
+		}
+	}
+	return plan(active, d.line.cost(d.planned), d.limits, d.barriers)
+}
+
+// replan makes new plans for all groups, from their next rounds on.
+func (d *device) replan() {
+	for _, g := range d.groups {
+		g.replan = true
+	}
+}
+
+// learnTurnaround plans anew once the device has shown how fast it answers, if
+// that differs much from what the plan was made for.
+func (d *device) learnTurnaround() {
+	learned, ok := d.stats.turnaround()
+	learned = max(learned, time.Millisecond) // less makes no difference
+	if ok && d.line.Scheme == schemeRTU && (learned > 2*d.planned || 2*learned < d.planned) {
+		d.planned = learned
+		d.replan()
+	}
+}
+
+// timeout is how long the device may take: for one that is down, as long as it
+// ever needed and some, so that asking it costs the others little.
+func (d *device) timeout(configured time.Duration) time.Duration {
+	if d.health.up {
+		return configured
+	}
+	slowest, known := d.stats.slowest()
+	if !known {
+		return configured
+	}
+	return min(configured, 4*slowest+minProbeTimeout)
+}
+
+// minProbeTimeout allows for a device that has just been switched on.
+const minProbeTimeout = 50 * time.Millisecond
