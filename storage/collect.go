@@ -183,6 +183,7 @@ func (l *Log) shelve(e *held, r *receiver, seg *segmentInfo, page uint64) {
 		l.soil(r)
 	} else {
 		r.inTail--
+		r.held -= int64(e.m.Size())
 		r.onDisk++
 	}
 	if !wasOwed && s.owed() > 0 {

@@ -131,7 +131,7 @@ func (l *Log) takeHeld(r *receiver, next []core.Delivery, now core.Stamp) []core
 		if e.gone || d == nil {
 			continue
 		}
-		if d.paid || r.takeAhead(e.seq) {
+		if r.takeAhead(e.seq) || d.paid {
 			r.hand(e.seq, 0, e.m, true)
 			continue
 		}
@@ -149,12 +149,13 @@ func (l *Log) takeHeld(r *receiver, next []core.Delivery, now core.Stamp) []core
 		next = append(next, r.delivery(e.seq, e.m))
 		bytes += e.m.Size()
 	}
-	r.cursor = max(r.cursor, r.last) // what is missing was given up
+	r.pass(r.last) // what is missing was given up
 	return next
 }
 
 // writeOff ends a debt in the tail that is not going to be paid.
 func (l *Log) writeOff(e *held, r *receiver) {
+	r.pay(e.seq)
 	if l.payHeld(e, r) {
 		e.settled = false
 		l.settle(e)
@@ -182,6 +183,6 @@ func (l *Log) finishSegments(r *receiver, f *fetched) {
 			l.credit(r, span, missing)
 			l.soil(r)
 		}
-		r.cursor = max(r.cursor, span.last)
+		r.pass(span.last)
 	}
 }

@@ -116,6 +116,7 @@ func (l *Log) Append(m *core.Message, debts []core.Debt, hold time.Duration) (co
 		e.debts[i] = debt{r: r, live: d.Live && r.caughtUp()}
 		r.last = e.seq
 		r.inTail++
+		r.held += int64(m.Size())
 		if e.debts[i].live {
 			r.hand(e.seq, 0, m, false)
 		}
@@ -157,6 +158,7 @@ func (l *Log) payHeld(e *held, r *receiver) (settled bool) {
 	d.paid = true
 	e.open--
 	r.inTail--
+	r.held -= int64(e.m.Size())
 	if e.open > 0 {
 		return false
 	}

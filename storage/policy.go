@@ -65,7 +65,7 @@ func (l *Log) admitEach(m *core.Message, debts []core.Debt) ([]core.Debt, error)
 	var over []*receiver
 	for _, d := range debts {
 		r := l.receivers[d.Receiver]
-		if r == nil || r.policy.MaxBytes <= 0 || int64(r.bytes())+int64(m.Size()) <= r.policy.MaxBytes {
+		if r == nil || r.policy.MaxBytes <= 0 || r.bytes()+int64(m.Size()) <= r.policy.MaxBytes {
 			continue
 		}
 		if r.policy.OnFull == core.Refuse {
@@ -163,11 +163,12 @@ func (l *Log) dropSpan(r *receiver, s *span, why core.Reason) {
 
 // dropOldest gives up the oldest of what is owed to a receiver, of about so many
 // bytes: first of what is on disk and was not handed out, by a count that Fetch
-// skips; whole segments where more than one has to give way.
+// skips; whole segments where more than one has to give way; then of the tail.
 func (l *Log) dropOldest(r *receiver, bytes uint64, why core.Reason) {
 	for bytes > 0 {
 		s := r.head()
 		if s == nil || s.owed() == 0 {
+			l.dropHeld(r, bytes, why)
 			return
 		}
 		each := max(1, s.bytes/max(1, s.count))
@@ -186,6 +187,21 @@ func (l *Log) dropOldest(r *receiver, bytes uint64, why core.Reason) {
 		l.credit(r, s, n)
 		l.soil(r)
 		return
+	}
+}
+
+// dropHeld gives up the oldest in the tail that is owed to a receiver.
+func (l *Log) dropHeld(r *receiver, bytes uint64, why core.Reason) {
+	for _, e := range slices.Clone(l.tail.entries) {
+		if bytes == 0 {
+			return
+		}
+		if d := e.debtOf(r); e.gone || d == nil || d.paid {
+			continue
+		}
+		bytes -= min(bytes, uint64(e.m.Size()))
+		l.writeOff(e, r)
+		l.lose(r.id, why, 1)
 	}
 }
 

@@ -36,6 +36,7 @@ type receiver struct {
 	spans  []*span // on disk, in order
 	onDisk uint64  // debts
 	inTail uint64
+	held   int64  // bytes of messages in the tail
 	floor  uint64 // no page before it is needed for what is above the position
 	page   uint64 // no page before it is needed for what is above the cursor
 
@@ -45,7 +46,7 @@ type receiver struct {
 	want  *want  // the Fetch that is not answered yet
 	round uint32 // counts Rewinds
 
-	pass    uint64 // of the last tail.choose that marked it
+	mark    uint64 // of the last tail.choose that marked it
 	dirty   bool   // paid something on disk that no page tells of
 	unsaved int    // how much
 }
@@ -146,6 +147,19 @@ func (r *receiver) advance() {
 	}
 }
 
+// pass moves the cursor over everything up to seq: there is nothing left there
+// that could be handed out.
+func (r *receiver) pass(seq core.Seq) {
+	if seq <= r.cursor {
+		return
+	}
+	r.cursor = seq
+	maps.DeleteFunc(r.ahead, func(s core.Seq, _ struct{}) bool { return s <= seq })
+	if len(r.window) == 0 {
+		r.position = max(r.position, seq)
+	}
+}
+
 // rewind goes back to the position.
 func (r *receiver) rewind() {
 	for _, h := range r.window {
@@ -193,10 +207,11 @@ func (r *receiver) head() *span {
 	return nil
 }
 
-// bytes is roughly what is owed on disk.
-func (r *receiver) bytes() (n uint64) {
+// bytes is roughly what is owed.
+func (r *receiver) bytes() int64 {
+	n := r.held
 	for _, s := range r.spans {
-		n += s.owedBytes()
+		n += int64(s.owedBytes())
 	}
 	return n
 }
@@ -243,11 +258,7 @@ func (r *receiver) jump(seq core.Seq) {
 	}
 	n, _ := r.inWindow(seq + 1)
 	r.window = r.window[n:]
-	for s := range r.ahead {
-		if s <= seq {
-			delete(r.ahead, s)
-		}
-	}
+	maps.DeleteFunc(r.ahead, func(s core.Seq, _ struct{}) bool { return s <= seq })
 	r.position = seq
 	r.cursor = max(r.cursor, seq)
 	if r.skipFrom < seq {

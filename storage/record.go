@@ -2,7 +2,7 @@ package storage
 
 //go:generate go tool msgp -file record.go -o record_gen.go -tests=false -io=false -unexported
 
-//msgp:limit arrays:131072 maps:16
+//msgp:limit arrays:131072
 
 // messageRecord is one message of a page. Times are relative to the page's base
 // stamp, so that they cost few bytes.
@@ -11,8 +11,8 @@ package storage
 type messageRecord struct {
 	Seq        uint64 // above the page's base
 	Topic      string
-	Payload    []byte
-	Flags      uint8 // see flagRetain and its kin
+	Payload    []byte `msg:",limit=67108864"`
+	Flags      uint8  // see flagRetain and its kin
 	Publisher  string
 	Mono       int64  // above the base
 	Skew       int64  // wall minus monotonic time, above that of the base
@@ -35,7 +35,7 @@ type propertiesRecord struct {
 	UTF8Payload     bool
 	ContentType     string
 	ResponseTopic   string
-	CorrelationData []byte
+	CorrelationData []byte   `msg:",limit=65536"`
 	User            []string // name, value, name, value
 }
 
@@ -74,7 +74,7 @@ type debtorRecord struct {
 type op struct {
 	Kind  uint8
 	Key   []byte
-	Value []byte
+	Value []byte `msg:",limit=67108864"`
 }
 
 // The kinds of op.

@@ -9,7 +9,6 @@ import (
 // Size limits for msgp deserialization
 const (
 	z89264a71limitArrays = 131072
-	z89264a71limitMaps   = 16
 )
 
 // MarshalMsg implements msgp.Marshaler
@@ -304,7 +303,7 @@ func (z *indexRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			err = msgp.WrapError(err, "Changes", za0002, "Value")
 			return
 		}
-		if zb0006 > z89264a71limitArrays {
+		if zb0006 > 67108864 {
 			err = msgp.ErrLimitExceeded
 			return
 		}
@@ -396,7 +395,7 @@ func (z *messageRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Payload")
 		return
 	}
-	if zb0002 > z89264a71limitArrays {
+	if zb0002 > 67108864 {
 		err = msgp.ErrLimitExceeded
 		return
 	}
@@ -555,7 +554,7 @@ func (z *op) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Value")
 		return
 	}
-	if zb0003 > z89264a71limitArrays {
+	if zb0003 > 67108864 {
 		err = msgp.ErrLimitExceeded
 		return
 	}
@@ -775,7 +774,7 @@ func (z *propertiesRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "CorrelationData")
 		return
 	}
-	if zb0002 > z89264a71limitArrays {
+	if zb0002 > 65536 {
 		err = msgp.ErrLimitExceeded
 		return
 	}

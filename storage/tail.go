@@ -119,7 +119,7 @@ func (t *tail) choose(now time.Time, pass uint64) []*held {
 		chosen = append(chosen, e)
 		for i := range e.debts {
 			if d := &e.debts[i]; !d.paid {
-				d.r.pass = pass
+				d.r.mark = pass
 			}
 		}
 	}
@@ -130,7 +130,7 @@ func (t *tail) choose(now time.Time, pass uint64) []*held {
 // concerns says whether an unpaid receiver was marked in this pass.
 func (e *held) concerns(pass uint64) bool {
 	for i := range e.debts {
-		if d := &e.debts[i]; !d.paid && d.r.pass == pass {
+		if d := &e.debts[i]; !d.paid && d.r.mark == pass {
 			return true
 		}
 	}
