@@ -119,7 +119,11 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		newConfigCommand(),
+		newDemoCommand(),
 		newPubCommand(),
+		newRunCommand(),
+		newStatusCommand(),
 		newSubCommand(),
 		newVersionCommand(),
 	)

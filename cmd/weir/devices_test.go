@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const devicesConfig = `
+data_dir: %%DATA%%
+listeners: [{name: lan, address: "%%MQTT%%"}]
+console: {address: "%%CONSOLE%%"}
+bridges:
+  - name: cloud
+    url: mqtt://127.0.0.1:%d
+    client_id: gw-1
+    backoff: {min: 100ms, max: 500ms}
+    out: [{filter: "plant/#", qos: 1}]
+adapters:
+%s`
+
+// reading is the JSON payload of a reading.
+type reading struct {
+	TS      time.Time `json:"ts"`
+	Value   any       `json:"value"`
+	Quality string    `json:"quality"`
+	Error   string    `json:"error"`
+	Unit    string    `json:"unit"`
+}
+
+// readings subscribes at the upstream and decodes what it prints.
+type readings struct {
+	*process
+	t testing.TB
+}
+
+func (m *mosquitto) readings(t testing.TB) *readings {
+	t.Helper()
+	need(t, "mosquitto_sub")
+	return &readings{t: t, process: start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(m.port), "-q", "1", "-t", "plant/#", "-F", "%t %p")}
+}
+
+// byTopic is what came so far.
+func (r *readings) byTopic() map[string][]reading {
+	r.t.Helper()
+	all := make(map[string][]reading)
+	out := r.out.String()
+	out = out[:strings.LastIndexByte(out, '\n')+1]
+	for line := range strings.Lines(out) {
+		topic, payload, _ := strings.Cut(strings.TrimSpace(line), " ")
+		var v reading
+		if err := json.Unmarshal([]byte(payload), &v); err != nil {
+			r.t.Fatalf("payload on %s: %v\n%s", topic, err, payload)
+		}
+		all[topic] = append(all[topic], v)
+	}
+	return all
+}
+
+// await waits until each topic has at least n readings.
+func (r *readings) await(n int, topics ...string) map[string][]reading {
+	r.t.Helper()
+	var got map[string][]reading
+	eventually(r.t, 30*time.Second, fmt.Sprintf("%d readings of each of %v", n, topics), func() bool {
+		got = r.byTopic()
+		for _, topic := range topics {
+			if len(got[topic]) < n {
+				return false
+			}
+		}
+		return true
+	})
+	return got
+}
+
+const pymodbusDevices = `
+    every: 100ms
+    topic: "plant/{adapter}/{device}/{point}"
+    devices:
+      - name: m1
+        unit: 1
+        points:
+          - {name: voltage, register: "input:40", type: float32, unit: V}
+          - {name: counter, register: "holding:7", type: uint16, scale: 0.1, offset: 5}
+          - {name: pump, register: "coil:4", type: bool}
+          - {name: door, register: "discrete:5", type: bool}
+          - {name: level, register: "30011", type: int16}
+      - name: m2
+        unit: 2
+        points:
+          - {name: counter, register: "holding:8", type: uint16}
+      - name: dead
+        unit: 9
+        points:
+          - {name: nothing, register: "holding:0", type: uint16}
+`
+
+// TestModbusToCloud: a slave made of pymodbus, over TCP and over a serial line,
+// polled by the gateway and forwarded to a real broker. A dead device on the
+// same bus doesn't keep the others' values back.
+func TestModbusToCloud(t *testing.T) {
+	need(t, "mosquitto", "socat")
+	for _, line := range []string{"tcp", "rtu"} {
+		t.Run(line, func(t *testing.T) {
+			up := startMosquitto(t)
+			got := up.readings(t)
+			url := startPymodbus(t, line)
+			startGateway(t, fmt.Sprintf(devicesConfig, up.port, fmt.Sprintf("  - name: bus\n    type: modbus\n    url: %q%s", url, pymodbusDevices)))
+			values := got.await(5, "plant/bus/m1/voltage", "plant/bus/m1/counter", "plant/bus/m1/pump", "plant/bus/m1/door", "plant/bus/m1/level", "plant/bus/m2/counter")
+			for topic, want := range map[string]any{
+				"plant/bus/m1/voltage": 230.1, "plant/bus/m1/counter": 105.7, "plant/bus/m1/pump": true,
+				"plant/bus/m1/door": false, "plant/bus/m1/level": 2010.0, "plant/bus/m2/counter": 1008.0,
+			} {
+				for _, v := range values[topic] {
+					if v.Quality != "good" || !same(v.Value, want) {
+						t.Errorf("%s: %+v, want %v", topic, v, want)
+						break
+					}
+				}
+			}
+			for _, v := range values["plant/bus/dead/nothing"] {
+				if v.Quality == "good" {
+					t.Errorf("a dead device has the value %v", v.Value)
+				}
+			}
+		})
+	}
+}
+
+func same(got, want any) bool {
+	g, ok := got.(float64)
+	w, wantNumber := want.(float64)
+	if ok && wantNumber {
+		return math.Abs(g-w) < 1e-4
+	}
+	return got == want
+}
+
+// startPymodbus runs the slave and gives the URL to poll it at.
+func startPymodbus(t *testing.T, line string) string {
+	t.Helper()
+	python := "/usr/bin/python3" // Debian's, which has Debian's modules
+	if out, err := run(t, python, "-c", "import pymodbus, serial_asyncio"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("pymodbus is not installed: %s", out)
+		}
+		t.Skip("pymodbus is not installed")
+	}
+	script := filepath.Join("testdata", "pymodbus_server.py")
+	if line == "tcp" {
+		port := freePort(t)
+		start(t, python, script, "tcp", strconv.Itoa(port))
+		eventually(t, 15*time.Second, "a listening pymodbus", func() bool { return listening(port) })
+		return fmt.Sprintf("tcp://127.0.0.1:%d", port)
+	}
+	slave, master := ptyPair(t)
+	start(t, python, script, "rtu", slave)
+	return "rtu://" + master + "?baud=19200&parity=E"
+}
+
+// ptyPair is a serial cable between two pseudo-terminals, made by socat.
+func ptyPair(t *testing.T) (a, b string) {
+	t.Helper()
+	need(t, "socat")
+	dir := t.TempDir()
+	a, b = filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	start(t, lookPeer("socat"), "PTY,raw,echo=0,link="+a, "PTY,raw,echo=0,link="+b)
+	eventually(t, 5*time.Second, "a PTY pair", func() bool { return fileExists(a) && fileExists(b) })
+	return a, b
+}
+
+// TestSerialToCloud: sentences and telegrams recorded from real devices reach a
+// real broker as readings.
+func TestSerialToCloud(t *testing.T) {
+	data := filepath.Join(repoRoot(t), "..", "shared", "data")
+	if !fileExists(data) {
+		t.Skip("the recorded data in ../shared/data is not here")
+	}
+	for _, c := range []struct {
+		name, file, adapter string
+		topics              map[string]any // a reading that must be among those of the topic
+	}{
+		{
+			name: "NMEA", file: "nmea/skytraq-fix.nmea",
+			adapter: `
+    baud: 4800
+    framing: {delimiter: "\r\n"}
+    checksum: nmea
+    parse: {kind: nmea}
+    topic: "plant/{adapter}/{field}"`,
+			topics: map[string]any{"plant/line/lat": nil, "plant/line/lon": nil},
+		},
+		{
+			name: "P1", file: "p1/v4_2.txt",
+			adapter: `
+    baud: 115200
+    parse: {kind: obis}
+    topic: "plant/{adapter}/{field}"`,
+			topics: map[string]any{"plant/line/1-0:1.8.1": 1581.123, "plant/line/1-0:1.7.0": 2.027},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			recorded, err := os.ReadFile(filepath.Join(data, c.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			up := startMosquitto(t)
+			got := up.readings(t)
+			device, port := ptyPair(t)
+			g := startGateway(t, fmt.Sprintf(devicesConfig, up.port, "  - name: line\n    type: serial\n    port: "+port+c.adapter))
+			eventually(t, 10*time.Second, "running", func() bool {
+				s := g.status()
+				return s.Adapters[0].State == "running" && s.Bridges[0].State == "connected"
+			})
+			play(t, device, recorded)
+			for topic, want := range c.topics {
+				values := got.await(1, topic)[topic]
+				found := want == nil
+				for _, v := range values {
+					found = found || same(v.Value, want)
+				}
+				if !found {
+					t.Errorf("%s: %+v, want %v", topic, values, want)
+				}
+			}
+		})
+	}
+}
+
+// play writes recorded bytes into a device file, with the line ends of the wire.
+func play(t *testing.T, device string, recorded []byte) {
+	t.Helper()
+	if !bytes.Contains(recorded, []byte("\r\n")) {
+		recorded = bytes.ReplaceAll(recorded, []byte("\n"), []byte("\r\n"))
+	}
+	f, err := os.OpenFile(device, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(recorded); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,346 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-edge/weir/adapters"
+	"github.com/weir-edge/weir/adapters/modbus"
+	"github.com/weir-edge/weir/adapters/serial"
+	"github.com/weir-edge/weir/bridge"
+	"github.com/weir-edge/weir/configs"
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/broker"
+	"github.com/weir-edge/weir/core/console"
+	"github.com/weir-edge/weir/storage"
+)
+
+// gateway is all parts put together. open and run own the order of things:
+//
+// Start
+//  1. the store is opened: what was owed at the last end is owed again
+//  2. the broker gets the store's state and opens its listeners
+//  3. the console opens its address
+//     — up to here an error means that nothing has started —
+//  4. the broker's loop runs
+//  5. bridges attach to their queues before any new message comes, and run
+//  6. adapters run
+//  7. ready
+//
+// Stop
+//  1. adapters: no new readings
+//  2. bridges say goodbye to their upstreams; what is unpaid stays owed
+//  3. the broker's loop: clients are told, nothing is acknowledged any more
+//  4. the store writes what is owed and still in memory
+//  5. the console, which shows all of this until the end
+type gateway struct {
+	// static after open
+	name    string
+	cfg     *configs.Config
+	log     *slog.Logger
+	clock   *core.Clock
+	started time.Time
+	store   *storage.Log
+	broker  *broker.Broker
+	console *console.Console
+
+	ready atomic.Bool
+
+	mu         sync.Mutex // guards what run adds while the console may look
+	bridges    []*bridge.Bridge
+	supervisor *adapters.Supervisor
+}
+
+// open does steps 1 to 3.
+func open(cfg *configs.Config, log *slog.Logger) (*gateway, error) {
+	g := &gateway{cfg: cfg, log: log, clock: core.NewClock(), started: time.Now()}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "weir"
+	}
+	g.name = cmp.Or(cfg.Gateway, host)
+	g.clock.SetSynced(clockKnown())
+	if err := g.openStore(); err != nil {
+		return nil, err
+	}
+	if err := g.openBroker(); err != nil {
+		return nil, errors.Join(err, g.store.Close())
+	}
+	return g, nil
+}
+
+func (g *gateway) openStore() error {
+	cfg := g.cfg.Store()
+	cfg.Clock, cfg.Logger = g.clock, g.log
+	// The store may have something to tell before there is a broker to tell it to.
+	cfg.Notify = func() {
+		if b := g.brokerOrNil(); b != nil {
+			b.Wake()
+		}
+	}
+	var err error
+	if g.store, err = storage.Open(cfg); err != nil {
+		return fmt.Errorf("open the store in %s: %w", cfg.Dir, err)
+	}
+	return nil
+}
+
+// brokerOrNil is the broker for those who may come before it.
+func (g *gateway) brokerOrNil() *broker.Broker {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.broker
+}
+
+func (g *gateway) openBroker() error {
+	cfg := g.cfg.Broker()
+	cfg.Clock, cfg.Logger, cfg.Version = g.clock, g.log, version()
+	b, err := broker.New(cfg, g.store)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.broker = b
+	g.mu.Unlock()
+	if err := b.Start(); err != nil {
+		return err
+	}
+	if g.cfg.Console.Address == "" {
+		return nil
+	}
+	cc := g.cfg.ConsoleConfig()
+	cc.Snapshot, cc.Logger = g.status, g.log
+	g.console = console.New(cc)
+	return g.console.Start()
+}
+
+// run does the rest, until ctx ends and everything has stopped. say prints one
+// line for the person who started it.
+func (g *gateway) run(ctx context.Context, say func(format string, args ...any)) error {
+	consoleEnd := g.background(g.runConsole)
+	brokerEnd := g.background(g.broker.Run) // 4
+	err := g.runRest(ctx, say, brokerEnd.failed)
+	g.ready.Store(false)
+	err = errors.Join(err, brokerEnd.stop()) // stop 3
+	err = errors.Join(err, g.store.Close())  // stop 4
+	return errors.Join(err, consoleEnd.stop())
+}
+
+// runRest starts what depends on the broker's loop and stops it in the reverse order.
+func (g *gateway) runRest(ctx context.Context, say func(string, ...any), brokerFailed <-chan error) error {
+	bridges, err := g.attachBridges() // 5
+	if err != nil {
+		return err
+	}
+	supervised, err := g.adapters()
+	if err != nil {
+		return err
+	}
+	supervisor := adapters.NewSupervisor(g.log, g.broker, supervised)
+	g.mu.Lock()
+	g.bridges, g.supervisor = bridges, supervisor
+	g.mu.Unlock()
+
+	var uplinks []*background
+	for _, b := range bridges {
+		uplinks = append(uplinks, g.background(b.Run))
+	}
+	readers := g.background(supervisor.Run) // 6
+	g.ready.Store(true)                     // 7
+	g.announce(say)
+	clock := g.background(g.watchClock)
+
+	select {
+	case <-ctx.Done():
+		say("stopping")
+	case err = <-brokerFailed:
+	}
+	err = errors.Join(err, clock.stop(), readers.stop()) // stop 1
+	for _, u := range uplinks {                          // stop 2
+		u.cancel()
+	}
+	for _, u := range uplinks {
+		err = errors.Join(err, u.stop())
+	}
+	return err
+}
+
+// background is a part that runs on a goroutine of its own.
+type background struct {
+	cancel context.CancelFunc
+	failed chan error // gets the error with which it ended by itself
+	done   chan struct{}
+	err    error // valid after done
+}
+
+func (g *gateway) background(run func(context.Context) error) *background {
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &background{cancel: cancel, failed: make(chan error, 1), done: make(chan struct{})}
+	go func() {
+		defer close(b.done)
+		b.err = run(ctx)
+		if ctx.Err() == nil {
+			b.failed <- b.err
+		}
+	}()
+	return b
+}
+
+// stop ends it and waits.
+func (b *background) stop() error {
+	b.cancel()
+	<-b.done
+	return b.err
+}
+
+func (g *gateway) runConsole(ctx context.Context) error {
+	if g.console == nil {
+		return nil
+	}
+	return g.console.Run(ctx)
+}
+
+// watchClock notices when the wall clock becomes known.
+func (g *gateway) watchClock(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			known := clockKnown()
+			if known != g.clock.Synced() {
+				g.log.Info("what is known of the clock has changed", "synchronised", known)
+			}
+			g.clock.SetSynced(known)
+		}
+	}
+}
+
+// attachBridges gives each out rule its queue. What was owed to it before the
+// last end is found by its name.
+func (g *gateway) attachBridges() ([]*bridge.Bridge, error) {
+	var bridges []*bridge.Bridge
+	for _, cfg := range g.cfg.Bridges {
+		cfg.Gateway, cfg.Clock = g.name, g.clock
+		names := make(map[string]int)
+		var queues []bridge.Queue
+		for _, rule := range cfg.Out {
+			q, err := g.broker.Attach(ruleConfig(cfg.Name, rule, names))
+			if err != nil {
+				return nil, err
+			}
+			queues = append(queues, q)
+		}
+		link, err := g.broker.Link(cfg.Name)
+		if err != nil {
+			return nil, err
+		}
+		b, err := bridge.New(cfg, queues, bridge.LinkState(link), g.broker, g.log)
+		if err != nil {
+			return nil, err
+		}
+		bridges = append(bridges, b)
+	}
+	return bridges, nil
+}
+
+// ruleConfig is the broker's side of an out rule. Its name is made of what the
+// rule takes, so that its queue stays with it when other rules come and go.
+func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int) broker.RuleConfig {
+	name := bridgeName + " " + rule.LocalFilter()
+	names[name]++
+	if n := names[name]; n > 1 {
+		name = fmt.Sprintf("%s (%d)", name, n)
+	}
+	return broker.RuleConfig{
+		Name:              name,
+		Filters:           []string{rule.LocalFilter()},
+		Excludes:          rule.LocalExcludes(),
+		QoS:               rule.QoS,
+		RetainAsPublished: rule.Retain != bridge.Strip,
+		NoPublisher:       "bridge:" + bridgeName,
+		Policy:            rule.Policy(),
+	}
+}
+
+func (g *gateway) adapters() ([]adapters.Supervised, error) {
+	var all []adapters.Supervised
+	for _, a := range g.cfg.Adapters {
+		s := adapters.Supervised{Name: a.Name}
+		switch {
+		case a.Modbus != nil:
+			m, err := modbus.New(*a.Modbus, g.clock, g.log)
+			if err != nil {
+				return nil, err
+			}
+			s.Type, s.Adapter = "modbus", m
+		case a.Serial != nil:
+			s.Type, s.Adapter = "serial", serial.New(*a.Serial, g.clock, g.log)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// status is the whole state, for the console.
+func (g *gateway) status(context.Context) (core.Status, error) {
+	g.mu.Lock()
+	bridges, supervisor := g.bridges, g.supervisor
+	g.mu.Unlock()
+	s := core.Status{
+		Gateway:     g.name,
+		Version:     version(),
+		Started:     g.started,
+		Uptime:      time.Since(g.started).Seconds(),
+		Ready:       g.ready.Load(),
+		ClockSynced: g.clock.Synced(),
+		Broker:      g.broker.Status(),
+		Clients:     g.broker.Clients(),
+		Buffer:      g.broker.Buffer(),
+		Bridges:     []core.BridgeStatus{},
+		Adapters:    []core.AdapterStatus{},
+		Process:     processStatus(),
+	}
+	for _, b := range bridges {
+		s.Bridges = append(s.Bridges, b.Status())
+	}
+	if supervisor != nil {
+		s.Adapters = supervisor.Statuses()
+	}
+	return s, nil
+}
+
+// announce says in one line each what was started.
+func (g *gateway) announce(say func(string, ...any)) {
+	for _, l := range g.cfg.Listeners {
+		say("listener  %s  MQTT on %s%s", l.Name, g.broker.Addr(l.Name), choose(l.Anonymous, ", anybody may connect", ""))
+	}
+	buffer := g.broker.Buffer()
+	say("store     %s, %s messages waiting, %s of %s used, promise: %s", g.cfg.Store().Dir, count(buffer.Messages), size(buffer.Bytes), size(buffer.Budget), cmp.Or(string(g.cfg.Storage.Promise), string(storage.Synced)))
+	for _, b := range g.cfg.Bridges {
+		say("bridge    %s  to %s, %d rules out, %d in", b.Name, b.URLs[0], len(b.Out), len(b.In))
+	}
+	for _, a := range g.cfg.Adapters {
+		say("adapter   %s  %s", a.Name, describeAdapter(a))
+	}
+	if g.console != nil {
+		say("console   http://%s", g.console.Addr())
+	}
+	say("ready     after %s", time.Since(g.started).Round(time.Millisecond))
+}
+
+func describeAdapter(a configs.Adapter) string {
+	if a.Modbus != nil {
+		return fmt.Sprintf("Modbus on %s, %d devices", a.Modbus.URL, len(a.Modbus.Devices))
+	}
+	return "serial line " + a.Serial.Port.Device
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-edge/weir/configs"
+)
+
+func newRunCommand() *cobra.Command {
+	var (
+		path  string
+		check bool
+	)
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the gateway",
+		Long: "Run the gateway until SIGTERM or Ctrl-C. Without --config it is a broker on the\n" +
+			"loopback with its store.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(path, c.ErrOrStderr())
+			if err != nil || check {
+				return err
+			}
+			return runGateway(c.Context(), cfg, c.OutOrStdout())
+		},
+	}
+	c.Flags().StringVarP(&path, "config", "c", "", "configuration file")
+	c.Flags().BoolVar(&check, "check", false, "check the configuration and end")
+	return c
+}
+
+// loadConfig reads a configuration and prints its warnings.
+func loadConfig(path string, warnings io.Writer) (*configs.Config, error) {
+	cfg, err := configs.Load(path)
+	if err != nil {
+		return nil, configError{err}
+	}
+	for _, w := range cfg.Warnings {
+		fmt.Fprintf(warnings, "weir: warning: %s\n", w.Message)
+	}
+	return cfg, nil
+}
+
+// consoleAddress is where the gateway of a configuration shows its state.
+func consoleAddress(path string) (string, error) {
+	cfg, err := configs.Load(path)
+	if err != nil {
+		return "", configError{err}
+	}
+	if cfg.Console.Address == "" {
+		return "", usageError{errors.New("the console of this configuration is switched off")}
+	}
+	return cfg.Console.Address, nil
+}
+
+// stopLimit is how long a stop may take before the process ends all the same.
+// What is owed and not written by then was not acknowledged.
+const stopLimit = 9 * time.Second
+
+// Memory of a small machine: collect early, and earlier near the limit.
+const (
+	gcPercent   = 50
+	memoryLimit = 48 << 20
+)
+
+func runGateway(ctx context.Context, cfg *configs.Config, out io.Writer) error {
+	tuneMemory()
+	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	say("weir %s", version())
+	g, err := open(cfg, newLogger(cfg.Log))
+	if err != nil {
+		return err
+	}
+	overdue := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopLimit, func() { close(overdue) }) })
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- g.run(ctx, say) }()
+	select {
+	case err := <-ended:
+		if err == nil {
+			say("stopped")
+		}
+		return err
+	case <-overdue:
+		return fmt.Errorf("not everything stopped within %v; what was acknowledged is on disk", stopLimit)
+	}
+}
+
+// tuneMemory sets the collector for a small machine, unless the user did.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}
+
+// newLogger logs to the standard error: as text for people, as JSON on request.
+// Under systemd the journal adds the time itself.
+func newLogger(c configs.Log) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	}
+	if os.Getenv("JOURNAL_STREAM") != "" {
+		opts.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+}
