@@ -34,12 +34,9 @@ func (e *events) Dropped(r core.ReceiverID, why core.Reason, n int) {
 }
 
 // settled notes that the promise about seq holds. Who waits for it is told at the
-// end of the turn: another message may be on its way just now.
-func (b *Broker) settled(seq core.Seq) {
-	if _, ok := b.waiting[seq]; ok {
-		b.done = append(b.done, seq)
-	}
-}
+// end of the turn: it may be the very message that is on its way just now, and
+// nobody waits yet.
+func (b *Broker) settled(seq core.Seq) { b.done = append(b.done, seq) }
 
 // settleDone tells those who waited.
 func (b *Broker) settleDone() {

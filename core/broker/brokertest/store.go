@@ -52,7 +52,6 @@ type change struct {
 type fetch struct {
 	r           core.ReceiverID
 	max, bytes  int
-	toBeSkipped bool
 }
 
 type drop struct {
