@@ -1,0 +1,129 @@
+package configs
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/weir-edge/weir/bridge"
+	"github.com/weir-edge/weir/configs/strict"
+	"github.com/weir-edge/weir/core"
+)
+
+func (c *Config) readBridges(m *strict.Map) {
+	var names strict.Names
+	m.List("bridges", func(m *strict.Map) {
+		b := bridge.Config{Keepalive: 30 * time.Second}
+		m.Require("name", "url", "client_id")
+		m.String("name", &b.Name)
+		m.Unique("name", b.Name, &names)
+		m.OneOrMore("url", &b.URLs)
+		readPreset(m, &b.Preset)
+		m.String("client_id", &b.ClientID)
+		readLogin(m, &b)
+		strict.Choice(m, "protocol", &b.Protocol, "5", "3.1.1")
+		m.Map("tls", func(m *strict.Map) { readTLS(m, &b.TLS) })
+		m.List("out", func(m *strict.Map) { b.Out = append(b.Out, readOut(m)) })
+		m.List("in", func(m *strict.Map) { b.In = append(b.In, readIn(m)) })
+		m.Section("drain", func(m *strict.Map) { readDrain(m, &b.Drain) })
+		m.Duration("keepalive", &b.Keepalive, time.Second, math.MaxUint16*time.Second)
+		m.Section("backoff", func(m *strict.Map) { readBackoff(m, &b.Backoff) })
+		strict.Int(m, "max_inflight", &b.MaxInflight, 0, math.MaxUint16)
+		m.Check(b.Validate())
+		c.Bridges = append(c.Bridges, b)
+	})
+}
+
+// presets that a later version brings.
+var laterPresets = []string{"emqx", "hivemq", "aws-iot", "azure-iot-hub", "azure-event-grid", "nats", "rabbitmq"}
+
+func readPreset(m *strict.Map, preset *string) {
+	*preset = bridge.PresetGeneric
+	known := []string{bridge.PresetGeneric, bridge.PresetMosquitto, bridge.PresetWeir}
+	strict.Choice(m, "preset", preset, append(known, laterPresets...)...)
+	for _, later := range laterPresets {
+		if *preset == later {
+			m.Problem("preset", "preset ("+later+") is not available in this version", "generic fits every broker that keeps to the standard")
+		}
+	}
+}
+
+// readLogin reads the user and its password, which stands in the file itself or
+// in one of its own.
+func readLogin(m *strict.Map, b *bridge.Config) {
+	m.String("username", &b.Username)
+	if m.Has("password") && m.Has("password_file") {
+		m.Problem("password", "password and password_file exclude each other", "keep password_file")
+	}
+	m.Secret("password", &b.Password)
+	m.SecretFile("password_file", &b.Password)
+	if b.Password == "" {
+		return
+	}
+	for _, url := range b.URLs {
+		if strings.HasPrefix(url, "mqtt://") {
+			m.Warn("url", "the password goes to the upstream in the clear", "use mqtts:// where the upstream has it")
+		}
+	}
+}
+
+func readTLS(m *strict.Map, t *bridge.TLS) {
+	m.File("ca", &t.CA)
+	m.File("cert", &t.Cert)
+	m.File("key", &t.Key)
+	m.String("server_name", &t.ServerName)
+	m.Strings("alpn", &t.ALPN)
+	if m.Bool("insecure", &t.Insecure); t.Insecure {
+		m.Warn("insecure", "everybody can pass himself off as the upstream: its certificate is not checked", "name the authority that signed it with ca")
+	}
+}
+
+func readOut(m *strict.Map) bridge.OutRule {
+	r := bridge.OutRule{QoS: core.AtLeastOnce, Retain: bridge.Keep, OnFull: core.DropOldest, Stamp: bridge.StampBuffered}
+	m.Require("filter")
+	m.String("filter", &r.Filter)
+	m.Strings("exclude", &r.Exclude)
+	strict.Int(m, "qos", &r.QoS, core.AtMostOnce, core.ExactlyOnce)
+	strict.Choice(m, "retain", &r.Retain, bridge.Keep, bridge.Strip)
+	m.String("local_prefix", &r.LocalPrefix)
+	m.String("remote_prefix", &r.RemotePrefix)
+	strict.Int(m, "priority", &r.Priority, 0, 9)
+	strict.Choice(m, "on_full", &r.OnFull, core.DropOldest, core.DropNewest, core.Refuse)
+	m.Size("max_bytes", &r.MaxBytes, 0, 1024*tib)
+	m.Duration("max_age", &r.MaxAge, 0, longest)
+	refuseHistory(m)
+	strict.Choice(m, "stamp", &r.Stamp, bridge.StampBuffered, bridge.StampAlways, bridge.StampNever)
+	return r
+}
+
+// refuseHistory takes the default, no history, since that is what happens.
+func refuseHistory(m *strict.Map) {
+	history := time.Duration(0)
+	if m.Duration("history", &history, 0, longest); history > 0 {
+		m.Problem("history", fmt.Sprintf("history (%s) is not available in this version", strict.FormatDuration(history)), "remove it: delivered messages are not kept")
+	}
+}
+
+func readIn(m *strict.Map) bridge.InRule {
+	r := bridge.InRule{QoS: core.AtLeastOnce}
+	m.Require("filter")
+	m.String("filter", &r.Filter)
+	strict.Int(m, "qos", &r.QoS, core.AtMostOnce, core.ExactlyOnce)
+	m.String("local_prefix", &r.LocalPrefix)
+	m.String("remote_prefix", &r.RemotePrefix)
+	return r
+}
+
+func readDrain(m *strict.Map, d *bridge.Drain) {
+	d.Burst = 100
+	m.Float("rate", &d.Rate, 0, 1e9)
+	strict.Int(m, "burst", &d.Burst, 1, 1_000_000)
+	m.Unavailable("live_share", "remove it: the oldest message goes first")
+}
+
+func readBackoff(m *strict.Map, b *bridge.Backoff) {
+	b.Min, b.Max = time.Second, time.Minute
+	m.Duration("min", &b.Min, 10*time.Millisecond, strict.Day)
+	m.Duration("max", &b.Max, 10*time.Millisecond, strict.Day)
+}

@@ -1,0 +1,71 @@
+package configs
+
+import (
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/weir-edge/weir/configs/strict"
+	"github.com/weir-edge/weir/core/broker"
+	"github.com/weir-edge/weir/core/console"
+	"github.com/weir-edge/weir/storage"
+)
+
+// Sizes and times in which limits are given.
+const (
+	kib = int64(1) << 10
+	mib = kib << 10
+	gib = mib << 10
+	tib = gib << 10
+
+	longest = 100 * 365 * strict.Day
+)
+
+func (c *Config) readLimits(m *strict.Map) {
+	l := &c.Limits
+	*l = broker.Limits{MaxConnections: 10_000, MaxInflight: 64, MaxQueuedBytes: 256 * mib, ConnectTimeout: 5 * time.Second}
+	packet := 2 * mib
+	m.Size("max_packet", &packet, kib, 256*mib)
+	l.MaxPacket = int(packet)
+	strict.Int(m, "max_connections", &l.MaxConnections, 1, 1_000_000)
+	strict.Int(m, "max_inflight", &l.MaxInflight, 1, math.MaxUint16)
+	m.Size("max_queued_bytes", &l.MaxQueuedBytes, mib, tib)
+	m.Duration("connect_timeout", &l.ConnectTimeout, 100*time.Millisecond, time.Hour)
+}
+
+func (c *Config) readStorage(m *strict.Map) {
+	s := &c.Storage
+	*s = Storage{Budget: 2 * gib, Reserve: 256 * mib, Promise: storage.Synced, SpillAfter: 250 * time.Millisecond, RetainedFlush: 10 * time.Second}
+	m.Size("budget", &s.Budget, 64*mib, 1024*tib)
+	m.Size("reserve", &s.Reserve, 0, 1024*tib)
+	strict.Choice(m, "promise", &s.Promise, storage.Synced, storage.Written, storage.Memory)
+	m.Duration("spill_after", &s.SpillAfter, time.Millisecond, time.Hour)
+	m.Duration("retained_flush", &s.RetainedFlush, time.Millisecond, time.Hour)
+	if s.Promise != storage.Synced {
+		m.Warn("promise", "what is acknowledged may be lost in a power cut (promise: "+string(s.Promise)+")", "the default, synced, keeps it")
+	}
+}
+
+// off, in the place of an address, is no console.
+const off = "off"
+
+func (c *Config) readConsole(m *strict.Map) {
+	c.Console.Address = console.DefaultAddress
+	m.String("address", &c.Console.Address)
+	if c.Console.Address == off {
+		c.Console.Address = ""
+		return
+	}
+	c.claimAddress(m, c.Console.Address, "the console")
+	if !isLocal(c.Console.Address) {
+		m.Warn("address", "everybody who reaches this address can read the state of the gateway: the console has no login", "listen on 127.0.0.1, or on a unix socket")
+	}
+}
+
+func (c *Config) readLog(m *strict.Map) {
+	level := "info"
+	strict.Choice(m, "level", &level, "debug", "info", "warn", "error")
+	c.Log.Level = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}[level]
+	c.Log.Format = "auto"
+	strict.Choice(m, "format", &c.Log.Format, "auto", "text", "json")
+}
