@@ -130,26 +130,25 @@ func (d *deframer) lostBytes(kind string) {
 	d.noisy = true
 }
 
-// quiet tells that the line fell silent: what comes next begins a frame. It
+// quiet tells that the line fell silent, upon which a frame may begin, and
 // returns the frame that ended that way, or nil.
 func (d *deframer) quiet() (frame []byte) {
 	part := d.buf
-	wasSynced := d.synced
 	switch d.split.quiet(part) {
 	case keepPart:
-		if !wasSynced {
-			d.buf = d.buf[:0]
+		if !d.synced && d.noisy {
+			return nil // the pause may be one within the frame that we came upon
 		}
 	case dropPart:
-		if wasSynced && len(part) > 0 {
+		if d.synced && len(part) > 0 {
 			d.lostFrame(partial, len(part))
 		}
-		d.buf = d.buf[:0]
+		d.buf = part[:0]
 	case isFrame:
-		d.buf = d.buf[:0]
-		if wasSynced && len(part) > 0 {
+		if d.synced && len(part) > 0 {
 			frame = d.verified(part)
 		}
+		d.buf = part[:0]
 	}
 	d.synced, d.skip, d.noisy = true, 0, false
 	return frame
@@ -166,7 +165,10 @@ func (d *deframer) verified(frame []byte) []byte {
 
 // wantsQuiet says whether a pause of the line would mean anything now.
 func (d *deframer) wantsQuiet() bool {
-	return !d.synced || len(d.buf) > 0 && d.split.quiet(d.buf) != keepPart
+	if d.split.quiet(d.buf) == keepPart {
+		return !d.synced && !d.noisy
+	}
+	return !d.synced || len(d.buf) > 0
 }
 
 // restart forgets what has come: the line was flushed, the next byte begins a frame.

@@ -130,38 +130,60 @@ func TestFraming(t *testing.T) {
 func TestJoinedInTheMiddle(t *testing.T) {
 	tests := map[string]struct {
 		framing Framing
-		before  string // of the pause; "" is no pause
-		in      []string
+		in      []string // "": a pause
 		want    []string
-		partial uint64
+		counts  map[string]uint64
 	}{
-		"line":                     {framing: Delimiter{}, in: []string{"0.1\n230.2\n"}, want: []string{"230.2"}, partial: 1},
-		"line, in pieces":          {framing: Delimiter{Bytes: "\r\n"}, in: []string{"0", ".1\r", "\n230.2\r\n"}, want: []string{"230.2"}, partial: 1},
-		"line after a pause":       {framing: Delimiter{}, before: "x", in: []string{"230.1\n"}, want: []string{"230.1"}, partial: 1},
-		"fixed length":             {framing: Length{2}, in: []string{"b", "cd", "ef"}, partial: 1},
-		"fixed length after pause": {framing: Length{2}, before: "b", in: []string{"cd", "ef"}, want: []string{"cd", "ef"}, partial: 1},
-		"length prefix":            {framing: LengthPrefix{}, in: []string{"\x02a\x02b"}, partial: 1},
-		"a marker tells":           {framing: StartEnd{Start: "<", End: ">"}, in: []string{"b>", "<c>"}, want: []string{"c"}},
+		"line":                      {Delimiter{}, []string{"0.1\n230.2\n"}, []string{"230.2"}, map[string]uint64{partial: 1}},
+		"line, in pieces":           {Delimiter{Bytes: "\r\n"}, []string{"0", ".1\r", "\n230.2\r\n"}, []string{"230.2"}, map[string]uint64{partial: 1}},
+		"line, after a pause":       {Delimiter{}, []string{"", "230.1\n"}, []string{"230.1"}, nil},
+		"line, a pause within":      {Delimiter{}, []string{"23", "", "0.1\n230.2\n"}, []string{"230.2"}, map[string]uint64{partial: 1}},
+		"line, a pause when known":  {Delimiter{}, []string{"", "23", "", "0.1\n"}, []string{"230.1"}, nil},
+		"line, a pause within long": {Delimiter{}, []string{"", strings.Repeat("x", 100), "", "0.1\n230.2\n"}, []string{"230.2"}, map[string]uint64{tooLong: 1}},
+		"length":                    {Length{2}, []string{"b", "cd", "ef"}, nil, map[string]uint64{partial: 1}},
+		"length, after a pause":     {Length{2}, []string{"b", "", "cd", "e", "", "fg"}, []string{"cd", "fg"}, map[string]uint64{partial: 2}},
+		"length prefix":             {LengthPrefix{}, []string{"\x02a\x02b"}, nil, map[string]uint64{partial: 1}},
+		"a marker tells":            {StartEnd{Start: "<", End: ">"}, []string{"b>", "<c>"}, []string{"c"}, map[string]uint64{noise: 1}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			d, counts := newTestDeframer(t, tt.framing, Checksum{}, 64)
 			d.join()
-			if tt.before != "" {
-				if got := frames(d, tt.before); got != nil {
-					t.Fatalf("frames %q before the pause", got)
-				}
-				if frame := d.quiet(); frame != nil {
+			var got []string
+			for _, in := range tt.in {
+				if in != "" {
+					got = append(got, frames(d, in)...)
+				} else if frame := d.quiet(); frame != nil {
 					t.Fatalf("frame %q at the pause", frame)
 				}
 			}
-			if diff := cmp.Diff(tt.want, frames(d, tt.in...)); diff != "" {
+			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("frames (-want +got):\n%s", diff)
 			}
-			if counts[partial] != tt.partial {
-				t.Errorf("counted %v; want %d partial", counts, tt.partial)
+			if tt.counts == nil {
+				tt.counts = map[string]uint64{}
+			}
+			if diff := cmp.Diff(tt.counts, counts); diff != "" {
+				t.Errorf("counts (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A pause that changed nothing must not be waited for again and again.
+func TestQuietIsWantedOnce(t *testing.T) {
+	for name, framing := range framings() {
+		for _, in := range []string{"", "x", "x\n<", strings.Repeat("x", 100)} {
+			d, _ := newTestDeframer(t, framing, Checksum{}, 12)
+			d.join()
+			frames(d, in)
+			if d.wantsQuiet() {
+				d.quiet()
+			}
+			if d.wantsQuiet() {
+				t.Errorf("%s: after %q and a pause another one is wanted", name, in)
+			}
+		}
 	}
 }
 

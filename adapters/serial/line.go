@@ -131,7 +131,7 @@ func (l *line) frame(frame []byte, at time.Time) {
 		l.log.Debug("frame refused", "error", err, "frame", frame)
 	default:
 		l.poll.answered()
+		l.status.heard(at)
 		l.out.report(l.doc.device, l.values, l.clock.At(at))
-		l.status.heard(at, l.out.count())
 	}
 }

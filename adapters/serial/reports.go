@@ -89,6 +89,7 @@ func (r *reports) publish(device string) {
 		return
 	}
 	err := r.rep.ReportBatch(device, r.readings, r.rules)
+	r.status.published(r.before + r.rep.Readings())
 	if err == nil {
 		return
 	}
@@ -127,6 +128,3 @@ func (r *reports) device(name string) *knownDevice {
 	r.devices = append(r.devices, d)
 	return d
 }
-
-// count is how many readings the adapter has published.
-func (r *reports) count() uint64 { return r.before + r.rep.Readings() }

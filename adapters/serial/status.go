@@ -68,13 +68,18 @@ func plain(device string, err error) string {
 	return err.Error()
 }
 
-// heard: a good frame came at a time, and the adapter has published so many
-// readings by now.
-func (t *status) heard(at time.Time, readings uint64) {
+// heard: a good frame came at a time.
+func (t *status) heard(at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.d.Up, t.d.Error, t.d.LastSeen = true, "", at
+}
+
+// published: so many readings by now.
+func (t *status) published(readings uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.s.Readings = readings
-	t.d.Up, t.d.Error, t.d.LastSeen = true, "", at
 }
 
 // asked counts a request.
