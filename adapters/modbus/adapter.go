@@ -16,6 +16,7 @@ import (
 type Adapter struct {
 	config  Config
 	line    Line
+	open    func(context.Context) (link, error)
 	devices []*device // owned by Run, but for their stats
 	points  map[adapters.Settable]*point
 	clock   *core.Clock
@@ -31,6 +32,7 @@ func New(c Config, clock *core.Clock, log *slog.Logger) (*Adapter, error) {
 		return nil, fmt.Errorf("modbus adapter %s: %w", c.Output.Adapter, err)
 	}
 	line, _ := ParseURL(c.URL)
+	timeout := cmp.Or(c.Timeout, defaultTimeout)
 	a := &Adapter{
 		config: c,
 		line:   line,
@@ -38,6 +40,7 @@ func New(c Config, clock *core.Clock, log *slog.Logger) (*Adapter, error) {
 		clock:  clock,
 		log:    log.With("adapter", c.Output.Adapter),
 	}
+	a.open = func(ctx context.Context) (link, error) { return line.open(ctx, max(timeout, minConnectTimeout)) }
 	a.status.line("starting", "")
 	for i := range c.Devices {
 		d := newDevice(line, c.Every, &c.Devices[i])
@@ -68,6 +71,7 @@ func (a *Adapter) Run(ctx context.Context, bus adapters.Bus) error {
 	a.status.reportedBy(report)
 	l := &loop{
 		line:     a.line,
+		open:     a.open,
 		timeout:  cmp.Or(a.config.Timeout, defaultTimeout),
 		batch:    a.config.Output.Format == adapters.JSONBatch,
 		devices:  a.devices,

@@ -64,18 +64,11 @@ type pendingAnswer struct {
 // maxLate is when an answer that was not seen is taken as lost, in time-outs.
 const maxLate = 10
 
-// openBus opens the line. When ctx ends, what the bus is doing fails.
-func openBus(ctx context.Context, line Line, timeout time.Duration, units map[byte]*unitState) (*bus, error) {
-	l, err := line.open(ctx, max(timeout, minConnectTimeout))
-	if err != nil {
-		return nil, err
-	}
-	return newBus(ctx, line, l, timeout, units), nil
-}
-
 // minConnectTimeout is what a host gets to accept the connection.
 const minConnectTimeout = 3 * time.Second
 
+// newBus makes the bus of an open line. When ctx ends, what it is doing fails.
+// units outlives the bus: answers may come late to a line that was opened again.
 func newBus(ctx context.Context, line Line, l link, timeout time.Duration, units map[byte]*unitState) *bus {
 	b := &bus{wire: line.wire(), timeout: timeout, link: l, units: units}
 	if line.Serial() {

@@ -25,6 +25,7 @@ import (
 type loop struct {
 	// Static after construction.
 	line     Line
+	open     func(context.Context) (link, error)
 	timeout  time.Duration
 	batch    bool // one document a round
 	devices  []*device
@@ -37,7 +38,7 @@ type loop struct {
 
 	// Owned by run.
 	bus     *bus                // nil: the line is closed
-	units   map[byte]*unitState // outlives the bus: answers may come late to a line that was opened again
+	units   map[byte]*unitState // see newBus
 	backoff time.Duration       // the last wait with the line closed; 0 once it has worked
 	problem string              // why the line is down; "" once it has worked
 	budget  probeBudget
@@ -238,7 +239,7 @@ func (l *loop) deviceFailed(d *device, err error, at core.Stamp) {
 	}
 	d.stats.set(false, d.health.problem)
 	l.abandon(d, at, now)
-	if !l.anyUp() && !l.line.Serial() {
+	if !l.anyUp() && l.line.Scheme != schemeRTU {
 		l.close() // a connection that is half open looks like this
 	}
 }
@@ -263,9 +264,9 @@ const (
 
 // connect opens the line; after a failure it waits before it returns false.
 func (l *loop) connect(ctx context.Context) bool {
-	b, err := openBus(ctx, l.line, l.timeout, l.units)
+	link, err := l.open(ctx)
 	if err == nil {
-		l.bus = b
+		l.bus = newBus(ctx, l.line, link, l.timeout, l.units)
 		l.status.line("running", "")
 		return true
 	}
