@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -25,12 +26,14 @@ type epoll struct {
 	wakeFD int             // eventfd, a member of the set
 	file   *os.File        // fd, as the runtime's poller knows it
 	raw    syscall.RawConn // of file
+	woken  atomic.Bool     // wake was called and the loop has not seen it
 
 	// Owned by the loop.
 	members []member // by descriptor
 	events  [256]unix.EpollEvent
 	found   int       // of events, by the last poll
-	armed   time.Time // the read deadline that file has now
+	armed   time.Time // the read deadline of file, zero if it has none or it has passed,
+	passed  bool      // which this tells
 	poll    func(fd uintptr) bool
 	err     error // of the last poll
 }
@@ -73,38 +76,44 @@ func newEpoll() (*epoll, error) {
 // before it asks pollOnce, and pollOnce asks the kernel before it parks: an
 // event that comes in between makes the set readable again, so none is missed.
 func (p *epoll) wait(deadline time.Time) error {
-	if err := p.arm(deadline); err != nil {
-		return err
-	}
 	p.found, p.err = 0, nil
+	if p.arm(deadline) {
+		p.pollOnce(0)
+		return p.failed()
+	}
 	err := p.raw.Read(p.poll)
-	switch {
-	case p.err != nil:
-		return fmt.Errorf("wait for sockets: %w", p.err)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		p.armed = time.Unix(1, 0) // has to be set again, whatever the next one is
-		p.pollOnce(0)             // timers must not starve sockets
-		return nil
-	case err != nil:
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		p.armed, p.passed = time.Time{}, true
+		p.pollOnce(0) // timers must not starve sockets
+	} else if err != nil {
 		return fmt.Errorf("wait for the epoll set: %w", err)
+	}
+	return p.failed()
+}
+
+func (p *epoll) failed() error {
+	if p.err != nil {
+		return fmt.Errorf("wait for sockets: %w", p.err)
 	}
 	return nil
 }
 
-// arm moves the deadline only where it has to: to an earlier one, or when the
-// old one has passed. Waking up too early costs less than a timer every turn.
-func (p *epoll) arm(deadline time.Time) error {
+// arm lets the wait end at the deadline, or says that it is over already. The
+// runtime's timer is moved only to an earlier moment: to wake up for nothing now
+// and then costs less than to set it every turn.
+func (p *epoll) arm(deadline time.Time) (over bool) {
 	switch {
-	case deadline.IsZero() && p.armed.Unix() != 1:
-		return nil
-	case !deadline.IsZero() && !p.armed.IsZero() && p.armed.Unix() != 1 && !deadline.Before(p.armed):
-		return nil
+	case deadline.IsZero() && !p.passed, !p.armed.IsZero() && !deadline.IsZero() && !deadline.Before(p.armed):
+		return false
+	case !deadline.IsZero() && time.Until(deadline) <= 0:
+		return true
 	}
-	p.armed = deadline
 	if err := p.file.SetReadDeadline(deadline); err != nil {
-		return fmt.Errorf("set the loop's deadline: %w", err)
+		p.err = err
+		return true
 	}
-	return nil
+	p.armed, p.passed = deadline, false
+	return false
 }
 
 // pollOnce asks what is ready, without waiting. It is the callback of
@@ -136,6 +145,9 @@ func (p *epoll) dispatch() {
 }
 
 func (p *epoll) wake() {
+	if p.woken.Swap(true) {
+		return // it is on its way
+	}
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
 	unix.Write(p.wakeFD, one[:]) // fails only when the counter is full, which wakes as well
@@ -177,6 +189,7 @@ func (p *epoll) remove(fd int) { p.members[fd] = nil }
 type waker epoll
 
 func (w *waker) ready(bool, bool) {
+	w.woken.Store(false) // first: who calls wake from now on must be seen once more
 	var count [8]byte
 	rawRead(w.wakeFD, count[:])
 }

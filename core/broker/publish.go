@@ -126,7 +126,7 @@ func (c *conn) publish1(pid uint16) {
 		c.unkept(packet.PUBACK, pid, err)
 		return
 	}
-	c.acknowledge(packet.PUBACK, pid, wait) // 4, 5
+	c.acknowledge(packet.PUBACK, pid, c.outcome(), wait) // 4, 5
 }
 
 // publish2 is QoS 2 in. The order of effects:
@@ -147,23 +147,28 @@ func (c *conn) publish2(pid uint16) {
 		c.unkept(packet.PUBREC, pid, err)
 		return
 	}
-	c.acknowledge(packet.PUBREC, pid, wait)
+	c.acknowledge(packet.PUBREC, pid, c.outcome(), wait)
 }
 
 // repeated answers a PUBLISH whose packet id is still held, and does not deliver
 // it [MQTT-4.3.3-10]. The first one may still be on its way to the disk: its
 // change is recorded once more, and waited for.
 func (c *conn) repeated(pid uint16) {
-	c.acknowledge(packet.PUBREC, pid, promise{Ticket: c.broker.record(c.client.held(pid)...)})
+	wait := promise{Ticket: c.broker.record(c.client.held(pid)...)}
+	c.acknowledge(packet.PUBREC, pid, packet.Success, wait)
+}
+
+// outcome is the reason code for the present publication after it was taken.
+func (c *conn) outcome() packet.Reason {
+	if len(c.broker.publication.targets) == 0 && c.version >= packet.V5 {
+		return packet.NoMatchingSubscribers
+	}
+	return packet.Success
 }
 
 // acknowledge lets the acknowledgement leave when the promise holds.
-func (c *conn) acknowledge(kind packet.Type, pid uint16, wait promise) {
-	reason := packet.Success
-	if len(c.broker.publication.targets) == 0 && c.version >= packet.V5 {
-		reason = packet.NoMatchingSubscribers
-	}
-	c.acks.Push(kind, pid, reason, wait)
+func (c *conn) acknowledge(kind packet.Type, pid uint16, r packet.Reason, wait promise) {
+	c.acks.Push(kind, pid, r, wait)
 	c.broker.await(wait, waiter{conn: c})
 	c.broker.touch(c)
 }
@@ -179,8 +184,7 @@ func (c *conn) refuseMessage(kind packet.Type, pid uint16, r packet.Reason) {
 	if c.version < packet.V5 {
 		r = packet.Success
 	}
-	c.acks.Push(kind, pid, r, promise{})
-	c.broker.touch(c)
+	c.acknowledge(kind, pid, r, promise{})
 }
 
 // unkept answers a publication for which there is no room. Before MQTT 5 there is

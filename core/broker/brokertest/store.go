@@ -50,8 +50,8 @@ type change struct {
 }
 
 type fetch struct {
-	r           core.ReceiverID
-	max, bytes  int
+	r          core.ReceiverID
+	max, bytes int
 }
 
 type drop struct {
