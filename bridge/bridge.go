@@ -20,7 +20,7 @@ type Queue interface {
 	Take(buf []core.Delivery, max int) []core.Delivery
 	// Wake has an element when Take may have more.
 	Wake() <-chan struct{}
-	// Paid: the upstream has these. The slice is the queue's from then on.
+	// Paid: the upstream has these. The queue does not keep the slice.
 	Paid(seqs ...core.Seq)
 	// Rewind: the connection was lost. Everything unpaid comes again, in order, and
 	// nothing that was on its way before.

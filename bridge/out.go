@@ -215,7 +215,7 @@ func (o *outlet) owe(seq core.Seq) {
 func (o *outlet) pay() {
 	if len(o.paid) > 0 {
 		o.queue.Paid(o.paid...)
-		o.paid = nil
+		o.paid = o.paid[:0]
 	}
 }
 
