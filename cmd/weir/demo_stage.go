@@ -116,8 +116,7 @@ adapters:
     port: %s
     baud: 9600
     framing: {delimiter: "\r\n"}
-    parse: {kind: csv}
-    fields: [{name: weight, type: number, unit: kg}]
+    parse: {kind: csv, fields: [{name: weight, type: number, unit: kg}]}
     topic: "plant/{adapter}/{field}"
 `, filepath.Join(s.dir, "gateway"), mqtt, console, s.cable.address, s.meter.address, s.scale.path)
 }
@@ -130,7 +129,7 @@ type cloud struct {
 	done    chan error
 	count   *client
 
-	tallies  map[string]*tally // by the publisher's level of the topic; static
+	tallies map[string]*tally // by the publisher's level of the topic; static
 
 	mu       sync.Mutex        // guards what follows
 	readings map[string]string // the last value of each point
