@@ -128,7 +128,7 @@ func (l *link) answered(a *packet.Ack, sent session.Sent) {
 	case !a.Reason.IsError():
 		o.tally.messages.Add(1)
 		o.owe(sent.Seq)
-		b.acquit(sent)
+		b.acquit(sent, l.alone)
 	case lasting(a.Reason):
 		b.reject(sent, a.Reason.String())
 	default:
@@ -140,8 +140,8 @@ func (l *link) answered(a *packet.Ack, sent session.Sent) {
 	}
 }
 
-// refused: not now, maybe later. The message is not paid, so that it comes again,
-// in its place, after a pause. An upstream that always refuses it is not asked for
+// refused: not now, maybe later. The message is not paid, so that it comes again
+// after a pause, and what else is under way may end before that. An upstream that always refuses it is not asked for
 // ever, unless it says that a quota is used up: that passes.
 func (l *link) refused(a *packet.Ack, sent session.Sent) {
 	if a.Reason != packet.QuotaExceeded {
@@ -151,7 +151,7 @@ func (l *link) refused(a *packet.Ack, sent session.Sent) {
 			return
 		}
 	}
-	l.fail(fmt.Errorf("%w: %s (0x%02X)", errRetryLater, a.Reason, byte(a.Reason)))
+	l.wind(fmt.Errorf("%w: %s (0x%02X)", errRetryLater, a.Reason, byte(a.Reason)), refusalGrace)
 }
 
 // timed ends the measurement of a round trip.

@@ -53,8 +53,10 @@ type link struct {
 	progress time.Time // the last acknowledgement, or when nothing was under way
 	pinged   time.Time // when PINGREQ was sent that has no answer; zero: none
 
+	// Ending well: nothing new is sent, what is under way is waited for.
 	stopping bool
 	stopBy   time.Time
+	cause    error // nil: the bridge is stopped
 }
 
 // completion is the answer to a PUBREL.
@@ -69,6 +71,7 @@ const (
 	window5        = 1000 // in flight, where the upstream allows more
 	window311      = 100  // where it cannot say
 	stopGrace      = 2 * time.Second
+	refusalGrace   = 10 * time.Second
 	redialAfter    = time.Minute
 )
 
@@ -174,8 +177,8 @@ func (l *link) run(ctx context.Context) error {
 			return l.err
 		}
 		if l.stopping && l.settled() {
-			l.farewell(nil)
-			return nil
+			l.farewell(l.cause)
+			return l.cause
 		}
 		timer.Reset(l.deadline().Sub(l.now))
 		select {
@@ -195,7 +198,7 @@ func (l *link) run(ctx context.Context) error {
 		case <-stop:
 			l.tick()
 			stop = nil
-			l.stopping, l.stopBy = true, l.now.Add(stopGrace)
+			l.wind(nil, stopGrace)
 		}
 	}
 }
@@ -308,6 +311,13 @@ func (l *link) wrote(w batch) {
 func (l *link) fail(err error) {
 	if l.err == nil {
 		l.err = err
+	}
+}
+
+// wind ends the connection when what is under way is settled, or after grace.
+func (l *link) wind(cause error, grace time.Duration) {
+	if !l.stopping || cause == nil {
+		l.stopping, l.stopBy, l.cause = true, l.now.Add(grace), cause
 	}
 }
 

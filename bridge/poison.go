@@ -66,16 +66,18 @@ func (b *Bridge) strike(m session.Sent) {
 	b.suspect.losses++
 }
 
-// acquit ends a suspicion: the message was acknowledged, or one behind it.
-func (b *Bridge) acquit(m session.Sent) {
-	if b.suspect.receiver == m.Receiver && b.suspect.seq <= m.Seq {
+// acquit ends a suspicion: the message was acknowledged, or one behind it while
+// each was tried alone, so that it is gone.
+func (b *Bridge) acquit(m session.Sent, alone bool) {
+	s := b.suspect
+	if s.is(m) || alone && s.receiver == m.Receiver && s.seq < m.Seq {
 		b.suspect = suspect{}
 	}
 }
 
 // reject drops a message that the upstream does not take.
 func (b *Bridge) reject(m session.Sent, why string) {
-	b.acquit(m)
+	b.acquit(m, false)
 	o := b.outlet(m.Receiver)
 	if o == nil {
 		return
