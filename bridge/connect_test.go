@@ -349,7 +349,7 @@ func TestServerList(t *testing.T) {
 		w.net.Listen("main:1883", w.up.Serve)
 		w.net.Cut()
 		w.put(1, "a", "3")
-		after(5 * time.Second)
+		after(20 * time.Second)
 		w.wantPayloads("1", "3")
 		if diff := cmp.Diff([]string{"2"}, payloads(spare.Got())); diff != "" {
 			t.Error(diff)
