@@ -22,7 +22,7 @@ func (b *Broker) retain(p *publication) core.Ticket {
 		m = p.keep()
 		b.retained.Set(m.Topic, m)
 	}
-	if strings.HasPrefix(m.Topic, "$SYS/") {
+	if isSys(m.Topic) {
 		return 0
 	}
 	if m.QoS == 0 || p.lazy {
@@ -77,11 +77,7 @@ type replay struct {
 }
 
 func (cl *client) newReplay(filter string, o packet.Options, id uint32) *replay {
-	b := cl.broker
-	if strings.HasPrefix(filter, "$SYS/") {
-		b.publishSys()
-	}
-	return &replay{cursor: b.retained.Cursor(filter), options: o, id: id, filter: filter}
+	return &replay{cursor: cl.broker.retained.Cursor(filter), options: o, id: id, filter: filter}
 }
 
 // replay begins replays.

@@ -433,9 +433,9 @@ func TestSubackIsDurable(t *testing.T) {
 
 // TestSessionExpiryAcrossRestart: the time while the broker was down counts.
 func TestSessionExpiryAcrossRestart(t *testing.T) {
-	cfg := broker.Config{Clock: core.NewClock()}
-	in(t, cfg, func(t *testing.T, s *brokertest.Server) {
-		cfg.Clock = core.NewClock() // of the bubble's time
+	synctest.Test(t, func(t *testing.T) {
+		cfg := broker.Config{Clock: core.NewClock()} // goes on while the broker is down
+		s := brokertest.Start(t, cfg)
 		for _, id := range []string{"short", "long"} {
 			p := durable(id)
 			if id == "short" {

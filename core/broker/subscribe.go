@@ -30,6 +30,9 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 		name := string(f.Filter)
 		reason := c.maySubscribe(name)
 		if !reason.IsError() {
+			if isSys(name) { // its values are made when somebody wants them
+				c.broker.publishSys()
+			}
 			existed, t := c.client.subscribe(name, f.Options, id) // 1
 			ticket = max(ticket, t)
 			reason = packet.Reason(f.Options.QoS()) // [MQTT-3.8.4-7]

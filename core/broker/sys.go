@@ -20,8 +20,8 @@ func (b *Broker) sysDue(now time.Time) {
 	}
 }
 
-// publishSys publishes what has changed, retained: who subscribes gets the values
-// as they are, because newReplay calls it as well.
+// publishSys publishes what has changed, retained. It is called before somebody
+// subscribes as well, who then gets the values as they are.
 func (b *Broker) publishSys() {
 	b.eachSys(func(name, value string) {
 		name = "$SYS/broker/" + name

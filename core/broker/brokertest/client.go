@@ -310,6 +310,12 @@ func (c *Client) Receive(topic, payload string) *packet.Publish {
 // Acknowledge goes through the handshake of a PUBLISH that was received.
 func (c *Client) Acknowledge(m *packet.Publish) {
 	c.t.Helper()
+	c.mu.Lock()
+	done := c.acks
+	c.mu.Unlock()
+	if done {
+		return
+	}
 	switch m.QoS {
 	case 1:
 		c.Send(&packet.Ack{Kind: packet.PUBACK, PacketID: m.PacketID})

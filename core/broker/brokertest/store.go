@@ -87,10 +87,10 @@ func (s *Store) SetFull(on bool) {
 	s.full = on
 }
 
-// Commit writes what is due, and all of it when commits are held.
+// Commit writes everything, as Close of a store does.
 func (s *Store) Commit() {
 	s.mu.Lock()
-	s.commit(func(*entry) bool { return true })
+	s.commit(func(*entry) bool { return true }, true)
 	notify := s.notify
 	s.mu.Unlock()
 	if notify != nil {
@@ -261,7 +261,7 @@ func (s *Store) Turn(now time.Time) time.Duration {
 	wait := time.Duration(-1)
 	if !s.held {
 		before := s.commits
-		s.commit(func(e *entry) bool { return !e.due.After(now) })
+		s.commit(func(e *entry) bool { return !e.due.After(now) }, false)
 		if s.commits > before && s.notify != nil {
 			go s.notify()
 		}
@@ -275,8 +275,8 @@ func (s *Store) Turn(now time.Time) time.Duration {
 }
 
 // commit writes the entries that are due and all changes, if there is a reason to.
-func (s *Store) commit(due func(*entry) bool) {
-	some := slices.ContainsFunc(s.unwritten, func(c change) bool { return !c.lazy })
+func (s *Store) commit(due func(*entry) bool, lazy bool) {
+	some := lazy && len(s.unwritten) > 0 || slices.ContainsFunc(s.unwritten, func(c change) bool { return !c.lazy })
 	for _, e := range s.entries {
 		if e.written || !due(e) {
 			continue
