@@ -135,6 +135,12 @@ func TestPubackOrder(t *testing.T) {
 	})
 }
 
+// commit lets the broker come to rest and then its store write everything.
+func commit(s *brokertest.Server) {
+	synctest.Wait()
+	s.Store.Commit()
+}
+
 // TestExactlyOnceIn: the message and its packet id are on disk before PUBREC and
 // before it goes on; a repetition is answered and not delivered [MQTT-4.3.3-10].
 func TestExactlyOnceIn(t *testing.T) {
@@ -154,17 +160,17 @@ func TestExactlyOnceIn(t *testing.T) {
 		m.Dup = true
 		p.Send(m)
 		p.ExpectNothing()
-		s.Store.Commit()
+		commit(s)
 		p.Expect(&packet.Ack{Kind: packet.PUBREC, PacketID: 1})
 		r.Receive("t", "")
 		r.ExpectNothing()
 		p.Send(m)
-		s.Store.Commit()
+		commit(s)
 		p.Expect(&packet.Ack{Kind: packet.PUBREC, PacketID: 1})
 		r.ExpectNothing()
 		p.Send(&packet.Ack{Kind: packet.PUBREL, PacketID: 1})
 		p.ExpectNothing() // the release is not on disk
-		s.Store.Commit()
+		commit(s)
 		p.Expect(&packet.Ack{Kind: packet.PUBCOMP, PacketID: 1})
 		p.Send(&packet.Publish{Topic: []byte("t"), QoS: 2, PacketID: 1}) // [MQTT-4.3.3-12]
 		s.Store.Hold(false)
@@ -182,17 +188,17 @@ func TestExactlyOnceOut(t *testing.T) {
 		r.Subscribe("t", 2)
 		s.Store.Hold(true)
 		p.Send(&packet.Publish{Topic: []byte("t"), QoS: 2, PacketID: 1})
-		s.Store.Commit() // the message
+		commit(s) // the message
 		p.Expect(&packet.Ack{Kind: packet.PUBREC, PacketID: 1})
 		r.ExpectNothing()
-		s.Store.Commit() // its packet id
+		commit(s) // its packet id
 		m := r.NextPublish()
 		rec := &packet.Ack{Kind: packet.PUBREC, PacketID: m.PacketID}
 		r.Send(rec)
 		r.ExpectNothing()
 		r.Send(rec) // a second one changes nothing
 		r.ExpectNothing()
-		s.Store.Commit() // the release
+		commit(s) // the release
 		rel := &packet.Ack{Kind: packet.PUBREL, PacketID: m.PacketID}
 		r.Expect(rel)
 		r.Close()
