@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"math"
 	"regexp"
 	"time"
 
@@ -17,9 +18,9 @@ func (c *Config) readAdapters(m *strict.Map) {
 	m.List("adapters", func(m *strict.Map) {
 		var a Adapter
 		kind := ""
-		m.Require("name", "type")
-		m.String("name", &a.Name)
-		m.Unique("name", a.Name, &names)
+		m.Need("name", &a.Name)
+		a.Name = m.Unique("name", a.Name, &names)
+		m.Require("type")
 		strict.Choice(m, "type", &kind, "modbus", "serial")
 		switch kind {
 		case "modbus":
@@ -46,7 +47,7 @@ func readOutput(m *strict.Map, name, topic string) adapters.Output {
 // readRule reads when a value is reported.
 func readRule(m *strict.Map) (r adapters.Rule) {
 	m.Bool("on_change", &r.OnChange)
-	m.Float("deadband", &r.Deadband, 0, 1e300)
+	m.Float("deadband", &r.Deadband, 0, math.Inf(1))
 	m.Duration("heartbeat", &r.Heartbeat, 0, longest)
 	m.Duration("min_interval", &r.MinInterval, 0, longest)
 	return r

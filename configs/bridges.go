@@ -15,12 +15,12 @@ func (c *Config) readBridges(m *strict.Map) {
 	var names strict.Names
 	m.List("bridges", func(m *strict.Map) {
 		b := bridge.Config{Keepalive: 30 * time.Second}
-		m.Require("name", "url", "client_id")
-		m.String("name", &b.Name)
-		m.Unique("name", b.Name, &names)
+		m.Need("name", &b.Name)
+		b.Name = m.Unique("name", b.Name, &names)
+		m.Require("url")
 		m.OneOrMore("url", &b.URLs)
 		readPreset(m, &b.Preset)
-		m.String("client_id", &b.ClientID)
+		m.Need("client_id", &b.ClientID)
 		readLogin(m, &b)
 		strict.Choice(m, "protocol", &b.Protocol, "5", "3.1.1")
 		m.Map("tls", func(m *strict.Map) { readTLS(m, &b.TLS) })
@@ -81,8 +81,7 @@ func readTLS(m *strict.Map, t *bridge.TLS) {
 
 func readOut(m *strict.Map) bridge.OutRule {
 	r := bridge.OutRule{QoS: core.AtLeastOnce, Retain: bridge.Keep, OnFull: core.DropOldest, Stamp: bridge.StampBuffered}
-	m.Require("filter")
-	m.String("filter", &r.Filter)
+	m.Need("filter", &r.Filter)
 	m.Strings("exclude", &r.Exclude)
 	strict.Int(m, "qos", &r.QoS, core.AtMostOnce, core.ExactlyOnce)
 	strict.Choice(m, "retain", &r.Retain, bridge.Keep, bridge.Strip)
@@ -107,8 +106,7 @@ func refuseHistory(m *strict.Map) {
 
 func readIn(m *strict.Map) bridge.InRule {
 	r := bridge.InRule{QoS: core.AtLeastOnce}
-	m.Require("filter")
-	m.String("filter", &r.Filter)
+	m.Need("filter", &r.Filter)
 	strict.Int(m, "qos", &r.QoS, core.AtMostOnce, core.ExactlyOnce)
 	m.String("local_prefix", &r.LocalPrefix)
 	m.String("remote_prefix", &r.RemotePrefix)
@@ -117,7 +115,7 @@ func readIn(m *strict.Map) bridge.InRule {
 
 func readDrain(m *strict.Map, d *bridge.Drain) {
 	d.Burst = 100
-	m.Float("rate", &d.Rate, 0, 1e9)
+	m.Float("rate", &d.Rate, 0, math.Inf(1))
 	strict.Int(m, "burst", &d.Burst, 1, 1_000_000)
 	m.Unavailable("live_share", "remove it: the oldest message goes first")
 }

@@ -20,7 +20,7 @@ func (c *Config) readListeners(m *strict.Map) {
 	m.ListOrOne("listeners", func(m *strict.Map) {
 		l := broker.Listener{Name: "default", Address: "127.0.0.1:1883"}
 		m.String("name", &l.Name)
-		m.Unique("name", l.Name, &names)
+		l.Name = m.Unique("name", l.Name, &names)
 		m.String("address", &l.Address)
 		c.claimAddress(m, l.Address, "listener "+l.Name)
 		readProtocol(m)

@@ -13,26 +13,25 @@ var orders = []modbus.Order{"ABCD", "CDAB", "BADC", "DCBA"}
 
 func readModbus(m *strict.Map, name string) *modbus.Config {
 	c := &modbus.Config{Every: time.Second, Timeout: time.Second}
-	m.Require("url", "devices")
-	m.String("url", &c.URL)
+	m.Need("url", &c.URL)
+	m.Require("devices")
 	warnUnstable(m, "url", c.URL)
 	readPeriod(m, &c.Every)
 	m.Duration("timeout", &c.Timeout, time.Millisecond, time.Minute)
 	c.Output = readOutput(m, name, "plant/{adapter}/{device}/{point}")
 	var names strict.Names
 	m.List("devices", func(m *strict.Map) {
-		d := readDevice(m)
-		m.Unique("name", d.Name, &names)
-		c.Devices = append(c.Devices, d)
+		c.Devices = append(c.Devices, readDevice(m, &names))
 	})
 	m.Check(c.Validate())
 	return c
 }
 
-func readDevice(m *strict.Map) (d modbus.Device) {
-	m.Require("name", "unit", "points")
-	m.String("name", &d.Name)
+func readDevice(m *strict.Map, names *strict.Names) (d modbus.Device) {
+	m.Need("name", &d.Name)
+	d.Name = m.Unique("name", d.Name, names)
 	m.Called("device " + d.Name)
+	m.Require("unit", "points")
 	strict.Int(m, "unit", &d.Unit, 0, math.MaxUint8)
 	readPeriod(m, &d.Every)
 	strict.Choice(m, "order", &d.Order, orders...)
@@ -42,25 +41,21 @@ func readDevice(m *strict.Map) (d modbus.Device) {
 		d.MaxGap = new(int)
 		strict.Int(m, "max_gap", d.MaxGap, 0, 2000)
 	}
-	var names strict.Names
-	m.List("points", func(m *strict.Map) {
-		p := readPoint(m)
-		m.Unique("name", p.Name, &names)
-		d.Points = append(d.Points, p)
-	})
+	var points strict.Names
+	m.List("points", func(m *strict.Map) { d.Points = append(d.Points, readPoint(m, &points)) })
 	return d
 }
 
-func readPoint(m *strict.Map) (p modbus.Point) {
-	m.Require("name", "register")
-	m.String("name", &p.Name)
+func readPoint(m *strict.Map, names *strict.Names) (p modbus.Point) {
+	m.Need("name", &p.Name)
+	p.Name = m.Unique("name", p.Name, names)
 	m.Called("point " + p.Name)
-	m.String("register", &p.Register)
+	m.Need("register", &p.Register)
 	m.String("type", &p.Type)
 	strict.Choice(m, "order", &p.Order, orders...)
 	readPeriod(m, &p.Every)
-	m.Float("scale", &p.Scale, -math.MaxFloat64, math.MaxFloat64)
-	m.Float("offset", &p.Offset, -math.MaxFloat64, math.MaxFloat64)
+	m.Float("scale", &p.Scale, math.Inf(-1), math.Inf(1))
+	m.Float("offset", &p.Offset, math.Inf(-1), math.Inf(1))
 	m.String("unit", &p.Unit)
 	p.Rule = readRule(m)
 	m.Bool("writable", &p.Writable)
@@ -74,6 +69,6 @@ func readBound(m *strict.Map, key string) *float64 {
 		return nil
 	}
 	v := new(float64)
-	m.Float(key, v, -math.MaxFloat64, math.MaxFloat64)
+	m.Float(key, v, math.Inf(-1), math.Inf(1))
 	return v
 }

@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"cmp"
 	"math"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 
 func readSerial(m *strict.Map, name string) *serial.Config {
 	c := &serial.Config{Name: name}
-	m.Require("port")
 	readPort(m, c)
 	m.Map("framing", func(m *strict.Map) { readFraming(m, c) })
 	frame := int64(0)
@@ -29,14 +27,13 @@ func readSerial(m *strict.Map, name string) *serial.Config {
 func readPort(m *strict.Map, c *serial.Config) {
 	p := &c.Port
 	p.Baud, p.DataBits, p.Parity, p.StopBits = 9600, 8, "none", "1"
-	m.String("port", &p.Device)
+	m.Need("port", &p.Device)
 	warnUnstable(m, "port", p.Device)
 	strict.Int(m, "baud", &p.Baud, 1, 12_000_000)
 	strict.Int(m, "data_bits", &p.DataBits, 5, 8)
 	strict.Choice(m, "parity", &p.Parity, "none", "even", "odd", "mark", "space", "N", "E", "O", "M", "S")
 	strict.Choice(m, "stop_bits", &p.StopBits, "1", "2")
 	p.DTR, p.RTS = readSwitch(m, "dtr"), readSwitch(m, "rts")
-	p.Device = cmp.Or(p.Device, "missing") // which was said above
 }
 
 // readSwitch reads true or false, which may be absent.
@@ -62,8 +59,7 @@ func readFraming(m *strict.Map, c *serial.Config) {
 		}
 	}
 	if len(found) != 1 {
-		m.Problem("", "framing must have exactly one of delimiter, length, length_prefix, start (with end) and idle_gap", "")
-		m.Skip()
+		m.Problem("", "framing must have one of delimiter, length, length_prefix, start (with end) and idle_gap, and only one", "")
 		return
 	}
 	switch found[0] {
@@ -101,9 +97,8 @@ func readLengthPrefix(m *strict.Map) serial.LengthPrefix {
 }
 
 func readStartEnd(m *strict.Map) (s serial.StartEnd) {
-	m.Require("end")
-	m.String("start", &s.Start)
-	m.String("end", &s.End)
+	m.Need("start", &s.Start)
+	m.Need("end", &s.End)
 	strict.Int(m, "trailer", &s.Trailer, 0, 32)
 	m.Bool("line", &s.Line)
 	m.Bool("include", &s.Include)
@@ -118,29 +113,34 @@ func readChecksum(m *strict.Map, c *serial.Checksum) {
 func readParse(m *strict.Map, p *serial.Parse) {
 	p.Kind = "text"
 	strict.Choice(m, "kind", &p.Kind, "raw", "text", "csv", "json", "kv", "regex", "nmea", "obis")
-	m.ShortList("fields", "name", func(m *strict.Map) { p.Fields = append(p.Fields, readField(m)) })
+	var names strict.Names
+	m.ShortList("fields", "name", func(m *strict.Map) { p.Fields = append(p.Fields, readField(m, &names)) })
 	m.String("separator", &p.Separator)
 	m.String("pattern", &p.Pattern)
 	m.Strings("sentences", &p.Sentences)
 	m.Check(p.Validate())
 }
 
-func readField(m *strict.Map) (f serial.Field) {
-	m.String("name", &f.Name)
+// noField is the name of a column of no interest.
+const noField = "-"
+
+func readField(m *strict.Map, names *strict.Names) (f serial.Field) {
+	if m.String("name", &f.Name); f.Name != "" && f.Name != noField {
+		f.Name = m.Unique("name", f.Name, names)
+	}
 	m.Called("field " + f.Name)
 	m.String("from", &f.From)
 	strict.Choice(m, "type", &f.Type, serial.Number, serial.Int, serial.Bool, serial.Text)
-	m.Float("scale", &f.Scale, -math.MaxFloat64, math.MaxFloat64)
-	m.Float("offset", &f.Offset, -math.MaxFloat64, math.MaxFloat64)
+	m.Float("scale", &f.Scale, math.Inf(-1), math.Inf(1))
+	m.Float("offset", &f.Offset, math.Inf(-1), math.Inf(1))
 	m.String("unit", &f.Unit)
 	f.Rule = readRule(m)
 	return f
 }
 
 func readRequest(m *strict.Map, r *serial.Request) {
-	m.Require("every", "send")
-	r.Timeout = time.Second
+	r.Every, r.Timeout = time.Second, time.Second
 	readPeriod(m, &r.Every)
-	m.String("send", &r.Send)
+	m.Need("send", &r.Send)
 	m.Duration("timeout", &r.Timeout, time.Millisecond, time.Hour)
 }

@@ -20,7 +20,7 @@ const module = "github.com/weir-edge/weir"
 // It is the graph of the design; a new package needs a place in it.
 const importRules = `
 	NONE
-	< core, core/packet, core/topic, adapters/serialport, adapters/serialport/pty;
+	< core, core/packet, core/topic, adapters/serialport, adapters/serialport/pty, configs/strict;
 
 	core, core/packet
 	< core/session;
@@ -47,7 +47,7 @@ const importRules = `
 	core, core/packet, core/topic, core/session
 	< bridge;
 
-	core/broker, core/console, adapters/modbus, adapters/serial, storage, bridge
+	core/broker, core/console, adapters/modbus, adapters/serial, storage, bridge, configs/strict
 	< configs;
 
 	configs, adapters/modbus/simulator, storage/storagetest

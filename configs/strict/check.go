@@ -2,6 +2,7 @@ package strict
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -46,6 +47,19 @@ func (m *Map) Unavailable(key, instead string) {
 	}
 }
 
+// Need reads a text that must be there. Where it is not, which is noted, v is a
+// stand-in, so that a later check does not miss it once more.
+func (m *Map) Need(key string, v *string) {
+	m.Require(key)
+	if m.String(key, v); *v != "" {
+		return
+	}
+	if m.Has(key) {
+		m.Problem(key, key+" must not be empty", "")
+	}
+	*v = "?"
+}
+
 // Skip takes all keys of the section for known, where nothing can be said about
 // them because of another problem.
 func (m *Map) Skip() { m.asked = append(m.asked, m.keys...) }
@@ -53,20 +67,23 @@ func (m *Map) Skip() { m.asked = append(m.asked, m.keys...) }
 // Names finds names that are used twice. The zero value is ready.
 type Names struct{ lines map[string]int }
 
-// Unique notes that the name, the value of key, was claimed before.
-func (m *Map) Unique(key, name string, used *Names) {
-	if name == "" {
-		return
-	}
-	s := m.place(key)
-	if line, twice := used.lines[name]; twice && line != s.line {
-		m.r.addAt(s, m.join(key), fmt.Sprintf("the name %q is used twice", name), fmt.Sprintf("the first is in line %d; names must differ", line))
-		return
+// Unique notes that a name, the value of key, was claimed before. What it returns
+// is the name, or a stand-in for one that is used twice, so that a later check
+// can tell the two apart.
+func (m *Map) Unique(key, name string, used *Names) string {
+	if !m.Has(key) {
+		return name
 	}
 	if used.lines == nil {
 		used.lines = make(map[string]int)
 	}
-	used.lines[name] = s.line
+	first, twice := used.lines[name]
+	if !twice {
+		used.lines[name] = m.place(key).line
+		return name
+	}
+	m.Problem(key, fmt.Sprintf("the name %q is used twice", name), fmt.Sprintf("the first is in line %d; names must differ", first))
+	return fmt.Sprintf("%s in line %d", name, m.place(key).line)
 }
 
 // Called gives the section another name, which the errors of other packages use
@@ -98,24 +115,63 @@ func (m *Map) Check(err error) {
 }
 
 // locate finds the place that a message names: first sections by their names,
-// then a path below the last of them. What is not there has the place of what
-// it would stand in.
+// then a path below the last of them ("a + b" are two, of which one is enough).
+// What is not there has the place of what it would stand in.
 func (m *Map) locate(text string) Problem {
 	at, message := m.section(text)
-	key := message
-	if i := strings.IndexAny(message, " :("); i >= 0 {
-		key = message[:i]
-	}
-	p := Problem{Path: at.join(key), Message: message[strings.LastIndexByte(key, '.')+1:], checked: text}
-	s := at.spot
-	for k := key; k != ""; k = k[:max(0, strings.LastIndexAny(k, ".["))] {
-		if found, ok := m.r.spots[at.join(k)]; ok {
-			s = found
+	keys := leadingKeys(message)
+	p := Problem{Path: at.join(keys[0]), Message: message[strings.LastIndexByte(keys[0], '.')+1:], Hint: guess(message), checked: text}
+	s := at.nearest(keys[0])
+	for _, key := range keys {
+		if found, ok := m.r.spots[at.join(key)]; ok {
+			s, p.Path = found, at.join(key)
 			break
 		}
 	}
 	p.Line, p.Column, p.Width = s.line, s.column, s.width
 	return p
+}
+
+// leadingKeys is the path, or the paths, with which a message begins.
+func leadingKeys(message string) []string {
+	if i := strings.IndexAny(message, ":("); i >= 0 {
+		message = message[:i]
+	}
+	keys := strings.Split(strings.TrimSpace(message), " + ")
+	first, _, _ := strings.Cut(keys[0], " ")
+	folder := first[:strings.LastIndexByte(first, '.')+1]
+	for i, k := range keys[1:] {
+		keys[i+1] = folder + k
+	}
+	keys[0] = first
+	return keys
+}
+
+// nearest is the place of the section or list in which a key would stand.
+func (m *Map) nearest(key string) spot {
+	for key != "" {
+		key = key[:max(0, strings.LastIndexAny(key, ".["))]
+		if s, ok := m.r.spots[m.join(key)]; ok && key != "" {
+			return s
+		}
+	}
+	return m.spot
+}
+
+// choices is a message that names a wrong value and the right ones.
+var choices = regexp.MustCompile(`\("?([^")]*)"?\) must be (.*)$`)
+
+// guess proposes the right value that was probably meant.
+func guess(message string) string {
+	m := choices.FindStringSubmatch(message)
+	if m == nil {
+		return ""
+	}
+	words := strings.FieldsFunc(m[2], func(r rune) bool { return r == ',' || r == ' ' })
+	if k := closest(m[1], words); k != "" && k != m[1] {
+		return "did you mean \"" + k + "\"?"
+	}
+	return ""
 }
 
 // section follows the names at the beginning of a message; what is left of it is

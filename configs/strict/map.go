@@ -16,7 +16,6 @@ type Map struct {
 	parent  *Map
 	path    string
 	spot    spot
-	present bool
 	keys    []string // of the file, in its order
 	entries map[string]entry
 	asked   []string
@@ -42,7 +41,6 @@ func (m *Map) fill(n *yaml.Node) {
 	if n = m.r.resolve(n); n == nil {
 		return
 	}
-	m.present = true
 	if n.Kind != yaml.MappingNode {
 		m.r.addAt(m.r.spotOf(n), m.path, "this must be a section of keys, but is "+describe(n), "write it as \"key: value\" lines, or as {key: value, key: value}")
 		return
@@ -58,7 +56,6 @@ func (m *Map) fillShort(n *yaml.Node, main string) {
 		m.fill(n)
 		return
 	}
-	m.present = true
 	m.keys = append(m.keys, main)
 	m.entries[main] = entry{key: n, value: m.r.resolve(n)}
 }
@@ -155,13 +152,6 @@ func (m *Map) Has(key string) bool {
 	_, ok := m.ask(key)
 	return ok
 }
-
-// Present says whether the section itself is in the file.
-func (m *Map) Present() bool { return m.present }
-
-// Partial says that something of the file was left out because of its syntax, so
-// that what is missing proves nothing.
-func (m *Map) Partial() bool { return m.r.partial }
 
 // Map reads a section that may be absent.
 func (m *Map) Map(key string, read func(*Map)) {

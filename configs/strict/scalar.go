@@ -2,6 +2,7 @@ package strict
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -12,7 +13,7 @@ import (
 // scalar is a single value of the file.
 type scalar struct {
 	text  string // after ${NAME} has been replaced
-	shown string // as it may be shown: the environment's part is not
+	shown string // as it stands in the file: the environment's part is not shown
 }
 
 // scalar reads a single value.
@@ -31,7 +32,7 @@ func (m *Map) scalar(key string) (scalar, bool) {
 // expand replaces ${NAME} in a value.
 func (r *reader) expand(n *yaml.Node, path string) (scalar, bool) {
 	var b strings.Builder
-	ok, replaced := true, false
+	ok := true
 	for rest := n.Value; rest != ""; {
 		before, after, found := strings.Cut(rest, "${")
 		if !found {
@@ -50,13 +51,9 @@ func (r *reader) expand(n *yaml.Node, path string) (scalar, bool) {
 			ok = false
 		}
 		b.WriteString(before + value)
-		rest, replaced = tail, true
+		rest = tail
 	}
-	s := scalar{text: b.String(), shown: b.String()}
-	if replaced {
-		s.shown = n.Value
-	}
-	return s, ok
+	return scalar{text: b.String(), shown: n.Value}, ok
 }
 
 func (r *reader) unset(n *yaml.Node, path, name string, closed bool) {
@@ -101,27 +98,6 @@ func (m *Map) Secret(key string, v *string) {
 		*v = s.text
 		m.put(key, text(hidden))
 	}
-}
-
-// Value reads a text that parse understands. shown is the effective value when
-// the key is absent, "" for none.
-func (m *Map) Value(key, shown string, parse func(text string) error) {
-	s, ok := m.scalar(key)
-	if ok {
-		if err := parse(s.text); err != nil {
-			m.failParse(key, s, err)
-		}
-	}
-	m.putText(key, s, ok, shown)
-}
-
-// failParse notes err, which may quote what the environment gave.
-func (m *Map) failParse(key string, s scalar, err error) {
-	why := err.Error()
-	if s.text != s.shown && s.text != "" {
-		why = strings.ReplaceAll(why, s.text, s.shown)
-	}
-	m.fail(key, "is not right: "+why, "")
 }
 
 // Strings reads a list of texts.
@@ -274,7 +250,7 @@ func parseInt(s string) (int64, error) {
 	return strconv.ParseInt(s, 0, 64)
 }
 
-// Float reads a number, from lo to hi.
+// Float reads a number, from lo to hi, which may be infinite.
 func (m *Map) Float(key string, v *float64, lo, hi float64) {
 	if s, ok := m.scalar(key); ok {
 		f, err := strconv.ParseFloat(s.text, 64)
@@ -282,12 +258,19 @@ func (m *Map) Float(key string, v *float64, lo, hi float64) {
 		case err != nil || f-f != 0: // neither a number nor finite
 			m.fail(key, "must be a number", "")
 		case f < lo || f > hi:
-			m.fail(key, fmt.Sprintf("must be from %v to %v", lo, hi), "")
+			m.fail(key, "must be "+bounds(lo, hi), "")
 		default:
 			*v = f
 		}
 	}
 	m.record(key, plain("!!float", strconv.FormatFloat(*v, 'g', -1, 64)), *v == 0)
+}
+
+func bounds(lo, hi float64) string {
+	if math.IsInf(hi, 1) {
+		return fmt.Sprintf("at least %v", lo)
+	}
+	return fmt.Sprintf("from %v to %v", lo, hi)
 }
 
 // putText records a text: as it may be shown when it was read, else the default.

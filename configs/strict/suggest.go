@@ -7,7 +7,12 @@ import (
 
 // closest is the known word that was most likely meant, "" when none is near.
 func closest(word string, known []string) string {
-	best, bestDistance := "", max(1, len(word)/3)+1
+	for _, k := range known {
+		if len(word) >= shortestPrefix && strings.HasPrefix(k, strings.ToLower(word)) {
+			return k
+		}
+	}
+	best, bestDistance := "", min(max(1, len(word)/3)+1, len(word))
 	for _, k := range known {
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < bestDistance {
 			best, bestDistance = k, d
@@ -15,6 +20,9 @@ func closest(word string, known []string) string {
 	}
 	return best
 }
+
+// shortestPrefix is the beginning that says which word was meant.
+const shortestPrefix = 3
 
 // longestCompared bounds the work of distance; keys are shorter.
 const longestCompared = 64

@@ -1,0 +1,414 @@
+package configs
+
+import (
+	"errors"
+	"flag"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weir-edge/weir/adapters"
+	"github.com/weir-edge/weir/adapters/modbus"
+	"github.com/weir-edge/weir/adapters/serial"
+	"github.com/weir-edge/weir/adapters/serialport"
+	"github.com/weir-edge/weir/bridge"
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/broker"
+	"github.com/weir-edge/weir/storage"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// testEnv is an environment with two variables.
+func testEnv(name string) (string, bool) {
+	v, ok := map[string]string{"SECRET": "hunter2", "PORT": "1884"}[name]
+	return v, ok
+}
+
+// TestBad: each file in testdata/bad has one thing wrong, or a few that belong
+// together, and beside it stands what the user is told.
+func TestBad(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no files", err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		t.Run(name, func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = Parse(file, data, testEnv)
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Error("a secret is shown")
+			}
+			golden(t, strings.TrimSuffix(file, ".yaml")+".txt", err.Error()+"\n")
+		})
+	}
+}
+
+// golden compares got with a file, or writes it.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func parse(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Parse("/etc/weir/weir.yaml", []byte(text), testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func show(t *testing.T, c *Config) string {
+	t.Helper()
+	var b strings.Builder
+	if err := Show(&b, c); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// exported compares configurations without what Parse keeps for itself.
+var exported = cmp.FilterPath(func(p cmp.Path) bool {
+	f, ok := p.Last().(cmp.StructField)
+	return ok && f.Name()[0] >= 'a'
+}, cmp.Ignore())
+
+func TestDefault(t *testing.T) {
+	want := &Config{
+		DataDir:   userDataDir,
+		Listeners: []broker.Listener{{Name: "default", Address: "127.0.0.1:1883", Anonymous: true}},
+		Limits:    broker.Limits{MaxPacket: 2 << 20, MaxConnections: 10_000, MaxInflight: 64, MaxQueuedBytes: 256 << 20, ConnectTimeout: 5 * time.Second},
+		Storage:   Storage{Budget: 2 << 30, Reserve: 256 << 20, Promise: storage.Synced, SpillAfter: 250 * time.Millisecond, RetainedFlush: 10 * time.Second},
+		Console:   Console{Address: "127.0.0.1:8080"},
+		Log:       Log{Level: slog.LevelInfo, Format: "auto"},
+	}
+	if os.Geteuid() == 0 {
+		want.DataDir = systemDataDir
+	}
+	for _, text := range []string{"", "# nothing\n", "{}\n", "listeners:\nstorage: {budget: }\n", "listeners: []\n"} {
+		if diff := cmp.Diff(want, parse(t, text), exported); diff != "" {
+			t.Errorf("%q: %s", text, diff)
+		}
+	}
+	if diff := cmp.Diff(want, Default(), exported); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// everything uses each key of the format that this version obeys.
+const everything = `
+gateway: gw
+data_dir: data
+listeners:
+  - {name: lan, address: "0.0.0.0:${PORT}", protocol: mqtt, anonymous: true, proxy_protocol: false}
+  - {name: socket, address: unix:///run/weir/mqtt.sock}
+limits: {max_packet: 1MiB, max_connections: 5, max_inflight: 6, max_queued_bytes: 7MiB, connect_timeout: 8s}
+storage: {budget: 1GiB, reserve: 0, promise: written, spill_after: 1s, retained_flush: 2s}
+bridges:
+  - name: cloud
+    url: [mqtts://a.example, mqtts://b.example:8884]
+    preset: weir
+    client_id: gw-1
+    username: me
+    password: ${SECRET}
+    protocol: 3.1.1
+    tls: {server_name: c.example, alpn: [mqtt], insecure: true, ca: }
+    out:
+      - {filter: "a/#", exclude: ["a/b"], qos: 2, retain: strip, local_prefix: "l/", remote_prefix: "r/",
+         priority: 9, on_full: refuse, max_bytes: 1KiB, max_age: 7d, history: 0s, stamp: always}
+    in:
+      - {filter: "c/#", qos: 0, local_prefix: "l/", remote_prefix: "r/"}
+    drain: {rate: 1.5, burst: 2}
+    keepalive: 20s
+    backoff: {min: 2s, max: 3s}
+    max_inflight: 50
+adapters:
+  - name: meters
+    type: modbus
+    url: tcp://127.0.0.1:1502
+    every: 2s
+    timeout: 3s
+    topic: "t/{device}/{point}"
+    payload: raw
+    qos: 0
+    retain: true
+    devices:
+      - name: m1
+        unit: 1
+        every: 4s
+        order: CDAB
+        max_registers: 10
+        max_bits: 11
+        max_gap: 0
+        points:
+          - {name: v, register: "input:0", type: float32, order: DCBA, every: 5s, scale: 2, offset: 3, unit: V,
+             on_change: true, deadband: 0.5, heartbeat: 60s, min_interval: 1s}
+          - {name: w, register: "holding:1", writable: true, min: -1, max: 1.5}
+  - name: scale
+    type: serial
+    port: /dev/ttyS0
+    baud: 19200
+    data_bits: 7
+    parity: even
+    stop_bits: 2
+    dtr: false
+    framing: {start: "<", end: ">", trailer: 2, include: true}
+    max_frame: 512B
+    checksum: {kind: crc16-ccitt, hex: true}
+    parse: {kind: kv, separator: ";", fields: [a, {name: b, from: c, type: int, scale: 10, offset: 1, unit: kg, heartbeat: 1m}]}
+    request: {every: 1s, send: "P\r\n", timeout: 100ms}
+    heartbeat: 2m
+console: {address: unix:///run/weir/console.sock}
+log: {level: debug, format: json}
+`
+
+func TestEverything(t *testing.T) {
+	c := parse(t, everything)
+	want := &Config{
+		Gateway: "gw",
+		DataDir: "/etc/weir/data",
+		Listeners: []broker.Listener{
+			{Name: "lan", Address: "0.0.0.0:1884", Anonymous: true},
+			{Name: "socket", Address: "unix:///run/weir/mqtt.sock", Anonymous: true},
+		},
+		Limits:   broker.Limits{MaxPacket: 1 << 20, MaxConnections: 5, MaxInflight: 6, MaxQueuedBytes: 7 << 20, ConnectTimeout: 8 * time.Second},
+		Storage:  Storage{Budget: 1 << 30, Promise: storage.Written, SpillAfter: time.Second, RetainedFlush: 2 * time.Second},
+		Bridges:  []bridge.Config{wantBridge()},
+		Adapters: []Adapter{{Name: "meters", Modbus: wantModbus()}, {Name: "scale", Serial: wantSerial()}},
+		Console:  Console{Address: "unix:///run/weir/console.sock"},
+		Log:      Log{Level: slog.LevelDebug, Format: "json"},
+		Warnings: c.Warnings,
+	}
+	if diff := cmp.Diff(want, c, exported); diff != "" {
+		t.Error(diff)
+	}
+	if len(c.Warnings) != 2 { // promise, insecure
+		t.Errorf("warnings: %+v", c.Warnings)
+	}
+}
+
+func wantBridge() bridge.Config {
+	return bridge.Config{
+		Name: "cloud", URLs: []string{"mqtts://a.example", "mqtts://b.example:8884"}, Preset: "weir",
+		ClientID: "gw-1", Username: "me", Password: "hunter2", Protocol: "3.1.1",
+		TLS: bridge.TLS{ServerName: "c.example", ALPN: []string{"mqtt"}, Insecure: true},
+		Out: []bridge.OutRule{{
+			Filter: "a/#", Exclude: []string{"a/b"}, QoS: 2, Retain: bridge.Strip, LocalPrefix: "l/", RemotePrefix: "r/",
+			Priority: 9, OnFull: core.Refuse, MaxBytes: 1 << 10, MaxAge: 7 * 24 * time.Hour, Stamp: bridge.StampAlways,
+		}},
+		In:    []bridge.InRule{{Filter: "c/#", LocalPrefix: "l/", RemotePrefix: "r/"}},
+		Drain: bridge.Drain{Rate: 1.5, Burst: 2}, Keepalive: 20 * time.Second,
+		Backoff: bridge.Backoff{Min: 2 * time.Second, Max: 3 * time.Second}, MaxInflight: 50,
+	}
+}
+
+func wantModbus() *modbus.Config {
+	return &modbus.Config{
+		Output: adapters.Output{Adapter: "meters", Topic: "t/{device}/{point}", Format: adapters.Raw, Retain: true},
+		URL:    "tcp://127.0.0.1:1502", Every: 2 * time.Second, Timeout: 3 * time.Second,
+		Devices: []modbus.Device{{
+			Name: "m1", Unit: 1, Every: 4 * time.Second, Order: "CDAB", MaxRegisters: 10, MaxBits: 11, MaxGap: new(0),
+			Points: []modbus.Point{
+				{
+					Name: "v", Register: "input:0", Type: "float32", Order: "DCBA", Every: 5 * time.Second, Scale: 2, Offset: 3, Unit: "V",
+					Rule: adapters.Rule{OnChange: true, Deadband: 0.5, Heartbeat: time.Minute, MinInterval: time.Second},
+				},
+				{Name: "w", Register: "holding:1", Writable: true, Min: new(-1.0), Max: new(1.5)},
+			},
+		}},
+	}
+}
+
+func wantSerial() *serial.Config {
+	return &serial.Config{
+		Name:     "scale",
+		Port:     serialport.Config{Device: "/dev/ttyS0", Baud: 19200, DataBits: 7, Parity: "even", StopBits: "2", DTR: new(false)},
+		Framing:  serial.StartEnd{Start: "<", End: ">", Trailer: 2, Include: true},
+		MaxFrame: 512,
+		Checksum: serial.Checksum{Kind: "crc16-ccitt", Hex: true},
+		Parse: serial.Parse{Kind: "kv", Separator: ";", Fields: []serial.Field{
+			{Name: "a"},
+			{Name: "b", From: "c", Type: serial.Int, Scale: 10, Offset: 1, Unit: "kg", Rule: adapters.Rule{Heartbeat: time.Minute}},
+		}},
+		Request: serial.Request{Every: time.Second, Send: "P\r\n", Timeout: 100 * time.Millisecond},
+		Output:  adapters.Output{Adapter: "scale", Topic: "plant/{adapter}/{field}", Format: adapters.JSON, QoS: 1},
+		Rule:    adapters.Rule{Heartbeat: 2 * time.Minute},
+	}
+}
+
+func TestFramings(t *testing.T) {
+	tests := []struct {
+		text string
+		want serial.Framing
+	}{
+		{`{delimiter: "\r\n", include: true}`, serial.Delimiter{Bytes: "\r\n", Include: true}},
+		{`{length: 12}`, serial.Length{Bytes: 12}},
+		{`{length_prefix: {offset: 1, width: 2, little_endian: true, adjust: -3}}`, serial.LengthPrefix{Offset: 1, Width: 2, LittleEndian: true, Adjust: -3}},
+		{`{start: "/", end: "!", line: true}`, serial.StartEnd{Start: "/", End: "!", Line: true}},
+		{`{idle_gap: 50ms}`, serial.IdleGap{Gap: 50 * time.Millisecond}},
+	}
+	for _, test := range tests {
+		c := parse(t, "adapters: [{name: a, type: serial, port: /dev/ttyS0, framing: "+test.text+"}]")
+		if diff := cmp.Diff(test.want, c.Adapters[0].Serial.Framing); diff != "" {
+			t.Errorf("%s: %s", test.text, diff)
+		}
+	}
+}
+
+func TestMapping(t *testing.T) {
+	c := parse(t, everything)
+	wantBroker := broker.Config{Listeners: c.Listeners, Limits: c.Limits, SpillAfter: time.Second, RetainedFlush: 2 * time.Second}
+	if diff := cmp.Diff(wantBroker, c.Broker(), exported); diff != "" {
+		t.Error(diff)
+	}
+	wantStore := storage.Config{Dir: "/etc/weir/data/store", Promise: storage.Written, Budget: 1 << 30, MaxInflight: 6, RetainedFlush: 2 * time.Second}
+	if diff := cmp.Diff(wantStore, c.Store(), exported); diff != "" {
+		t.Error(diff)
+	}
+	if got := c.ConsoleConfig().Address; got != "unix:///run/weir/console.sock" {
+		t.Errorf("console at %s", got)
+	}
+}
+
+// TestShow: what is shown holds everything, no secret, and means the same when
+// it is read again.
+func TestShow(t *testing.T) {
+	c := parse(t, everything)
+	shown := show(t, c)
+	golden(t, "testdata/everything.shown.yaml", shown)
+	if strings.Contains(shown, "hunter2") {
+		t.Error("the secret is shown")
+	}
+	again := parse(t, shown)
+	again.Bridges[0].Password = c.Bridges[0].Password
+	again.Warnings = c.Warnings
+	if diff := cmp.Diff(c, again, exported); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestSecretsAreNeverShown: not in what holds, not with a problem of their line.
+func TestSecretsAreNeverShown(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("hunter2\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"password: hunter2", "password: ${SECRET}", "password_file: secret", `"password": "hunter2"`, "{password: hunter2"} {
+		for _, more := range []string{"", "    nonsense: 1\n", "    keepalive: ${SECRET}\n"} {
+			text := "bridges:\n  - name: cloud\n    url: mqtts://a.example\n    client_id: x\n    username: y\n    out: [{filter: a}]\n    " + line + "\n" + more
+			c, err := Parse(filepath.Join(dir, "weir.yaml"), []byte(text), testEnv)
+			said := ""
+			if err != nil {
+				said = err.Error()
+			} else {
+				if c.Bridges[0].Password != "hunter2" {
+					t.Errorf("%s: password is %q", line, c.Bridges[0].Password)
+				}
+				said = show(t, c) + (&Errors{Problems: c.Warnings}).Error()
+			}
+			if strings.Contains(said, "hunter2") {
+				t.Errorf("%s: %s", line, said)
+			}
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	const bridgeHead = "bridges: [{name: c, client_id: x, username: y, out: [{filter: a}], "
+	tests := []struct{ name, text, want string }{
+		{"promise", "storage: {promise: memory}", "may be lost in a power cut"},
+		{"console in the network", "console: {address: 0.0.0.0:8080}", "the console has no login"},
+		{"password in the clear", bridgeHead + "url: mqtt://a, password: x}]", "in the clear"},
+		{"insecure", bridgeHead + "url: mqtts://a, tls: {insecure: true}}]", "certificate is not checked"},
+		{"unstable name", "adapters: [{name: a, type: serial, port: /dev/ttyUSB0}]", "/dev/ttyUSB0 may be another adapter"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := parse(t, test.text)
+			if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Message, test.want) || c.Warnings[0].Hint == "" {
+				t.Errorf("warnings: %+v", c.Warnings)
+			}
+		})
+	}
+}
+
+func TestConsoleOff(t *testing.T) {
+	if c := parse(t, "console: {address: off}"); c.Console.Address != "" {
+		t.Errorf("console at %q", c.Console.Address)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	if c, err := Load(""); err != nil || len(c.Listeners) != 1 {
+		t.Errorf("without a file: %+v, %v", c, err)
+	}
+	missing := filepath.Join(t.TempDir(), "weir.yaml")
+	_, err := Load(missing)
+	if found, ok := errors.AsType[*Errors](err); !ok || found.File != missing || !strings.Contains(err.Error(), "there is no such configuration file") {
+		t.Errorf("missing file: %v", err)
+	}
+	if _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("folder: %v", err)
+	}
+}
+
+func TestLocal(t *testing.T) {
+	tests := map[string]bool{
+		"127.0.0.1:1883": true, "[::1]:1883": true, "localhost:1883": true, "127.9.9.9:1": true, "unix:///run/x": true, "[::ffff:127.0.0.1]:1": true,
+		"0.0.0.0:1883": false, ":1883": false, "[::]:1883": false, "192.168.1.1:1883": false, "gateway.local:1883": false,
+	}
+	for address, want := range tests {
+		if got := isLocal(address); got != want {
+			t.Errorf("isLocal(%s) = %v", address, got)
+		}
+	}
+}
+
+// FuzzParse: no text brings the reader down, and what is accepted can be shown
+// and read again.
+func FuzzParse(f *testing.F) {
+	f.Add(everything)
+	files, _ := filepath.Glob("testdata/bad/*.yaml")
+	for _, file := range append(files, "weir.yaml") {
+		if data, err := os.ReadFile(file); err == nil {
+			f.Add(string(data))
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := Parse("/nonexistent/weir.yaml", []byte(text), testEnv)
+		if err != nil {
+			if found, ok := errors.AsType[*Errors](err); !ok || len(found.Problems) == 0 || found.Error() == "" {
+				t.Errorf("error without problems: %v", err)
+			}
+			return
+		}
+		shown := show(t, c)
+		if _, err := Parse("/nonexistent/weir.yaml", []byte(shown), testEnv); err != nil {
+			t.Errorf("what is shown is not accepted: %v\n%s", err, shown)
+		}
+	})
+}

@@ -1,0 +1,86 @@
+package configs
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// example is a line of the sample that works once its # is gone.
+var example = regexp.MustCompile(`(?m)^#( {2,}|[^ #\n])`)
+
+// readSample copies the sample to a folder of its own, with the files that it
+// names, and loads it.
+func readSample(t *testing.T, change func(string) string) *Config {
+	t.Helper()
+	data, err := os.ReadFile("weir.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"weir.yaml": change(string(data)), "cloud.secret": "hunter2\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Load(filepath.Join(dir, "weir.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) > 0 {
+		t.Errorf("warnings: %+v", c.Warnings)
+	}
+	return c
+}
+
+// TestSampleIsTheDefault: what stands in the sample without a # is what holds
+// without a file, so that it may be read as the list of the defaults.
+func TestSampleIsTheDefault(t *testing.T) {
+	c := readSample(t, func(s string) string { return s })
+	if diff := cmp.Diff(show(t, Default()), show(t, c)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestSampleExamples: all examples work together once their # is gone.
+func TestSampleExamples(t *testing.T) {
+	c := readSample(t, func(s string) string {
+		// The introduction has indented lines that are commands, not examples.
+		head, rest, _ := strings.Cut(s, "\n\n")
+		rest = example.ReplaceAllString(rest, "$1")
+		// One example replaces the default's line, which stays for the others.
+		return head + "\n\n" + rest
+	})
+	if len(c.Listeners) != 2 || len(c.Bridges) != 1 || len(c.Adapters) != 2 || c.Gateway == "" {
+		t.Errorf("not everything was read: %+v", c)
+	}
+	if p := c.Bridges[0].Password; p != "hunter2" {
+		t.Errorf("password is %q", p)
+	}
+	if d := c.Adapters[0].Modbus.Devices; len(d) != 2 || len(d[1].Points) != 4 {
+		t.Errorf("devices: %+v", d)
+	}
+}
+
+// TestUnitIsHardened checks the shipped unit with systemd's own tools.
+func TestUnitIsHardened(t *testing.T) {
+	tool, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is missing")
+	}
+	out, err := exec.Command(tool, "security", "--offline=true", "--threshold=20", "weir.service").CombinedOutput()
+	if err != nil {
+		t.Errorf("security: %v\n%s", err, out)
+	}
+	out, _ = exec.Command(tool, "verify", "weir.service").CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		if !strings.Contains(line, "is not executable") { // it is not installed here
+			t.Errorf("verify: %s", line)
+		}
+	}
+}
