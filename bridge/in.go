@@ -168,7 +168,8 @@ func firstAck(qos core.QoS) packet.Type {
 }
 
 // repeated: a packet id of QoS 2 that is held, from an earlier connection. What
-// came then may still be on its way to the disk, or may yet be refused.
+// came then may still be on its way to the disk, or may yet be refused; else it
+// is durable, or was nothing that we take.
 func (l *link) repeated(p *packet.Publish) {
 	if a := l.b.holding[p.PacketID]; a != nil {
 		l.await(p, a)
@@ -179,13 +180,8 @@ func (l *link) repeated(p *packet.Publish) {
 
 // ignore acknowledges a message that is not taken (again).
 func (l *link) ignore(p *packet.Publish) {
-	var wait session.Promise
-	if p.QoS == core.ExactlyOnce {
-		l.changes = append(l.changes, core.IncomingHeld{Owner: l.b.owner, PacketID: p.PacketID})
-		wait.Ticket = l.ticket()
-	}
 	if p.QoS > core.AtMostOnce {
-		l.acks.Push(firstAck(p.QoS), p.PacketID, packet.Success, wait)
+		l.acks.Push(firstAck(p.QoS), p.PacketID, packet.Success, session.Promise{})
 	}
 }
 

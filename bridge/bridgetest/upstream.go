@@ -73,7 +73,6 @@ type Session struct {
 	filters map[string]packet.Options
 
 	// To the client.
-	next   uint16
 	unsent []*outMessage
 	open   []*outMessage // not acknowledged, in order
 	conn   *serving      // nil: not connected
@@ -406,11 +405,20 @@ func (s *Session) pump() {
 		m := s.unsent[0]
 		s.unsent = s.unsent[1:]
 		if m.qos > 0 {
-			s.next++
-			m.pid = s.next
+			m.pid = s.unused()
 			s.open = append(s.open, m)
 		}
 		s.send(s.conn, m)
+	}
+}
+
+// unused is the lowest packet id that is not in use: ids are used again as soon
+// as they may.
+func (s *Session) unused() uint16 {
+	for pid := uint16(1); ; pid++ {
+		if s.find(pid) == nil {
+			return pid
+		}
 	}
 }
 
