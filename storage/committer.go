@@ -12,7 +12,8 @@ import (
 
 // Sizes of the ring, in bytes of pages.
 const (
-	segmentBytes     = 8 << 20 // a segment that holds as much is sealed
+	segmentMax       = 8 << 20 // a segment that holds as much is sealed;
+	segmentMin       = 1 << 18 // sooner where the budget is small
 	checkpointEvery  = 1 << 20 // of changes
 	idleSegmentBytes = 1 << 20 // a paid segment of this size is sealed to be removed
 )
@@ -79,16 +80,22 @@ func (c *committer) run(stop <-chan struct{}) {
 
 func (c *committer) work() {
 	for _, j := range c.jobs.take() {
-		switch {
-		case j.group != nil:
-			c.commit(j.group)
-		case j.seal:
-			c.maintain(true)
-		case j.probe:
-			c.tell(result{})
-		default:
-			c.drop(j.drop)
-		}
+		c.seam.step(stepBegin)
+		c.do(j)
+		c.seam.step(stepEnd)
+	}
+}
+
+func (c *committer) do(j job) {
+	switch {
+	case j.group != nil:
+		c.commit(j.group)
+	case j.seal:
+		c.maintain(true)
+	case j.probe:
+		c.tell(result{})
+	default:
+		c.drop(j.drop)
 	}
 }
 
@@ -272,7 +279,7 @@ func (c *committer) fail(why error) {
 
 // maintain writes the checkpoint and seals the active segment when they are due.
 func (c *committer) maintain(sealNow bool) {
-	full := c.active != nil && (sealNow || c.holds.Bytes >= segmentBytes)
+	full := c.active != nil && (sealNow || int64(c.holds.Bytes) >= c.cfg.segment)
 	if !full && c.state.bytes < checkpointEvery {
 		return
 	}

@@ -44,7 +44,8 @@ type Config struct {
 	// Logger defaults to one that discards.
 	Logger *slog.Logger
 
-	seam *seam // of the tests
+	seam    *seam // of the tests
+	segment int64 // bytes of pages after which a segment is sealed; of the tests
 }
 
 func (c Config) withDefaults() Config {
@@ -71,6 +72,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.segment == 0 {
+		c.segment = min(segmentMax, max(segmentMin, c.Budget/8))
 	}
 	if c.seam == nil {
 		c.seam = newSeam()

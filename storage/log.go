@@ -214,7 +214,7 @@ func (l *Log) release(s *segmentInfo) {
 	case s.sealed:
 		s.leaving = true
 		l.jobs.put(job{drop: s.first})
-	case s.bytes >= idleSegmentBytes && !l.busy:
+	case s.bytes >= min(idleSegmentBytes, l.cfg.segment) && !l.busy:
 		s.leaving = true
 		l.jobs.put(job{seal: true})
 	}

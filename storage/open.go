@@ -394,6 +394,11 @@ const closePatience = 5 * time.Second
 // flush gives everything in memory to the committer and waits for it.
 func (l *Log) flush() error {
 	deadline := time.Now().Add(closePatience)
+	for _, r := range l.receivers {
+		if r.owed() > 0 { // tell also what was handed out and is not paid
+			l.soil(r)
+		}
+	}
 	for {
 		now := time.Now()
 		if !l.busy {

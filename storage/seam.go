@@ -22,6 +22,12 @@ type seam struct {
 	step      func(name string)                        // between two steps of an order of effects
 }
 
+// The steps around a job of the committer.
+const (
+	stepBegin = "job: begin"
+	stepEnd   = "job: end"
+)
+
 func newSeam() *seam {
 	return &seam{
 		free:      freeBytes,

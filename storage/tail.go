@@ -51,15 +51,13 @@ func (e *held) debtOf(r *receiver) *debt {
 // closed when they outnumber the rest.
 type tail struct {
 	entries []*held
-	live    int   // entries that are not gone
-	bytes   int64 // of their messages
-	nextDue time.Time
+	live    int       // entries that are not gone
+	bytes   int64     // of their messages
+	nextDue time.Time // of what the committer does not have; zero: nothing
 }
 
 func (t *tail) push(e *held) {
-	if t.live == 0 || e.due.Before(t.nextDue) {
-		t.nextDue = e.due
-	}
+	t.expect(e.due)
 	t.entries = append(t.entries, e)
 	t.live++
 	t.bytes += int64(e.m.Size())
@@ -94,8 +92,13 @@ func (t *tail) remove(e *held) {
 // hurry makes an entry due at once.
 func (t *tail) hurry(e *held, now time.Time) {
 	e.due = now
-	if now.Before(t.nextDue) {
-		t.nextDue = now
+	t.expect(now)
+}
+
+// expect notes that something is due at a moment.
+func (t *tail) expect(due time.Time) {
+	if t.nextDue.IsZero() || due.Before(t.nextDue) {
+		t.nextDue = due
 	}
 }
 
@@ -111,9 +114,7 @@ func (t *tail) choose(now time.Time, pass uint64) []*held {
 			continue
 		}
 		if now.Before(e.due) && !e.absent() && !e.concerns(pass) {
-			if t.nextDue.IsZero() || e.due.Before(t.nextDue) {
-				t.nextDue = e.due
-			}
+			t.expect(e.due)
 			continue
 		}
 		chosen = append(chosen, e)

@@ -22,3 +22,8 @@ func TestMemory(t *testing.T) {
 	t.Run("at once", func(t *testing.T) { Run(t, openMemory(false)) })
 	t.Run("delayed", func(t *testing.T) { Run(t, openMemory(true)) })
 }
+
+func TestMemoryModel(t *testing.T) {
+	t.Run("at once", func(t *testing.T) { RunModel(t, openMemory(false)) })
+	t.Run("delayed", func(t *testing.T) { RunModel(t, openMemory(true)) })
+}

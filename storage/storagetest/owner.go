@@ -35,7 +35,7 @@ func Waker() (notify func(), wake <-chan struct{}) {
 // Owner drives a store as the broker loop does, and remembers what it was told.
 type Owner struct {
 	Opened
-	T       testing.TB
+	T       Reporter
 	Settled map[core.Seq]bool
 	Synced  core.Ticket
 	Dropped map[core.Reason]int
@@ -49,8 +49,15 @@ type answer struct {
 	count    int
 }
 
+// Reporter is the part of a test that an Owner needs.
+type Reporter interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // NewOwner takes a store over.
-func NewOwner(t testing.TB, o Opened) *Owner {
+func NewOwner(t Reporter, o Opened) *Owner {
 	return &Owner{
 		Opened: o, T: t,
 		Settled: make(map[core.Seq]bool), Dropped: make(map[core.Reason]int),
@@ -93,7 +100,7 @@ func (o *Owner) answer(r core.ReceiverID) *answer {
 }
 
 // patience bounds every wait of a test for a store.
-const patience = 30 * time.Second
+const patience = 10 * time.Second
 
 // Turn is one turn of the loop.
 func (o *Owner) Turn() (wait time.Duration) {

@@ -75,10 +75,11 @@ func Run(t *testing.T, open func(t testing.TB) Opened) {
 	}
 }
 
-func (o *Owner) know(receivers ...core.ReceiverID) {
+func (o *Owner) know(receivers ...core.ReceiverID) (last core.Ticket) {
 	for _, r := range receivers {
-		o.Store.Record(core.RuleSaved{Name: fmt.Sprintf("rule %d", r), Receiver: r}, false)
+		last = o.Store.Record(core.RuleSaved{Name: fmt.Sprintf("rule %d", r), Receiver: r}, false)
 	}
+	return last
 }
 
 func (o *Owner) fill(n int, debts []core.Debt) (seqs []core.Seq) {
