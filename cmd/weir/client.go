@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -94,6 +95,9 @@ func dial(ctx context.Context, o clientOptions) (*client, error) {
 }
 
 func (c *client) handshake(o clientOptions) error {
+	if o.id == "" && c.version == packet.V31 {
+		o.id = fmt.Sprintf("weir-%d", os.Getpid()) // 3.1 has no empty client id
+	}
 	hello := &packet.Connect{
 		Version:    c.version,
 		CleanStart: !o.persist,

@@ -39,7 +39,7 @@ func runDemo(ctx context.Context, out io.Writer, keep bool) error {
 		defer os.RemoveAll(dir)
 	}
 	d := &demo{screen: newScreen(out), ctx: ctx}
-	d.screen.line("Weir %s: a gateway, its devices and its cloud, all on this machine.", version())
+	fmt.Fprintf(out, "Weir %s: a gateway, its devices and its cloud, all on this machine.\n\n", version())
 	if d.stage, err = buildStage(dir); err != nil {
 		return err
 	}
@@ -79,7 +79,6 @@ func (d *demo) tell() error {
 }
 
 func (d *demo) introduce() {
-	d.screen.line("")
 	d.screen.line("cloud     a second Weir as the upstream broker      %s", d.cloud.address)
 	d.screen.line("meter     a Modbus TCP slave, simulated            %s", d.meter.address)
 	d.screen.line("scale     a serial device on a PTY, simulated      %s", d.scale.path)
@@ -99,11 +98,15 @@ func (d *demo) publish() {
 // flow: values reach the cloud, and the disk is not touched.
 func (d *demo) flow() error {
 	d.screen.chapter("1  Values flow")
+	d.publish()
+	// The publisher's session is kept on disk; what follows is about its messages.
+	if err := d.until(5*time.Second, func() bool { return d.ackedBy(d.press) > 0 }); err != nil {
+		return fmt.Errorf("nothing is acknowledged: %w", err)
+	}
 	before, err := d.gateway.status()
 	if err != nil {
 		return err
 	}
-	d.publish()
 	if err := d.watch(flowFor, func() {
 		d.screen.moving("meter %s, %s   scale %s   press: message %s", d.cloud.latest("m1/voltage"), d.cloud.latest("m1/power"), d.cloud.latest("scale/weight"), count(d.arrivedFrom("press")))
 	}); err != nil {
@@ -168,6 +171,7 @@ func (d *demo) drain() error {
 	if err := d.cable.restore(); err != nil {
 		return err
 	}
+	begin := time.Now()
 	progress := d.screen.bar(int(backlog), "draining")
 	err = d.until(drainFor, func() bool {
 		s, err := d.gateway.status()
@@ -181,6 +185,7 @@ func (d *demo) drain() error {
 	if err != nil {
 		return fmt.Errorf("the backlog does not drain: %w", err)
 	}
+	d.screen.line("%s messages left in %s", count(backlog), time.Since(begin).Round(10*time.Millisecond))
 	d.stopPublishers()
 	return nil
 }

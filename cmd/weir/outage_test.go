@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,9 +63,15 @@ func (a *audited) grown(t *testing.T, more int) {
 }
 
 // settle waits until everything acknowledged has arrived, and gives the verdict.
-func settle(t *testing.T, rec *recorder, s *source) verdict {
+func settle(t *testing.T, rec *recorder, g *testGateway, s *source) verdict {
 	t.Helper()
 	var v verdict
+	defer func() {
+		if t.Failed() {
+			slices.Sort(v.missing)
+			t.Logf("verdict %+v\nbuffer %+v\nbridges %+v", v, g.status().Buffer, g.status().Bridges)
+		}
+	}()
 	eventually(t, 60*time.Second, "everything arrived", func() bool {
 		rec.catchUp()
 		v = judge(s, rec.tally)
@@ -116,7 +123,7 @@ func outageKillDrain(t *testing.T, protocol string, qos byte) {
 		kills += 2
 	}
 	src.end()
-	v := settle(t, rec, src.source)
+	v := settle(t, rec, g, src.source)
 	t.Logf("%d acknowledged, %d arrived, %d duplicates, %d out of order", v.Acknowledged, v.Arrived, v.Duplicates, v.Reversed)
 	if v.Reversed > 0 {
 		t.Errorf("%d messages out of order", v.Reversed)
@@ -147,7 +154,7 @@ func TestHealthyUplinkWritesNothing(t *testing.T) {
 	if err := src.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	v := settle(t, rec, src)
+	v := settle(t, rec, g, src)
 	if wrote := g.writtenBytes() - before; wrote != 0 {
 		t.Errorf("%d bytes written for %d messages over a healthy uplink", wrote, v.Acknowledged)
 	}
@@ -200,7 +207,7 @@ func TestStopLosesNothing(t *testing.T) {
 		up.start()
 	}
 	src.end()
-	if v := settle(t, rec, src.source); v.Reversed > 0 {
+	if v := settle(t, rec, g, src.source); v.Reversed > 0 {
 		t.Errorf("verdict: %+v", v)
 	}
 }

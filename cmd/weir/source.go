@@ -89,6 +89,9 @@ func (s *source) session(ctx context.Context) error {
 	if err := s.resume(c); err != nil {
 		return err
 	}
+	alive, end := context.WithCancel(ctx)
+	defer end()
+	go c.keepAlive(alive, time.Duration(s.opts.keepalive)*time.Second/2)
 	done := make(chan error, 1)
 	go func() { done <- s.acknowledgements(c) }()
 	sent := s.publish(ctx, c, done)
