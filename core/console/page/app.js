@@ -284,7 +284,7 @@ function showProcess(st, cpu) {
     ["retained", plural(b.retained, "message", "messages")],
     ["received", plural(b.messages_received, "message", "messages")],
     ["sent", plural(b.messages_sent, "message", "messages")],
-    ...(b.listeners || []).map(l => ["listener " + l.name, l.address + " · " + l.protocol + " · " + l.connections]),
+    ...(b.listeners || []).map(l => ["listener " + l.name, l.address + (l.protocol === "mqtt" ? "" : " · " + l.protocol)]),
   ]);
   const drops = reasons(b.dropped).filter(([, n]) => n > 0);
   $("drops-box").hidden = !drops.length;
