@@ -41,7 +41,6 @@ type Config struct {
 	// Warnings are what deserves attention but keeps nothing from working.
 	Warnings []Problem
 
-	file string
 	tree strict.Tree
 	used map[string]string // addresses, and for what
 }
@@ -94,7 +93,7 @@ func unreadable(err error) Problem {
 // Parse reads the text of a file. name is shown with the problems, and its folder
 // is the one from which relative paths begin. env is as [os.LookupEnv].
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
-	c := &Config{file: name, used: make(map[string]string)}
+	c := &Config{used: make(map[string]string)}
 	result, err := strict.Read(name, data, env, c.read)
 	if err != nil {
 		return nil, err
@@ -115,9 +114,6 @@ func Default() *Config {
 // Show writes the configuration that holds, defaults included, as YAML. Secrets
 // are blanked.
 func Show(w io.Writer, c *Config) error { return c.tree.WriteYAML(w) }
-
-// Name is the file that was read, for messages.
-func (c *Config) Name() string { return c.file }
 
 // Broker is what the broker is made from; the caller adds clock and logger.
 func (c *Config) Broker() broker.Config {
