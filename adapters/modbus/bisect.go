@@ -8,17 +8,19 @@ import (
 
 // split remembers a block that the device refused while its halves are tried.
 //
-// A device refuses a whole block for one register that it doesn't have. The
-// block is halved until the culprit is alone; the halves that work are readings
-// at once, within the same round. What is learned:
+// A device refuses a whole block for one register that it doesn't have: with an
+// exception, or by not answering at all. The block is halved until the culprit is
+// alone; the halves that work are readings at once, within the same round. What
+// is learned:
 //
-//   - a point alone that is refused is parked, and its address becomes a barrier;
+//   - a point alone that is refused is parked, and no request reads over it;
 //   - two halves that work, of a whole that doesn't, have the culprit in the gap
 //     between them: the gap becomes a barrier;
 //   - without a gap the request was too long: the limit goes down.
 //
-// Then the group is planned anew, so that the rest is read in as few requests as
-// before.
+// Then the device is planned anew, so that the rest is read in as few requests as
+// before. Nothing is learned for good: parked points are tried again after a
+// while, barriers and limits are forgotten after an hour.
 type split struct {
 	parent *split
 	left   span
@@ -34,10 +36,11 @@ type parking struct {
 	wait  time.Duration
 }
 
-// How long a parked point is left alone.
+// How long a parked point is left alone, and what was learned is believed.
 const (
 	minParking = time.Minute
 	maxParking = time.Hour
+	believe    = time.Hour
 )
 
 // halve replaces block i by its halves. It is false for a block that can't be
@@ -56,6 +59,8 @@ func (g *group) halve(i int) bool {
 		}
 		s := &split{parent: b.split, left: left.span, right: right.span, worked: true}
 		left.split, right.split = s, s
+		left.silent, right.silent = b.silent, b.silent
+		left.answers, right.answers = g.device.answers, g.device.answers
 		g.blocks = slices.Replace(g.blocks, i, i+1, left, right)
 		g.splits++
 		return true
@@ -64,7 +69,7 @@ func (g *group) halve(i int) bool {
 }
 
 // settle tells the split of b, if it has one, what became of this half.
-func (g *group) settle(b *block, worked bool) {
+func (g *group) settle(b *block, worked bool, now time.Time) {
 	s := b.split
 	b.split = nil // it is asked once
 	for s != nil {
@@ -75,7 +80,7 @@ func (g *group) settle(b *block, worked bool) {
 		}
 		g.splits--
 		if s.worked {
-			g.device.learn(s)
+			g.device.learn(s, now)
 		}
 		g.device.replan()
 		s, worked = s.parent, false
@@ -83,7 +88,8 @@ func (g *group) settle(b *block, worked bool) {
 }
 
 // learn draws the conclusion from two halves that work where the whole doesn't.
-func (d *device) learn(s *split) {
+func (d *device) learn(s *split, now time.Time) {
+	d.forgetAt = now.Add(believe)
 	if gap := (span{s.left.table, s.left.end, s.right.start}); gap.end > gap.start {
 		d.barriers = append(d.barriers, gap)
 		return
@@ -97,13 +103,20 @@ func (d *device) learn(s *split) {
 	}
 }
 
-// park takes a point out of polling.
+// forget gives up what was learned of the device, once it is old.
+func (d *device) forget(now time.Time) {
+	if d.forgetAt.IsZero() || now.Before(d.forgetAt) {
+		return
+	}
+	d.forgetAt, d.barriers, d.limits = time.Time{}, nil, d.configured
+	d.replan()
+}
+
+// park takes a point out of polling, for longer each time.
 func (d *device) park(p *point, why string, now time.Time) {
 	wait := minParking
 	if p.parked != nil {
 		wait = min(2*p.parked.wait, maxParking)
-	} else {
-		d.barriers = append(d.barriers, p.span)
 	}
 	p.parked = &parking{why: why, retry: now.Add(wait), wait: wait}
 	d.parkingChanged()
@@ -112,9 +125,6 @@ func (d *device) park(p *point, why string, now time.Time) {
 // unpark takes it back: the device has the register after all.
 func (d *device) unpark(p *point) {
 	p.parked = nil
-	if i := slices.Index(d.barriers, p.span); i >= 0 {
-		d.barriers = slices.Delete(d.barriers, i, i+1)
-	}
 	d.parkingChanged()
 }
 

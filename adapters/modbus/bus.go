@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/goburrow/modbus"
@@ -23,14 +22,14 @@ import (
 //
 //   - the unit is sent nothing for another time-out ([unitState.quietUntil]); other
 //     units go on, and frames of another unit than the one asked are dropped;
-//   - the bus remembers what it is owed ([unitState.pending]). Until the unit is in
-//     step again, only requests are sent whose answer differs in function or length
-//     from all that is owed: if need be a probe that reads another number of
-//     registers, whose values nobody uses;
+//   - the bus remembers what it is owed ([unitState.pending]). Then the next request
+//     is a probe, whose answer differs in function or length from all that is owed:
+//     it reads another number of registers, whose values nobody uses;
 //   - a slave answers one request after the other. So once a request that can't be
 //     mistaken has its answer, all earlier answers have come or never will.
 //
-// Modbus TCP numbers its requests and needs none of this.
+// Modbus TCP numbers its requests. There the probe only tells whether it is the
+// unit that doesn't answer, or the request that it doesn't like.
 type bus struct {
 	// Static after open.
 	wire    wire
@@ -48,12 +47,21 @@ type bus struct {
 	ended time.Time
 	late  uint64 // answers to earlier requests that were dropped
 	used  bool   // an answer has come since the line was opened
+
+	probed bool // the last read was preceded by a probe, which was answered
 }
 
 // unitState is what is known of the answers of one unit.
 type unitState struct {
 	quietUntil time.Time
 	pending    []pendingAnswer
+	good       goodRead
+}
+
+// goodRead is the last read that was answered with values.
+type goodRead struct {
+	table          table
+	address, count uint16
 }
 
 type pendingAnswer struct {
@@ -61,8 +69,12 @@ type pendingAnswer struct {
 	sent time.Time
 }
 
-// maxLate is when an answer that was not seen is taken as lost, in time-outs.
-const maxLate = 10
+// An answer that was not seen is taken as lost after maxLate time-outs, and not
+// before minLate.
+const (
+	maxLate = 10
+	minLate = 10 * time.Second
+)
 
 // minConnectTimeout is what a host gets to accept the connection.
 const minConnectTimeout = 3 * time.Second
@@ -105,9 +117,17 @@ func (b *bus) read(unit byte, t table, address, count uint16, timeout time.Durat
 	if err := b.resync(unit, t, address, count, timeout); err != nil {
 		return nil, err
 	}
-	return b.request(unit, readExpectation(t, count), timeout, func() ([]byte, error) {
+	u, want := b.state(unit), readExpectation(t, count)
+	if b.rtu != nil && u.confuses(&want) {
+		return nil, errOutOfStep
+	}
+	data, err := b.request(unit, want, timeout, func() ([]byte, error) {
 		return b.fetch(t, address, count)
 	})
+	if err == nil {
+		u.good = goodRead{t, address, count}
+	}
+	return data, err
 }
 
 func (b *bus) fetch(t table, address, count uint16) ([]byte, error) {
@@ -153,24 +173,33 @@ func (b *bus) request(unit byte, want expectation, timeout time.Duration, do fun
 	data, err := do()
 	b.ended = time.Now()
 	b.countLate()
-	switch {
-	case err == nil:
-		b.used = true
-		if !u.confuses(&want) {
-			u.pending = u.pending[:0] // in step: see the type's comment
-		}
-	case exceptionOf(err) != 0:
-		b.used = true
-		if u.refusalPending(want.function()) {
-			err = fmt.Errorf("%w: %w", errOutOfStep, errGarbled)
-			b.owe(u, want, timeout)
-		}
-	default:
-		if _, broken := errors.AsType[*lineError](err); !broken {
-			b.owe(u, want, timeout)
-		}
+	b.settle(u, &want, timeout, err)
+	if err != nil && exceptionOf(err) != 0 && len(u.pending) > 0 {
+		err = errOutOfStep
 	}
 	return data, err
+}
+
+// settle draws the conclusion from the end of a transaction: the unit is in step,
+// or owes an answer.
+func (b *bus) settle(u *unitState, want *expectation, timeout time.Duration, err error) {
+	refused := exceptionOf(err) != 0
+	if err == nil || refused {
+		b.used = true
+	}
+	switch {
+	case isLineError(err):
+	case err == nil && (b.tcp != nil || !u.confuses(want)),
+		refused && (b.tcp != nil || !u.refusalPending(want.function())):
+		u.pending = u.pending[:0]
+	case err == nil: // the echo of a write that was made twice
+	default:
+		u.quietUntil = b.sent().Add(2 * timeout)
+		if refused || errors.Is(err, errGarbled) {
+			u.quietUntil = b.ended // it has spoken
+		}
+		u.pending = append(u.pending, pendingAnswer{*want, b.sent()})
+	}
 }
 
 func (b *bus) countLate() {
@@ -194,14 +223,6 @@ func (b *bus) sent() time.Time {
 		return b.rtu.sent
 	}
 	return b.tcp.sent
-}
-
-// owe remembers that the answer to a request may still come.
-func (b *bus) owe(u *unitState, want expectation, timeout time.Duration) {
-	u.quietUntil = b.sent().Add(2 * timeout)
-	if b.rtu != nil {
-		u.pending = append(u.pending, pendingAnswer{want, b.sent()})
-	}
 }
 
 // confuses says whether an answer that is owed would pass for the one to want.
@@ -231,37 +252,58 @@ func (u *unitState) forget(before time.Time) {
 	}
 }
 
-// resync makes sure that the answer to a read of count can't be mistaken.
+// resync asks a unit that owes answers for something that it has answered before,
+// and in such a way that the answer can't be mistaken. If it comes, the unit is
+// alive and in step, and it was the earlier request that it doesn't like. A unit
+// that has never answered is probed only where its next answer could be mistaken.
 func (b *bus) resync(unit byte, t table, address, count uint16, timeout time.Duration) error {
+	b.probed = false
 	u := b.state(unit)
-	u.forget(time.Now().Add(-maxLate * max(timeout, b.timeout)))
-	want := readExpectation(t, count)
-	if !u.confuses(&want) {
+	u.forget(time.Now().Add(-max(maxLate*b.timeout, minLate)))
+	if len(u.pending) == 0 {
 		return nil
 	}
-	probe, ok := u.probe(t, address)
-	if !ok {
-		return fmt.Errorf("%w: %w", errOutOfStep, errNoAnswer)
+	if u.good.count > 0 {
+		t, address = u.good.table, u.good.address
+	} else if want := readExpectation(t, count); b.tcp != nil || !u.confuses(&want) {
+		return nil
+	}
+	probe := uint16(1)
+	if b.rtu != nil {
+		probe = u.probe(t, address)
 	}
 	_, err := b.request(unit, readExpectation(t, probe), timeout, func() ([]byte, error) {
 		return b.fetch(t, address, probe)
 	})
-	return err
+	switch {
+	case isLineError(err), errors.Is(err, errOutOfStep):
+		return err
+	case unreachable(err):
+		return &probeError{err}
+	}
+	b.probed = true // a refusal is an answer too
+	return nil
 }
+
+// probeError says that a probe failed, so that the request itself was not sent.
+type probeError struct{ cause error }
+
+func (e *probeError) Error() string { return e.cause.Error() }
+func (e *probeError) Unwrap() error { return e.cause }
 
 // probe is the least number of registers or bits to read whose answer can't be
 // mistaken for one that is owed.
-func (u *unitState) probe(t table, address uint16) (count uint16, ok bool) {
+func (u *unitState) probe(t table, address uint16) (count uint16) {
 	step := uint16(1)
 	if t.bits() {
 		step = 8 // the next count has one byte more
 	}
 	for n := uint16(1); n <= step*maxProbe && int(address)+int(n) <= 1<<16; n += step {
 		if want := readExpectation(t, n); !u.confuses(&want) {
-			return n, true
+			return n
 		}
 	}
-	return 0, false
+	return 1 // its answer will be of no use, until what is owed is forgotten
 }
 
 // maxProbe bounds how many registers, or eights of bits, a probe reads.
@@ -307,6 +349,7 @@ func (b *bus) writeRegisters(unit byte, address uint16, data []byte) error {
 func (b *bus) write(unit, function byte, address, value uint16, do func() ([]byte, error)) error {
 	head := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16([]byte{function}, address), value)
 	want, _ := expectEcho(head)
+	b.probed = false
 	_, err := b.request(unit, want, b.timeout, do)
 	return err
 }

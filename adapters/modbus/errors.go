@@ -20,8 +20,11 @@ var (
 	errNoAnswer = errors.New("no answer")
 	// errGarbled: something came that is no valid answer.
 	errGarbled = errors.New("invalid answer")
-	// errOutOfStep: an answer came that may belong to an earlier request.
-	errOutOfStep = errors.New("an answer that may belong to an earlier request")
+	// errIgnored: the device answers others, but not this.
+	errIgnored = errors.New("the device does not answer when it is asked for this")
+	// errOutOfStep: the device refused something, but it may have been an earlier
+	// request. It is alive.
+	errOutOfStep = errors.New("the device refused this or an earlier request")
 )
 
 // lineError says that the line itself failed.
@@ -29,6 +32,11 @@ type lineError struct{ cause error }
 
 func (e *lineError) Error() string { return plain(e.cause) }
 func (e *lineError) Unwrap() error { return e.cause }
+
+func isLineError(err error) bool {
+	_, ok := errors.AsType[*lineError](err)
+	return ok
+}
 
 // plain tells an error of the network in words that need no knowledge of Go.
 func plain(err error) string {
@@ -95,6 +103,9 @@ func explain(err error) string {
 // unreachable says whether err means that the device itself didn't take part:
 // no or no valid answer, or a gateway that says so.
 func unreachable(err error) bool {
+	if errors.Is(err, errOutOfStep) {
+		return false
+	}
 	switch exceptionOf(err) {
 	case 0:
 		return err != nil
@@ -110,10 +121,10 @@ func errorKind(err error) string {
 		return fmt.Sprintf("exception-%d", code)
 	}
 	switch {
-	case errors.Is(err, errNoAnswer):
-		return "timeout"
 	case errors.Is(err, errOutOfStep):
 		return "out-of-step"
+	case errors.Is(err, errNoAnswer):
+		return "timeout"
 	case errors.Is(err, errGarbled):
 		return "garbled"
 	}

@@ -32,6 +32,10 @@ type group struct {
 // come, each in a request of its own.
 func (g *group) begin(now time.Time) {
 	g.pos = 0
+	g.device.forget(now)
+	for i := range g.blocks {
+		g.blocks[i].retried = false
+	}
 	if g.replan && g.splits == 0 {
 		g.replan = false
 		g.blocks = g.device.plan(g.points)
@@ -57,19 +61,20 @@ func (g *group) next() *block {
 }
 
 // took is a good answer to the block.
-func (g *group) took(b *block, data []byte, at core.Stamp) {
+func (g *group) took(b *block, data []byte, at core.Stamp, now time.Time) {
+	b.silent = 0
+
 	for _, p := range b.points {
 		if p.parked != nil {
 			g.device.unpark(p)
 		}
 		g.add(p, p.reading(data, b.start, at))
 	}
-	g.settle(b, true)
+	g.settle(b, true, now)
 	g.pos++
 }
 
-// refused is an exception that says that the block, or a part of it, can't be
-// read at all.
+// refused says that the block, or a part of it, can't be read at all.
 func (g *group) refused(b *block, err error, at core.Stamp, now time.Time) {
 	if exceptionOf(err) != exceptionIllegalFunction && g.halve(g.pos) {
 		return // the halves are next
@@ -79,24 +84,52 @@ func (g *group) refused(b *block, err error, at core.Stamp, now time.Time) {
 		g.device.park(p, why, now)
 		g.add(p, p.failed(adapters.DeviceError, why, at))
 	}
-	g.settle(b, false)
+	g.settle(b, false, now)
 	g.pos++
 }
 
-// failed is an exception that may be over the next time.
-func (g *group) failed(b *block, err error, at core.Stamp) {
-	why := explain(err)
+// failed is a block without values that is to be read again the next time.
+func (g *group) failed(b *block, quality adapters.Quality, why string, at core.Stamp) {
 	for _, p := range b.points {
-		g.add(p, p.failed(adapters.DeviceError, why, at))
+		g.add(p, p.failed(quality, why, at))
 	}
 	g.pos++
+}
+
+// ignored counts that the block was not answered. It is true when that happened
+// so often, while the device answered others, that it must be the block: many
+// devices are silent when they are asked for what they don't have.
+func (g *group) ignored(b *block) bool {
+	if b.answers != g.device.answers {
+		b.silent++
+	}
+	b.answers = g.device.answers
+	return b.silent >= maxSilent
+}
+
+// maxSilent is high enough for lines on which frames are lost.
+const maxSilent = 4
+
+// postpone puts the block behind the others of this round, and the group behind
+// others of its device: who knows what these say.
+func (g *group) postpone(b *block) {
+	b.retried = true
+	rotate(g.blocks[g.pos:])
+	g.due = later(g.due, g.device.health.notBefore)
 }
 
 // abandon ends the round: the device or the line doesn't answer. All points of
 // the group fail, but not more often than their period.
 func (g *group) abandon(why string, at core.Stamp, now time.Time) {
-	g.pos = 0
 	g.discard()
+	if g.pos < len(g.blocks) { // the next time, begin with another
+		whole := g.blocks
+		if g.splits == 0 {
+			whole = g.blocks[:g.planned]
+		}
+		rotate(whole)
+	}
+	g.pos, g.due = 0, now
 	if now.Before(g.errorDue) {
 		return
 	}
@@ -106,6 +139,22 @@ func (g *group) abandon(why string, at core.Stamp, now time.Time) {
 			g.add(p, p.failed(adapters.CommError, why, at))
 		}
 	}
+}
+
+// rotate puts the first block behind the others.
+func rotate(blocks []block) {
+	if len(blocks) > 1 {
+		first := blocks[0]
+		copy(blocks, blocks[1:])
+		blocks[len(blocks)-1] = first
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func (g *group) add(p *point, r adapters.Reading) {

@@ -9,7 +9,7 @@ import (
 // each step is told the time.
 //
 // A device that doesn't answer once is suspect: it is left alone until its answer
-// can't come any more, and asked again. If it fails again (or has never answered
+// can't come any more, and asked again. If it fails three times (or has never answered
 // at all) it is down, and is probed after 2 s, 4 s … 60 s. So a lost frame costs
 // one period, and a dead device next to nothing.
 type health struct {
@@ -23,7 +23,7 @@ type health struct {
 
 // When a device is down, and how often it is asked then.
 const (
-	maxFailures  = 2
+	maxFailures  = 3
 	minProbeWait = 2 * time.Second
 	maxProbeWait = 60 * time.Second
 )

@@ -144,22 +144,45 @@ func (l *loop) poll(ctx context.Context, g *group, now time.Time) {
 		return
 	}
 	at := l.account(d, b.count(), b.table, err)
+	now = time.Now()
 	switch code := exceptionOf(err); {
 	case unreachable(err):
-		l.deviceFailed(d, err, at)
-		return
+		l.unanswered(g, b, err, at, now)
 	case err == nil:
-		g.took(b, data, at)
+		g.took(b, data, at, now)
+	case errors.Is(err, errOutOfStep) && !b.retried:
+		d.health.notBefore = l.bus.state(d.unit).quietUntil
+		g.postpone(b)
+	case errors.Is(err, errOutOfStep):
+		g.failed(b, adapters.CommError, explain(err), at)
 	case code == exceptionIllegalFunction, code == exceptionIllegalAddress, code == exceptionIllegalValue:
-		g.refused(b, err, at, time.Now())
+		g.refused(b, err, at, now)
 	default:
-		g.failed(b, err, at)
+		g.failed(b, adapters.DeviceError, explain(err), at)
 	}
 	if !l.batch {
 		l.publish(g)
 	}
 	if g.next() == nil {
 		l.finish(g)
+	}
+}
+
+// unanswered decides what a missing answer says: of the device, of the line, or
+// of the block.
+func (l *loop) unanswered(g *group, b *block, err error, at core.Stamp, now time.Time) {
+	d := g.device
+	l.deviceFailed(d, err, now)
+	_, probing := errors.AsType[*probeError](err)
+	switch {
+	case !probing && (g.ignored(b) || b.points[0].parked != nil):
+		g.refused(b, errIgnored, at, now)
+	case d.health.down():
+		l.abandon(d, at, now)
+	case b.retried:
+		g.failed(b, adapters.CommError, explain(err), at)
+	default:
+		g.postpone(b)
 	}
 }
 
@@ -194,21 +217,29 @@ func (l *loop) account(d *device, count uint16, t table, err error) core.Stamp {
 	took := b.ended.Sub(b.begun)
 	l.status.busy(b.ended, took+b.wire.quiet)
 	d.stats.count("late", b.takeLate())
+	if b.probed {
+		l.deviceAnswered(d)
+	}
 	if unreachable(err) {
 		d.stats.failed(errorKind(err))
 	} else {
+		l.deviceAnswered(d)
 		d.stats.answered(b.ended, took, took-l.onWire(t, count), d.note)
 		if err != nil {
 			d.stats.count(errorKind(err), 1)
 		}
-		if !d.health.up {
-			l.log.Info("device answers", "device", d.name, "unit", d.unit)
-			l.dueNow(d)
-		}
-		d.health.answered()
-		l.backoff, l.problem = 0, ""
 	}
 	return l.clock.At(b.begun.Add(took / 2))
+}
+
+func (l *loop) deviceAnswered(d *device) {
+	if !d.health.up {
+		l.log.Info("device answers", "device", d.name, "unit", d.unit)
+		l.dueNow(d)
+	}
+	d.health.answered()
+	d.answers++
+	l.backoff, l.problem = 0, ""
 }
 
 // dueNow begins all rounds of a device that came back, at once.
@@ -225,24 +256,27 @@ func (l *loop) onWire(t table, count uint16) time.Duration {
 }
 
 // deviceFailed is a request without an answer.
-func (l *loop) deviceFailed(d *device, err error, at core.Stamp) {
-	now := time.Now()
+func (l *loop) deviceFailed(d *device, err error, now time.Time) {
 	wasDown := d.health.down()
 	d.health.failed(now, l.bus.state(d.unit).quietUntil, explain(err))
-	if !d.health.down() {
-		return // one more chance; the round goes on then
+	if d.health.failures >= maxUnanswered && !l.anyUp() && l.line.Scheme != schemeRTU {
+		defer l.close()
 	}
-	if wasDown {
-		l.budget.spent(now, l.bus.ended.Sub(l.bus.begun))
-	} else {
-		l.log.Warn("device does not answer", "device", d.name, "unit", d.unit, "error", d.health.problem)
+	if !d.health.down() {
+		return // one more chance
 	}
 	d.stats.set(false, d.health.problem)
-	l.abandon(d, at, now)
-	if !l.anyUp() && l.line.Scheme != schemeRTU {
-		l.close() // a connection that is half open looks like this
+	if wasDown {
+		l.budget.spent(now, l.bus.ended.Sub(l.bus.begun))
+		return
 	}
+	l.log.Warn("device does not answer", "device", d.name, "unit", d.unit, "error", d.health.problem)
+	l.dueNow(d)
 }
+
+// maxUnanswered is after how many requests without any answer a connection is
+// taken as dead, because its other end has gone without a word.
+const maxUnanswered = 4
 
 // abandon ends the rounds of a device that is down, and reports it.
 func (l *loop) abandon(d *device, at core.Stamp, now time.Time) {

@@ -21,7 +21,10 @@ type block struct {
 	span
 	points []*point
 
-	split *split // the block is half of one that the device refused
+	split   *split // the block is half of one that the device refused
+	retried bool   // it failed in this round, and is tried once more
+	silent  int    // how often it alone was not answered, in a row
+	answers int    // what the device had answered when the block last failed
 }
 
 func (b *block) count() uint16 { return uint16(b.end - b.start) }

@@ -3,6 +3,7 @@ package modbus
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/weir-edge/weir/adapters"
@@ -72,15 +73,18 @@ func (p *point) failed(quality adapters.Quality, why string, at core.Stamp) adap
 // device is one unit on the bus. The loop owns it, but for its stats.
 type device struct {
 	// Static after construction.
-	name   string
-	unit   byte
-	line   Line
-	groups []*group
-	points []*point
+	name       string
+	unit       byte
+	line       Line
+	groups     []*group
+	points     []*point
+	configured limits
 
 	health   health
-	limits   limits
-	barriers []span        // what no request may read along
+	answers  int           // ever
+	limits   limits        // as configured, or less where the device refuses that
+	barriers []span        // gaps that no request may read along
+	forgetAt time.Time     // when limits and barriers are given up; zero: nothing was learned
 	planned  time.Duration // the turnaround that the plans are made for
 	note     string        // which points are parked
 	stats    deviceStats
@@ -93,15 +97,16 @@ func newDevice(line Line, every time.Duration, dc *Device) *device {
 		unit:    byte(dc.Unit),
 		line:    line,
 		planned: assumedTurnaround,
-		limits: limits{
+		configured: limits{
 			registers: cmp.Or(dc.MaxRegisters, maxRegisters),
 			bits:      cmp.Or(dc.MaxBits, maxBits),
 			gap:       maxBits,
 		},
 	}
 	if dc.MaxGap != nil {
-		d.limits.gap = *dc.MaxGap
+		d.configured.gap = *dc.MaxGap
 	}
+	d.limits = d.configured
 	byPeriod := make(map[time.Duration]*group)
 	for i := range dc.Points {
 		pc := &dc.Points[i]
@@ -121,13 +126,18 @@ func newDevice(line Line, every time.Duration, dc *Device) *device {
 
 // plan is the list of requests for those of points that are not parked.
 func (d *device) plan(points []*point) []block {
-	active := make([]*point, 0, len(points))
+	active, barriers := make([]*point, 0, len(points)), slices.Clone(d.barriers)
 	for _, p := range points {
 		if p.parked == nil {
 			active = append(active, p)
 		}
 	}
-	return plan(active, d.line.cost(d.planned), d.limits, d.barriers)
+	for _, p := range d.points {
+		if p.parked != nil {
+			barriers = append(barriers, p.span)
+		}
+	}
+	return plan(active, d.line.cost(d.planned), d.limits, barriers)
 }
 
 // replan makes new plans for all groups, from their next rounds on.

@@ -57,7 +57,10 @@ func (l *loop) set(ctx context.Context, p *point, c *adapters.Command) error {
 	}
 	at := l.account(d, 1, p.span.table, err)
 	if unreachable(err) {
-		l.deviceFailed(d, err, at)
+		now := time.Now()
+		if l.deviceFailed(d, err, now); d.health.down() {
+			l.abandon(d, at, now)
+		}
 		return err
 	}
 	l.readSoon(p)

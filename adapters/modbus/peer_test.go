@@ -1,0 +1,301 @@
+package modbus
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// Slaves that nobody here wrote: libmodbus' example server, which misbehaves on
+// purpose at some addresses, and pymodbus. Both over TCP, and over RTU through a
+// pair of pseudo-terminals made by socat.
+
+// missing ends a test because a peer isn't installed: by name, and not in CI.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is not installed", what)
+	}
+	t.Skipf("%s is not installed", what)
+}
+
+// run starts a program that lives as long as the test.
+func run(t *testing.T, name string, args ...string) *bytes.Buffer {
+	t.Helper()
+	out := new(bytes.Buffer)
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGKILL)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s:\n%.4000s", name, out)
+		}
+	})
+	return out
+}
+
+// ptyPair is a serial line with two ends.
+func ptyPair(t *testing.T) (master, slave string) {
+	t.Helper()
+	socat, err := exec.LookPath("socat")
+	if err != nil {
+		missing(t, "socat")
+	}
+	dir := t.TempDir()
+	master, slave = filepath.Join(dir, "master"), filepath.Join(dir, "slave")
+	run(t, socat, "pty,raw,echo=0,link="+master, "pty,raw,echo=0,link="+slave)
+	eventually(t, "the pseudo-terminals", func() bool {
+		_, err := os.Stat(master)
+		_, err2 := os.Stat(slave)
+		return err == nil && err2 == nil
+	})
+	return master, slave
+}
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(15 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("no %s", what)
+		}
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	return port
+}
+
+// libmodbusServer compiles the example server, so that it takes port or device
+// from its command line.
+func libmodbusServer(t *testing.T) string {
+	t.Helper()
+	const examples = "/usr/share/doc/libmodbus-dev/examples"
+	source, err := os.ReadFile(filepath.Join(examples, "unit-test-server.c"))
+	if err != nil {
+		missing(t, "libmodbus-dev (with its examples)")
+	}
+	if _, err := exec.LookPath("gcc"); err != nil {
+		missing(t, "gcc")
+	}
+	patched := strings.NewReplacer(
+		`"127.0.0.1", 1502`, `"127.0.0.1", atoi(argv[2])`,
+		`"/dev/ttyUSB0"`, `argv[2]`,
+	).Replace(string(source))
+	dir := t.TempDir()
+	file, binary := filepath.Join(dir, "server.c"), filepath.Join(dir, "server")
+	if err := os.WriteFile(file, []byte(patched), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("gcc", "-w", "-I", examples, "-I", "/usr/include/modbus", "-o", binary, file, "-lmodbus").CombinedOutput()
+	if err != nil {
+		t.Fatalf("compile libmodbus' example server: %v\n%s", err, out)
+	}
+	return binary
+}
+
+func TestPeerLibmodbus(t *testing.T) {
+	server := libmodbusServer(t)
+	t.Run("tcp", func(t *testing.T) {
+		port := freePort(t)
+		run(t, server, "tcp", port)
+		testLibmodbus(t, "tcp://127.0.0.1:"+port)
+	})
+	t.Run("rtu", func(t *testing.T) {
+		master, slave := ptyPair(t)
+		run(t, server, "rtu", slave)
+		testLibmodbus(t, "rtu://"+master+"?baud=115200&parity=N")
+	})
+}
+
+// testLibmodbus reads and writes all tables, and among them addresses at which
+// the server is slow, refuses, or answers with a wrong length or a wrong id.
+func testLibmodbus(t *testing.T, url string) {
+	every := func(d time.Duration, p Point) Point { p.Every = d * time.Millisecond; return p }
+	device := Device{Name: "lib", Unit: 17, Every: 100 * time.Millisecond, Points: []Point{
+		{Name: "input", Register: "input:0x108"},
+		{Name: "word", Register: "holding:0x160", Writable: true},
+		{Name: "float", Register: "holding:0x161", Type: "float32", Order: CDAB, Writable: true},
+		{Name: "double", Register: "holding:0x163", Type: "float64", Writable: true},
+		{Name: "bit", Register: "holding:0x167.3", Writable: true},
+		{Name: "coil", Register: "coil:0x131", Writable: true},
+		// reads of two registers are answered with one
+		every(110, Point{Name: "short", Register: "holding:0x17A", Type: "uint32"}),
+		every(120, Point{Name: "busy", Register: "holding:0x170"}),
+		every(130, Point{Name: "stranger", Register: "holding:0x171"}),
+		// answered after half a second, which is later than the time-out
+		every(140, Point{Name: "slow", Register: "holding:0x172"}),
+	}}
+	for i := range 22 {
+		device.Points = append(device.Points, Point{Name: fmt.Sprint("in", i), Register: fmt.Sprint("discrete:", 0x1C4+i)})
+	}
+	bus := newRecorder()
+	a := newAdapter(t, Config{URL: url, Timeout: 150 * time.Millisecond, Devices: []Device{device}})
+	start(t, a, bus)
+	bus.await(t, "first readings", func(m map[string]readingDoc) bool { return m["p/lib/word"].Quality == "good" })
+	commands := map[string]string{"word": "4711", "float": "12.5", "double": "-0.001", "bit": "true", "coil": "on"}
+	acks := make(map[string]bool)
+	for name, value := range commands {
+		bus.send(&core.Message{Topic: "p/lib/" + name + "/set", Payload: []byte(value)})
+	}
+	want := map[string]any{
+		"input": 10.0, "word": 4711.0, "float": 12.5, "double": -0.001, "bit": true, "coil": true,
+	}
+	for i := range 22 {
+		want[fmt.Sprint("in", i)] = [...]byte{0xAC, 0xDB, 0x35}[i/8]>>(i%8)&1 == 1
+	}
+	traps := []string{"short", "stranger", "slow", "busy"}
+	right := make(map[string]bool)
+	allRight := func() bool { return len(right) == len(want) && len(acks) == len(commands) }
+	deadline := time.Now().Add(30 * time.Second)
+	failed := make(map[string]bool)
+	for !(allRight() && len(failed) == len(traps)) {
+		if time.Now().After(deadline) {
+			t.Fatalf("right: %v\nacks: %v\ntraps: %v\n%+v", right, acks, failed, a.Status())
+		}
+		<-bus.news
+		for _, m := range bus.take() {
+			name := strings.TrimPrefix(m.Topic, "p/lib/")
+			if point, ok := strings.CutSuffix(name, "/ack"); ok {
+				if string(m.Payload) == `{"ok":true}` {
+					acks[point] = true
+				} else { // the device was just down because of a trap: say it again
+					bus.send(&core.Message{Topic: "p/lib/" + point + "/set", Payload: []byte(commands[point])})
+				}
+				continue
+			}
+			d := decode(t, m)
+			switch isTrap := d.Value == nil; {
+			case d.Quality == "good" && d.Value == want[name]:
+				right[name] = true
+			case isTrap && d.Error != "":
+				failed[name] = true
+			case d.Quality == "good" && commands[name] != "" && !right[name]: // before the command
+			default:
+				t.Errorf("%s is wrong: %+v", name, d)
+			}
+		}
+		for name := range failed {
+			if _, good := want[name]; good {
+				delete(failed, name)
+			}
+		}
+	}
+	for _, d := range a.Status().Devices {
+		t.Logf("%+v", d)
+	}
+}
+
+// pymodbus' own server command needs a package that Debian doesn't have, so the
+// server is started by a few lines.
+const pymodbusServer = `
+import sys
+from pymodbus.server import StartTcpServer, StartSerialServer
+from pymodbus.datastore import ModbusSequentialDataBlock as Block, ModbusSlaveContext, ModbusServerContext
+from pymodbus.transaction import ModbusRtuFramer
+
+def slave(unit):
+    return ModbusSlaveContext(
+        di=Block(0, [1, 0] * 50), co=Block(0, [0] * 100),
+        hr=Block(0, [unit * 1000 + i for i in range(100)]),
+        ir=Block(0, [0x4366, 0x199A] + [unit] * 98), zero_mode=True)
+
+context = ModbusServerContext(slaves={u: slave(u) for u in (1, 2, 17)}, single=False)
+if sys.argv[1] == "tcp":
+    StartTcpServer(context=context, address=("127.0.0.1", int(sys.argv[2])))
+else:
+    StartSerialServer(context=context, framer=ModbusRtuFramer, port=sys.argv[2], baudrate=115200, parity="N", stopbits=1, timeout=0.05)
+`
+
+func TestPeerPymodbus(t *testing.T) {
+	const python = "/usr/bin/python3"
+	if exec.Command(python, "-c", "import pymodbus.server, serial_asyncio").Run() != nil {
+		missing(t, "python3-pymodbus with python3-serial-asyncio")
+	}
+	t.Run("tcp", func(t *testing.T) {
+		port := freePort(t)
+		run(t, python, "-c", pymodbusServer, "tcp", port)
+		testPymodbus(t, "tcp://127.0.0.1:"+port)
+	})
+	t.Run("rtu", func(t *testing.T) {
+		master, slave := ptyPair(t)
+		run(t, python, "-c", pymodbusServer, "rtu", slave)
+		testPymodbus(t, "rtu://"+master+"?baud=115200&parity=N")
+	})
+}
+
+// testPymodbus polls three units, and registers beyond the end of a table.
+func testPymodbus(t *testing.T, url string) {
+	var devices []Device
+	want := make(map[string]any)
+	commands := make(map[string]string)
+	for _, unit := range []int{1, 2, 17} {
+		name := fmt.Sprint("u", unit)
+		devices = append(devices, Device{Name: name, Unit: unit, Every: 200 * time.Millisecond, Points: []Point{
+			{Name: "voltage", Register: "input:0", Type: "float32"},
+			{Name: "unit", Register: "input:50"},
+			{Name: "first", Register: "holding:0"},
+			{Name: "last", Register: "holding:99"},
+			{Name: "beyond", Register: "holding:100"},
+			{Name: "set", Register: "holding:20", Type: "int32", Writable: true},
+			{Name: "coil", Register: "coil:7", Writable: true},
+			{Name: "input", Register: "discrete:98"},
+		}})
+		base := float64(1000 * unit)
+		for point, value := range map[string]any{
+			"voltage": 230.1, "unit": float64(unit), "first": base, "last": base + 99,
+			"set": float64(-unit), "coil": true, "input": true,
+		} {
+			want["p/"+name+"/"+point] = value
+		}
+		commands["p/"+name+"/set/set"] = fmt.Sprint(-unit)
+		commands["p/"+name+"/coil/set"] = "true"
+	}
+	bus := newRecorder()
+	a := newAdapter(t, Config{URL: url, Timeout: time.Second, Devices: devices})
+	start(t, a, bus)
+	bus.await(t, "first readings", func(m map[string]readingDoc) bool {
+		return m["p/u1/set"].Value != nil && m["p/u2/set"].Value != nil && m["p/u17/set"].Value != nil
+	})
+	for topic, value := range commands {
+		bus.send(&core.Message{Topic: topic, Payload: []byte(value)})
+	}
+	got := bus.await(t, "all values", func(m map[string]readingDoc) bool {
+		for topic, value := range want {
+			if d, ok := m[topic]; !ok || d.Value != value {
+				return false
+			}
+		}
+		return true
+	})
+	for topic, value := range want {
+		if got[topic].Value != value {
+			t.Errorf("%s is %+v, want %v", topic, got[topic], value)
+		}
+	}
+	for _, d := range a.Status().Devices {
+		t.Logf("%+v", d)
+		if d.Requests == 0 || !d.Up || !strings.Contains(d.Error, "1 of 8 points can't be read") {
+			t.Errorf("status is %+v", d)
+		}
+	}
+}
