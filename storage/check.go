@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -131,11 +132,16 @@ func removeEmpty(path string) error {
 // checkTable verifies the footer, the index and the last block of a table, which
 // Badger reads when it opens one, and on whose damage it panics.
 func checkTable(path string) error {
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
-		return transient(fmt.Errorf("read table: %w", err))
+		return transient(fmt.Errorf("open table: %w", err))
 	}
-	if err := verifyTable(b, false); err != nil {
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return transient(fmt.Errorf("open table: %w", err))
+	}
+	if err := verifyTable(f, info.Size()); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
 	return nil
@@ -144,17 +150,17 @@ func checkTable(path string) error {
 // verifyTable reads a table from its end:
 //
 //	blocks | index | index length u32 | checksum | checksum length u32
-func verifyTable(b []byte, all bool) (err error) {
+func verifyTable(r io.ReaderAt, size int64) (err error) {
 	defer func() { // the index is a flatbuffer: what lies about its lengths panics
 		if r := recover(); r != nil {
 			err = fmt.Errorf("table is damaged: %v", r)
 		}
 	}()
-	rest, sum, err := cutChecksum(b)
+	sum, rest, err := readChecksum(r, size)
 	if err != nil {
 		return err
 	}
-	rest, index, err := cutTail(rest)
+	index, rest, err := readTail(r, rest)
 	if err != nil {
 		return err
 	}
@@ -162,51 +168,57 @@ func verifyTable(b []byte, all bool) (err error) {
 		return fmt.Errorf("table index: %w", err)
 	}
 	root := fb.GetRootAsTableIndex(index, 0)
-	first := max(0, root.OffsetsLength()-1)
-	if all {
-		first = 0
+	var block fb.BlockOffset
+	if n := root.OffsetsLength(); n == 0 || !root.Offsets(&block, n-1) {
+		return errors.New("table has no blocks")
 	}
-	for i := first; i < root.OffsetsLength(); i++ {
-		var block fb.BlockOffset
-		if !root.Offsets(&block, i) {
-			return errors.New("table index has holes")
-		}
-		from, n := uint64(block.Offset()), uint64(block.Len())
-		if from+n > uint64(len(rest)) {
-			return errors.New("block is out of the table")
-		}
-		data, sum, err := cutChecksum(rest[from : from+n])
-		if err != nil {
-			return err
-		}
-		if err := y.VerifyChecksum(data, sum); err != nil {
-			return fmt.Errorf("block %d: %w", i, err)
-		}
+	from, end := int64(block.Offset()), int64(block.Offset())+int64(block.Len())
+	if end > rest {
+		return errors.New("table is cut off")
+	}
+	sum, rest, err = readChecksum(r, end)
+	if err != nil {
+		return err
+	}
+	data := make([]byte, max(0, rest-from))
+	if _, err := r.ReadAt(data, from); err != nil {
+		return fmt.Errorf("read block: %w", err)
+	}
+	if err := y.VerifyChecksum(data, sum); err != nil {
+		return fmt.Errorf("last block: %w", err)
 	}
 	return nil
 }
 
-// cutTail cuts a part off the end of b whose length stands behind it.
-func cutTail(b []byte) (rest, tail []byte, err error) {
-	if len(b) < 4 {
-		return nil, nil, errors.New("table is too short")
+// readTail reads the part before end whose length stands last.
+func readTail(r io.ReaderAt, end int64) (tail []byte, rest int64, err error) {
+	var length [4]byte
+	if end < int64(len(length)) {
+		return nil, 0, errors.New("table is too short")
 	}
-	n := uint64(binary.BigEndian.Uint32(b[len(b)-4:]))
-	b = b[:len(b)-4]
-	if n > uint64(len(b)) {
-		return nil, nil, errors.New("table is cut off")
+	end -= int64(len(length))
+	if _, err := r.ReadAt(length[:], end); err != nil {
+		return nil, 0, fmt.Errorf("read table: %w", err)
 	}
-	return b[:uint64(len(b))-n], b[uint64(len(b))-n:], nil
+	n := int64(binary.BigEndian.Uint32(length[:]))
+	if n > end {
+		return nil, 0, errors.New("table is cut off")
+	}
+	tail = make([]byte, n)
+	if _, err := r.ReadAt(tail, end-n); err != nil {
+		return nil, 0, fmt.Errorf("read table: %w", err)
+	}
+	return tail, end - n, nil
 }
 
-func cutChecksum(b []byte) (rest []byte, sum *pb.Checksum, err error) {
-	rest, tail, err := cutTail(b)
+func readChecksum(r io.ReaderAt, end int64) (sum *pb.Checksum, rest int64, err error) {
+	tail, rest, err := readTail(r, end)
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, err
 	}
 	sum = new(pb.Checksum)
 	if err := proto.Unmarshal(tail, sum); err != nil {
-		return nil, nil, fmt.Errorf("checksum: %w", err)
+		return nil, 0, fmt.Errorf("checksum: %w", err)
 	}
-	return rest, sum, nil
+	return sum, rest, nil
 }

@@ -22,7 +22,8 @@ const (
 type job struct {
 	group *group // to write, or
 	seal  bool   // seal the active segment, or
-	drop  uint64 // remove the segment that begins with this page, or
+	drop  uint64 // remove the segment that begins with this page,
+	aside bool   // or rather keep it in quarantine, or
 	probe bool   // measure the free space
 }
 
@@ -81,7 +82,9 @@ func (c *committer) run(stop <-chan struct{}) {
 func (c *committer) work() {
 	for _, j := range c.jobs.take() {
 		c.seam.step(stepBegin)
+		c.state.mu.Lock()
 		c.do(j)
+		c.state.mu.Unlock()
 		c.seam.step(stepEnd)
 	}
 }
@@ -95,7 +98,7 @@ func (c *committer) do(j job) {
 	case j.probe:
 		c.tell(result{})
 	default:
-		c.drop(j.drop)
+		c.drop(j.drop, j.aside)
 	}
 }
 
@@ -165,10 +168,8 @@ func (c *committer) ready() error {
 	if c.active != nil {
 		return nil
 	}
-	if c.state.db == nil {
-		if err := c.state.open(); err != nil {
-			return err
-		}
+	if err := c.state.main.reopen(); err != nil {
+		return err
 	}
 	return c.activate()
 }
@@ -303,17 +304,24 @@ func (c *committer) maintain(sealNow bool) {
 }
 
 func (c *committer) saveState() error {
-	return c.state.save(checkpointRecord{Page: c.next - 1, Seq: uint64(c.mark)})
+	return c.state.save(c.next-1, c.mark)
 }
 
-func (c *committer) drop(first uint64) {
+// drop removes a sealed segment. Where that fails, the next Open tries again.
+func (c *committer) drop(first uint64, aside bool) {
 	s := c.ring.drop(first)
 	if s == nil {
 		return
 	}
-	err := s.remove()
-	if err != nil {
-		c.log.Warn("remove drained segment", "segment", first, "error", err)
+	remove := s.remove
+	if aside {
+		remove = func() error {
+			s.forget()
+			return errors.Join(s.close(), c.ring.setAside(s.dir, errDamaged))
+		}
+	}
+	if err := remove(); err != nil {
+		c.log.Warn("remove segment", "segment", first, "error", err)
 	}
 	c.tell(result{segment: first, dropped: true})
 }

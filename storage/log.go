@@ -213,7 +213,7 @@ func (l *Log) release(s *segmentInfo) {
 	case s.owing > 0 || s.leaving:
 	case s.sealed:
 		s.leaving = true
-		l.jobs.put(job{drop: s.first})
+		l.jobs.put(job{drop: s.first, aside: s.damaged})
 	case s.bytes >= min(idleSegmentBytes, l.cfg.segment) && !l.busy:
 		s.leaving = true
 		l.jobs.put(job{seal: true})

@@ -1,243 +1,310 @@
 package storage
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"hash/fnv"
+	"iter"
 	"log/slog"
-	"maps"
-	"slices"
+	"os"
+	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
-// state is the key space of the broker's durable state: the meta database and,
-// over it, what was changed since the last checkpoint. It belongs to the
-// committer; before that is started, to Open.
-type state struct {
+// metaDB is one copy of the state on disk, as of its checkpoint. Badger deletes
+// what it can not make sense of without a word, and gives back what the disk
+// gives it: so every value ends with a sum of itself and its key, and the
+// checkpoint holds a digest of all facts.
+type metaDB struct {
 	dir  string
 	seam *seam
 	log  *slog.Logger
 
-	db      *badger.DB // nil after a failure, until opened again
-	journal *journal
-
-	changed    map[string]change // since the checkpoint
-	bytes      int               // of changed
+	db         *badger.DB // nil: not open
+	journal    *journal
 	checkpoint checkpointRecord
-}
-
-// change is what a key becomes at the next checkpoint.
-type change struct {
-	value  []byte
-	delete bool
-}
-
-// changeOverhead is what a changed key costs in memory beside its bytes.
-const changeOverhead = 100
-
-const formatVersion = 1
-
-// openState opens meta, or makes it.
-func openState(dir string, s *seam, log *slog.Logger) (*state, error) {
-	st := &state{dir: dir, seam: s, log: log, changed: make(map[string]change)}
-	if err := st.open(); err != nil {
-		return nil, err
-	}
-	value, err := st.get([]byte{keyCheckpoint})
-	if err == nil && value != nil {
-		_, err = st.checkpoint.UnmarshalMsg(value)
-	}
-	if err == nil && st.checkpoint.Format > formatVersion {
-		err = fmt.Errorf("%w: it has format %d, this program reads up to %d", errNewer, st.checkpoint.Format, formatVersion)
-	}
-	if err != nil {
-		st.close()
-		return nil, fmt.Errorf("read checkpoint: %w", err)
-	}
-	return st, nil
 }
 
 // errNewer: a newer program has written the store.
 var errNewer = errors.New("the store was written by a newer version")
 
-func (s *state) open() error {
-	db, err := openChecked(s.dir, metaOptions(s.dir, s.log), s.seam)
+// errEmpty: the database has no checkpoint, so it is new or was not finished.
+var errEmpty = errors.New("state has no checkpoint")
+
+// open opens the database and reads its checkpoint. errEmpty leaves it open.
+func (m *metaDB) open() error {
+	db, err := openChecked(m.dir, metaOptions(m.dir, m.log), m.seam)
 	if err != nil {
 		return err
 	}
-	j, err := openJournal(s.dir, metaMemtable, s.seam)
+	j, err := openJournal(m.dir, metaMemtable, m.seam)
 	if err != nil {
-		return errors.Join(err, db.Close())
+		return transient(errors.Join(err, db.Close()))
 	}
-	s.db, s.journal = db, j
-	return nil
-}
-
-func (s *state) close() error {
-	if s.db == nil {
-		return nil
+	m.db, m.journal = db, j
+	if err := m.readCheckpoint(); err != nil && !errors.Is(err, errEmpty) {
+		return errors.Join(err, m.close())
 	}
-	s.journal.close()
-	err := s.db.Close()
-	s.db, s.journal = nil, nil
-	return err
-}
-
-// apply folds ops into the state.
-func (s *state) apply(ops []op) error {
-	for _, o := range ops {
-		switch o.Kind {
-		case opSet:
-			s.put(string(o.Key), change{value: o.Value})
-		case opDelete:
-			s.put(string(o.Key), change{delete: true})
-		case opClear:
-			if err := s.clear(o.Key); err != nil {
-				return err
-			}
-		}
+	if m.checkpoint.Page == 0 && m.checkpoint.Format == 0 {
+		return errEmpty
 	}
 	return nil
 }
 
-func (s *state) put(key string, c change) {
-	if old, ok := s.changed[key]; ok {
-		s.bytes -= changeOverhead + len(key) + len(old.value)
+func (m *metaDB) readCheckpoint() error {
+	m.checkpoint = checkpointRecord{}
+	value, err := m.get([]byte{keyCheckpoint})
+	if err != nil {
+		return err
 	}
-	s.changed[key] = c
-	s.bytes += changeOverhead + len(key) + len(c.value)
+	if value == nil {
+		return errEmpty
+	}
+	if _, err := m.checkpoint.UnmarshalMsg(value); err != nil {
+		return fmt.Errorf("%w: checkpoint: %w", errDamaged, err)
+	}
+	if m.checkpoint.Format > formatVersion {
+		return fmt.Errorf("%w: it has format %d, this program reads up to %d", errNewer, m.checkpoint.Format, formatVersion)
+	}
+	return nil
 }
 
-// clear deletes all keys with a prefix.
-func (s *state) clear(prefix []byte) error {
-	var keys []string
-	err := s.scan(prefix, func(key, _ []byte) error {
-		keys = append(keys, string(key))
+func (m *metaDB) close() error {
+	if m.db == nil {
 		return nil
-	})
-	for _, key := range keys {
-		s.put(key, change{delete: true})
 	}
+	m.journal.close()
+	err := m.db.Close()
+	m.db, m.journal = nil, nil
 	return err
+}
+
+// frame appends the sum to a value.
+func frame(key, value []byte) []byte {
+	out := make([]byte, 0, len(value)+4)
+	return binary.BigEndian.AppendUint32(append(out, value...), valueSum(key, value))
+}
+
+func unframe(key, framed []byte) (value []byte, err error) {
+	n := len(framed) - 4
+	if n < 0 || binary.BigEndian.Uint32(framed[n:]) != valueSum(key, framed[:n]) {
+		return nil, fmt.Errorf("%w: value in meta", errDamaged)
+	}
+	return framed[:n:n], nil
+}
+
+func valueSum(key, value []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
 }
 
 // get is nil for a key that is not set.
-func (s *state) get(key []byte) (value []byte, err error) {
-	if c, ok := s.changed[string(key)]; ok {
-		return c.value, nil
-	}
-	err = s.view(func(txn *badger.Txn) error {
-		item, err := txn.Get(key)
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		value, err = item.ValueCopy(nil)
+func (m *metaDB) get(key []byte) (value []byte, err error) {
+	err = m.view(func(txn *badger.Txn) error {
+		value, err = getFact(txn, key)
 		return err
 	})
 	return value, err
 }
 
-func (s *state) view(fn func(*badger.Txn) error) error {
-	if s.db == nil {
-		return errors.New("meta is not open")
+func getFact(txn *badger.Txn, key []byte) ([]byte, error) {
+	item, err := txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, nil
 	}
-	return s.db.View(fn)
+	if err != nil {
+		return nil, fmt.Errorf("read meta: %w", err)
+	}
+	framed, err := item.ValueCopy(nil)
+	if err != nil {
+		return nil, fmt.Errorf("read meta: %w", err)
+	}
+	return unframe(key, framed)
 }
 
-// scan visits all keys with a prefix. Key and value are valid during the call.
-func (s *state) scan(prefix []byte, visit func(key, value []byte) error) error {
-	err := s.view(func(txn *badger.Txn) error {
+// view reads. Damage in a block of a table can make Badger run out of bounds.
+func (m *metaDB) view(fn func(*badger.Txn) error) (err error) {
+	if m.db == nil {
+		return errors.New("meta is not open")
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, r)
+		}
+	}()
+	return m.db.View(fn)
+}
+
+// scan visits all facts whose keys have a prefix. Key and value are valid during
+// the visit.
+func (m *metaDB) scan(prefix []byte, visit func(key, value []byte) error) error {
+	return m.view(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			item := it.Item()
-			if _, ok := s.changed[string(item.Key())]; ok {
-				continue
-			}
-			if err := item.Value(func(v []byte) error { return visit(item.Key(), v) }); err != nil {
+			err := item.Value(func(framed []byte) error {
+				value, err := unframe(item.Key(), framed)
+				if err != nil {
+					return err
+				}
+				return visit(item.Key(), value)
+			})
+			if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// digest is a sum over facts, in any order.
+type digest struct{ count, sum uint64 }
+
+func factHash(key, value []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(key))))
+	h.Write(key)
+	h.Write(value)
+	return h.Sum64()
+}
+
+func (d *digest) add(key, value []byte) {
+	d.count++
+	d.sum += factHash(key, value)
+}
+
+func (d *digest) remove(key, value []byte) {
+	d.count--
+	d.sum -= factHash(key, value)
+}
+
+// verify compares all facts with the checkpoint.
+func (m *metaDB) verify() error {
+	var d digest
+	err := m.scan(nil, func(key, value []byte) error {
+		if key[0] != keyCheckpoint {
+			d.add(key, value)
+		}
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("scan meta: %w", err)
+		return err
 	}
-	for key, c := range s.changed {
-		if c.delete || !bytes.HasPrefix([]byte(key), prefix) {
-			continue
-		}
-		if err := visit([]byte(key), c.value); err != nil {
-			return err
-		}
+	if d != (digest{m.checkpoint.Count, m.checkpoint.Digest}) {
+		return fmt.Errorf("%w: state is not what was written", errDamaged)
 	}
 	return nil
 }
 
-// save makes all changes durable in meta, in this order:
+// fact is a key with its new value, or without one.
+type fact struct {
+	key, value []byte
+	deleted    bool
+}
+
+// save makes facts durable, in this order:
 //
-//  1. the changes, in transactions of bounded size, each synced;
+//  1. the facts, in transactions of bounded size, each synced;
 //  2. with the last of them the checkpoint, which says up to which page the
 //     state is complete.
 //
-// A crash in between leaves some newer values under an older checkpoint, which
-// the replay of the pages above it sets right.
-func (s *state) save(c checkpointRecord) error {
-	if s.db == nil {
-		if err := s.open(); err != nil {
+// A crash in between leaves facts without their checkpoint: the digest is wrong,
+// and the other copy is taken.
+func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
+	w := &metaWriter{m: m, digest: digest{m.checkpoint.Count, m.checkpoint.Digest}}
+	w.begin()
+	defer func() { w.txn.Discard() }()
+	for f := range facts {
+		if err := w.put(f); err != nil {
 			return err
 		}
 	}
-	c.Format = formatVersion
-	if err := s.write(c); err != nil {
-		// Badger does not promise to survive a failed commit: begin anew.
-		return errors.Join(fmt.Errorf("write checkpoint: %w", err), s.close())
+	c.Format, c.Count, c.Digest = formatVersion, w.digest.count, w.digest.sum
+	last := set([]byte{keyCheckpoint}, &c)
+	if err := w.txn.Set(last.Key, frame(last.Key, last.Value)); err != nil {
+		return fmt.Errorf("set checkpoint: %w", err)
 	}
-	s.checkpoint = c
-	clear(s.changed)
-	s.bytes = 0
+	m.seam.step("checkpoint: facts written")
+	if err := w.commit(); err != nil {
+		return err
+	}
+	m.checkpoint = c
 	return nil
 }
 
-func (s *state) write(c checkpointRecord) error {
-	txn := s.db.NewTransaction(true)
-	defer func() { txn.Discard() }()
-	size, count := 0, 0
-	for _, key := range slices.Sorted(maps.Keys(s.changed)) {
-		ch := s.changed[key]
-		if n := len(key) + len(ch.value); count > 0 && (size+n > metaTxnBytes || count == metaTxnOps) {
-			if err := s.commit(txn); err != nil {
-				return err
-			}
-			txn = s.db.NewTransaction(true)
-			size, count = 0, 0
-		}
-		var err error
-		if ch.delete {
-			err = txn.Delete([]byte(key))
-		} else {
-			err = txn.Set([]byte(key), ch.value)
-		}
-		if err != nil {
-			return err
-		}
-		size, count = size+len(key)+len(ch.value), count+1
-	}
-	last := set([]byte{keyCheckpoint}, &c)
-	if err := txn.Set(last.Key, last.Value); err != nil {
-		return err
-	}
-	s.seam.step("checkpoint: changes written")
-	return s.commit(txn)
+// metaWriter cuts facts into transactions.
+type metaWriter struct {
+	m           *metaDB
+	txn         *badger.Txn
+	digest      digest
+	size, count int
 }
 
-func (s *state) commit(txn *badger.Txn) error {
-	if err := s.seam.commit(txn); err != nil {
+func (w *metaWriter) begin() {
+	w.txn, w.size, w.count = w.m.db.NewTransaction(true), 0, 0
+}
+
+func (w *metaWriter) put(f fact) error {
+	n := len(f.key) + len(f.value)
+	if w.count > 0 && (w.size+n > metaTxnBytes || w.count == metaTxnOps) {
+		if err := w.commit(); err != nil {
+			return err
+		}
+		w.begin()
+	}
+	w.size, w.count = w.size+n, w.count+1
+	old, err := getFact(w.txn, f.key)
+	if err != nil {
 		return err
 	}
-	return s.journal.follow()
+	if old != nil {
+		w.digest.remove(f.key, old)
+	}
+	if f.deleted {
+		return w.txn.Delete(f.key)
+	}
+	w.digest.add(f.key, f.value)
+	return w.txn.Set(f.key, frame(f.key, f.value))
+}
+
+func (w *metaWriter) commit() error {
+	if err := w.m.seam.commit(w.txn); err != nil {
+		return fmt.Errorf("commit meta: %w", err)
+	}
+	return w.m.journal.follow()
+}
+
+// tables is how many tables the database has: there is no compaction, so that
+// they become more until the copy is made anew.
+func (m *metaDB) tables() int {
+	if m.db == nil {
+		return 0
+	}
+	return len(m.db.Tables())
+}
+
+// renew empties the copy. Its directory goes under a name that Open takes for
+// rubbish, so that a half removed one is never opened.
+func (m *metaDB) renew() error {
+	if err := m.close(); err != nil {
+		m.log.Warn("close copy of meta", "error", err)
+	}
+	trash := filepath.Join(filepath.Dir(m.dir), ringDir, trashPrefix+filepath.Base(m.dir))
+	if err := m.seam.rename(m.dir, trash); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("rename copy of meta: %w", err)
+	}
+	if err := m.seam.removeAll(trash); err != nil {
+		return fmt.Errorf("remove copy of meta: %w", err)
+	}
+	if err := os.MkdirAll(m.dir, 0o700); err != nil {
+		return fmt.Errorf("make copy of meta: %w", err)
+	}
+	if err := m.open(); !errors.Is(err, errEmpty) {
+		return errors.Join(errors.New("new copy of meta is not empty"), err)
+	}
+	m.checkpoint = checkpointRecord{}
+	return nil
 }

@@ -144,7 +144,7 @@ func (l *Log) letGo(s *segmentInfo) {
 	}
 	s.leaving = true
 	if s.sealed {
-		l.jobs.put(job{drop: s.first})
+		l.jobs.put(job{drop: s.first, aside: s.damaged})
 	} else {
 		l.jobs.put(job{seal: true})
 	}

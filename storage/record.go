@@ -131,6 +131,8 @@ type checkpointRecord struct {
 	Format uint32
 	Page   uint64 // the state is complete up to this page
 	Seq    uint64 // no seq above this one was given out before
+	Count  uint64 // of facts
+	Digest uint64 // of facts
 }
 
 // sealRecord describes a segment that will not change any more.

@@ -12,13 +12,15 @@ const (
 )
 
 // MarshalMsg implements msgp.Marshaler
-func (z checkpointRecord) MarshalMsg(b []byte) (o []byte, err error) {
+func (z *checkpointRecord) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 3
-	o = append(o, 0x93)
+	// array header, size 5
+	o = append(o, 0x95)
 	o = msgp.AppendUint32(o, z.Format)
 	o = msgp.AppendUint64(o, z.Page)
 	o = msgp.AppendUint64(o, z.Seq)
+	o = msgp.AppendUint64(o, z.Count)
+	o = msgp.AppendUint64(o, z.Digest)
 	return
 }
 
@@ -30,8 +32,8 @@ func (z *checkpointRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 3 {
-		err = msgp.ArrayError{Wanted: 3, Got: zb0001}
+	if zb0001 != 5 {
+		err = msgp.ArrayError{Wanted: 5, Got: zb0001}
 		return
 	}
 	z.Format, bts, err = msgp.ReadUint32Bytes(bts)
@@ -49,13 +51,23 @@ func (z *checkpointRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Seq")
 		return
 	}
+	z.Count, bts, err = msgp.ReadUint64Bytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Count")
+		return
+	}
+	z.Digest, bts, err = msgp.ReadUint64Bytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Digest")
+		return
+	}
 	o = bts
 	return
 }
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
-func (z checkpointRecord) Msgsize() (s int) {
-	s = 1 + msgp.Uint32Size + msgp.Uint64Size + msgp.Uint64Size
+func (z *checkpointRecord) Msgsize() (s int) {
+	s = 1 + msgp.Uint32Size + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size
 	return
 }
 

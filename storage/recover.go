@@ -17,6 +17,10 @@ type recovery struct {
 	next     uint64         // page
 	setAside int
 
+	// stateLost: both copies of meta were damaged. What is owed to receivers that
+	// nobody knows of any more is kept in quarantine.
+	stateLost bool
+
 	// The segment that is written on, or nil.
 	active *segment
 	resume uint64
@@ -46,7 +50,7 @@ func recoverRing(r *ring, st *state, log *slog.Logger) (*recovery, error) {
 	}
 	rec := &recovery{
 		ring: r, state: st, codec: codec, log: log,
-		mark: st.checkpoint.Seq, next: st.checkpoint.Page + 1,
+		mark: st.main.checkpoint.Seq, next: st.main.checkpoint.Page + 1,
 	}
 	expect := uint64(0)
 	for i, s := range found {
@@ -88,8 +92,8 @@ func (rec *recovery) segment(s *segment, last bool) error {
 		return nil
 	}
 	// A seal was lost: write it again, behind the checkpoint that it stands for.
-	page := max(holds.Last, rec.state.checkpoint.Page)
-	if err := rec.state.save(checkpointRecord{Page: page, Seq: rec.mark}); err != nil {
+	page := max(holds.Last, rec.state.main.checkpoint.Page)
+	if err := rec.state.save(page, core.Seq(rec.mark)); err != nil {
 		return err
 	}
 	if err := s.seal(holds); err != nil {
@@ -109,7 +113,7 @@ func (rec *recovery) tryOpen(s *segment, seal sealRecord, sealed bool) error {
 		return err
 	}
 	s.sealed = true
-	if seal.Last <= rec.state.checkpoint.Page {
+	if seal.Last <= rec.state.main.checkpoint.Page {
 		return nil
 	}
 	if err := s.openReader(); err != nil { // meta was lost
@@ -239,7 +243,7 @@ func (rec *recovery) replay(sum *summary, p *page) error {
 		sum.owed.merge(d)
 	}
 	rec.mark = max(rec.mark, p.mark)
-	if p.page <= rec.state.checkpoint.Page {
+	if p.page <= rec.state.main.checkpoint.Page {
 		return nil
 	}
 	return rec.state.apply(p.index.Changes)

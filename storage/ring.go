@@ -27,9 +27,11 @@ type ring struct {
 	segments []*segment // guarded by mu, by first page
 }
 
+const ringDir = "q"
+
 func newRing(root string, s *seam, log *slog.Logger) *ring {
 	r := &ring{
-		dir:        filepath.Join(root, "q"),
+		dir:        filepath.Join(root, ringDir),
 		quarantine: filepath.Join(root, "quarantine"),
 		seam:       s,
 		log:        log,

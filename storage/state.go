@@ -1,0 +1,268 @@
+package storage
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// state is the key space of the broker's durable state: a copy of meta and, over
+// it, what was changed since its checkpoint. It belongs to the committer; before
+// that is started, to Open.
+//
+// There are two copies on disk. Each checkpoint is written to one and then to
+// the other, so that damage to one loses nothing, and one can be made anew when
+// it has grown, while the other is there.
+type state struct {
+	log *slog.Logger
+	mu  sync.Mutex // held by the committer during a job, and by Load
+
+	main    *metaDB
+	mirror  *metaDB
+	paired  bool // the mirror has the same checkpoint as main
+	changed map[string]change
+	bytes   int // of changed
+}
+
+// change is what a key becomes at the next checkpoint.
+type change struct {
+	value   []byte
+	deleted bool
+}
+
+// changeOverhead is what a changed key costs in memory beside its bytes.
+const changeOverhead = 100
+
+const formatVersion = 1
+
+// openState opens the better copy of meta, or makes a new one. Copies that are
+// damaged are given to aside; lost says that no good one was left.
+func openState(root string, s *seam, log *slog.Logger, aside func(dir string, why error) error) (st *state, lost bool, err error) {
+	st = &state{log: log, changed: make(map[string]change)}
+	var good []*metaDB
+	damaged := 0
+	for _, name := range []string{"meta-a", "meta-b"} {
+		m := &metaDB{dir: filepath.Join(root, name), seam: s, log: log}
+		err := m.open()
+		switch {
+		case err == nil, errors.Is(err, errEmpty):
+		case errors.Is(err, errTransient), errors.Is(err, errNewer):
+			return nil, false, errors.Join(err, st.closeAll(good))
+		default:
+			damaged++
+			if err := aside(m.dir, err); err != nil {
+				return nil, false, errors.Join(err, st.closeAll(good))
+			}
+		}
+		good = append(good, m)
+	}
+	if good[1].newer(good[0]) {
+		slices.Reverse(good)
+	}
+	st.main, st.mirror = good[0], good[1]
+	for range good {
+		err := st.main.verified()
+		if err == nil {
+			st.paired = st.main.checkpoint == st.mirror.checkpoint && st.main.checkpoint.Format > 0
+			return st, damaged > 0 && st.main.checkpoint.Format == 0, nil
+		}
+		damaged++
+		st.main.close()
+		if err := aside(st.main.dir, err); err != nil {
+			return nil, false, errors.Join(err, st.close())
+		}
+		st.main.checkpoint = checkpointRecord{}
+		st.main, st.mirror = st.mirror, st.main
+	}
+	return st, true, st.main.reopen()
+}
+
+// newer says whether m knows more than o.
+func (m *metaDB) newer(o *metaDB) bool {
+	return m.db != nil && m.checkpoint.Format > 0 && (o.checkpoint.Format == 0 || m.checkpoint.Page > o.checkpoint.Page)
+}
+
+// verified checks a copy; an empty one is right.
+func (m *metaDB) verified() error {
+	if m.db == nil {
+		return m.reopen()
+	}
+	return m.verify()
+}
+
+// reopen opens a copy that may be new.
+func (m *metaDB) reopen() error {
+	if m.db != nil {
+		return nil
+	}
+	if err := m.open(); err != nil && !errors.Is(err, errEmpty) {
+		return err
+	}
+	return nil
+}
+
+func (s *state) closeAll(list []*metaDB) (err error) {
+	for _, m := range list {
+		err = errors.Join(err, m.close())
+	}
+	return err
+}
+
+func (s *state) close() error { return s.closeAll([]*metaDB{s.main, s.mirror}) }
+
+// apply folds ops into the state.
+func (s *state) apply(ops []op) error {
+	for _, o := range ops {
+		switch o.Kind {
+		case opSet:
+			s.put(string(o.Key), change{value: o.Value})
+		case opDelete:
+			s.put(string(o.Key), change{deleted: true})
+		case opClear:
+			if err := s.clear(o.Key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *state) put(key string, c change) {
+	if old, ok := s.changed[key]; ok {
+		s.bytes -= changeOverhead + len(key) + len(old.value)
+	}
+	s.changed[key] = c
+	s.bytes += changeOverhead + len(key) + len(c.value)
+}
+
+// clear deletes all keys with a prefix.
+func (s *state) clear(prefix []byte) error {
+	var keys []string
+	err := s.scan(prefix, func(key, _ []byte) error {
+		keys = append(keys, string(key))
+		return nil
+	})
+	for _, key := range keys {
+		s.put(key, change{deleted: true})
+	}
+	return err
+}
+
+// get is nil for a key that is not set.
+func (s *state) get(key []byte) ([]byte, error) {
+	if c, ok := s.changed[string(key)]; ok {
+		return c.value, nil
+	}
+	return s.main.get(key)
+}
+
+// scan visits all keys with a prefix. Key and value are valid during the visit.
+func (s *state) scan(prefix []byte, visit func(key, value []byte) error) error {
+	err := s.main.scan(prefix, func(key, value []byte) error {
+		if _, ok := s.changed[string(key)]; ok || key[0] == keyCheckpoint {
+			return nil
+		}
+		return visit(key, value)
+	})
+	if err != nil {
+		return fmt.Errorf("scan meta: %w", err)
+	}
+	for key, c := range s.changed {
+		if c.deleted || !bytes.HasPrefix([]byte(key), prefix) {
+			continue
+		}
+		if err := visit([]byte(key), c.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// save makes the state durable up to a page, in this order:
+//
+//  1. main: the changes, and with the last of them the checkpoint;
+//  2. the mirror: the same, or all of it when it lags behind or has grown;
+//  3. when main has grown, they change roles: next time it is made anew.
+//
+// When main fails, its handle is not used again; the changes stay.
+func (s *state) save(page uint64, seq core.Seq) error {
+	if err := s.main.reopen(); err != nil {
+		return err
+	}
+	c := checkpointRecord{Page: page, Seq: uint64(seq)}
+	if err := s.main.save(s.facts(), c); err != nil {
+		s.paired = false
+		return errors.Join(fmt.Errorf("write checkpoint: %w", err), s.main.close())
+	}
+	s.main.seam.step("checkpoint: main written")
+	if err := s.saveMirror(c); err != nil {
+		s.paired = false
+		return errors.Join(fmt.Errorf("write second checkpoint: %w", err), s.mirror.close())
+	}
+	clear(s.changed)
+	s.bytes = 0
+	if s.main.grown() && s.paired {
+		s.main, s.mirror, s.paired = s.mirror, s.main, false
+	}
+	return nil
+}
+
+func (s *state) saveMirror(c checkpointRecord) error {
+	if s.paired && !s.mirror.grown() {
+		return s.mirror.save(s.facts(), c)
+	}
+	if err := s.mirror.renew(); err != nil {
+		return err
+	}
+	var failed error
+	err := s.mirror.save(s.main.facts(&failed), c)
+	if err := errors.Join(err, failed); err != nil {
+		return err
+	}
+	s.paired = true
+	return nil
+}
+
+// grownTables is the number of tables from which a copy is made anew.
+const grownTables = 12
+
+func (m *metaDB) grown() bool { return m.tables() >= grownTables }
+
+// facts gives the changes, in order of their keys.
+func (s *state) facts() iter.Seq[fact] {
+	return func(yield func(fact) bool) {
+		for _, key := range slices.Sorted(maps.Keys(s.changed)) {
+			c := s.changed[key]
+			if !yield(fact{key: []byte(key), value: c.value, deleted: c.deleted}) {
+				return
+			}
+		}
+	}
+}
+
+// facts gives all facts of a copy.
+func (m *metaDB) facts(failed *error) iter.Seq[fact] {
+	return func(yield func(fact) bool) {
+		stop := errors.New("stop")
+		err := m.scan(nil, func(key, value []byte) error {
+			if key[0] == keyCheckpoint {
+				return nil
+			}
+			if !yield(fact{key: bytes.Clone(key), value: bytes.Clone(value)}) {
+				return stop
+			}
+			return nil
+		})
+		if !errors.Is(err, stop) {
+			*failed = err
+		}
+	}
+}
