@@ -14,7 +14,8 @@ import (
 )
 
 // Queue is what waits for one out rule: a durable receiver of the local broker.
-// Its methods may be called from any goroutine and do not wait.
+// Its methods may be called from any goroutine. Only Owed and Dropped, which Status
+// asks for, may take a moment.
 type Queue interface {
 	// Take appends to buf what is next, in order, at most max deliveries.
 	Take(buf []core.Delivery, max int) []core.Delivery
@@ -30,6 +31,8 @@ type Queue interface {
 	Online(bool)
 	Receiver() core.ReceiverID
 	Owed() uint64
+	// Dropped counts what was dropped before the bridge could take it, by reason.
+	Dropped() map[core.Reason]uint64
 }
 
 // Gateway is what a bridge sees of the local broker. Its methods may be called

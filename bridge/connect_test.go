@@ -320,7 +320,7 @@ func TestOffline(t *testing.T) {
 		w.net.Down(nil)
 		after(2 * time.Minute)
 		w.wantPayloads("kept")
-		if n := w.local.Queues()[0].Dropped(); n != 1 {
+		if n := w.bridge.Status().Rules[0].Dropped[core.DroppedOffline]; n != 1 {
 			t.Errorf("%d dropped", n)
 		}
 		w.end()

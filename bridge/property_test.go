@@ -36,7 +36,7 @@ func newChaos(rt *rapid.T, t testing.TB) *chaos {
 		cfg.MaxInflight = rapid.SampledFrom([]int{1, 3, 20}).Draw(rt, "window")
 	})
 	c.net.SetLatency(20 * time.Millisecond)
-	c.local.SyncTime = time.Duration(rapid.IntRange(1, 50).Draw(rt, "sync")) * time.Millisecond
+	c.local.SyncTime = time.Duration(rapid.IntRange(1, 500).Draw(rt, "sync")) * time.Millisecond
 	c.start()
 	return c
 }

@@ -103,6 +103,17 @@ func (t *tally) drops() map[core.Reason]uint64 {
 	return maps.Clone(t.dropped)
 }
 
+// sum adds what the queue has counted.
+func sum(a, b map[core.Reason]uint64) map[core.Reason]uint64 {
+	if a == nil {
+		return b
+	}
+	for why, n := range b {
+		a[why] += n
+	}
+	return a
+}
+
 // Status is a snapshot; it may be called from any goroutine.
 func (b *Bridge) Status() core.BridgeStatus {
 	b.status.mu.Lock()
@@ -115,7 +126,8 @@ func (b *Bridge) Status() core.BridgeStatus {
 		n := o.tally.messages.Load()
 		s.Published += n
 		s.Rules = append(s.Rules, core.RuleStatus{
-			Direction: "out", Filter: o.rule.LocalFilter(), Messages: n, Owed: o.queue.Owed(), Dropped: o.tally.drops(),
+			Direction: "out", Filter: o.rule.LocalFilter(), Messages: n, Owed: o.queue.Owed(),
+			Dropped: sum(o.tally.drops(), o.queue.Dropped()),
 		})
 	}
 	for _, i := range b.inlets {

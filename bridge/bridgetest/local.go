@@ -296,10 +296,10 @@ func (q *Queue) Owed() (n uint64) {
 }
 
 // Dropped counts the messages of QoS 0 that came while there was no connection.
-func (q *Queue) Dropped() int {
+func (q *Queue) Dropped() map[core.Reason]uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.dropped
+	return map[core.Reason]uint64{core.DroppedOffline: uint64(q.dropped)}
 }
 
 func (q *Queue) sync() {
