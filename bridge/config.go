@@ -220,7 +220,9 @@ func (c Config) checkServers(f *faults) {
 
 func (r OutRule) check(f *faults, path string) {
 	f.filter(path+".filter", r.Filter)
-	f.filter(path+".local_prefix + filter", r.LocalFilter())
+	if r.LocalPrefix != "" {
+		f.filter(path+".local_prefix + filter", r.LocalFilter())
+	}
 	f.prefix(path+".local_prefix", r.LocalPrefix)
 	f.prefix(path+".remote_prefix", r.RemotePrefix)
 	for i, x := range r.LocalExcludes() {

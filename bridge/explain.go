@@ -125,7 +125,7 @@ func explainTLS(err error, now core.Stamp) string {
 		host      x509.HostnameError
 		authority x509.UnknownAuthorityError
 		header    tls.RecordHeaderError
-		alert     tls.AlertError
+		alert     *net.OpError
 	)
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
@@ -136,8 +136,8 @@ func explainTLS(err error, now core.Stamp) string {
 		return "TLS: the upstream's certificate is signed by an authority that is not trusted: check tls.ca"
 	case errors.As(err, &header):
 		return "TLS: the upstream does not speak TLS on this port"
-	case errors.As(err, &alert):
-		return "TLS: the upstream refused the handshake: " + alert.Error() + ": check tls.cert and tls.key"
+	case errors.As(err, &alert) && alert.Op == "remote error": // so crypto/tls marks the other side's alerts
+		return fmt.Sprintf("TLS: the upstream refused the handshake: %v: check tls.cert and tls.key", alert.Err)
 	}
 	return ""
 }

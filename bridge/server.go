@@ -21,8 +21,6 @@ type server struct {
 	old bool
 }
 
-var errWebSocket = errors.New("WebSocket uplinks are not supported; use mqtt:// or mqtts://")
-
 func parseServer(raw string) (*server, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -35,7 +33,7 @@ func parseServer(raw string) (*server, error) {
 	case "mqtts":
 		s.tls, port = true, "8883"
 	case "ws", "wss":
-		return nil, fmt.Errorf("%s: %w", u.Redacted(), errWebSocket)
+		return nil, fmt.Errorf("%s must begin with mqtt:// or mqtts://: there is no uplink over WebSocket", u.Redacted())
 	default:
 		return nil, fmt.Errorf("%s must begin with mqtt:// or mqtts://", u.Redacted())
 	}
