@@ -45,7 +45,7 @@ func TestValidate(t *testing.T) {
 		{"max_packet (10) must be between 1 KiB and 256 MiB", func(c *bridge.Config) { c.MaxPacket = 10 }},
 		{"out (none) must be given, or in: a bridge without rules does nothing", func(c *bridge.Config) { c.Out, c.In = nil, nil }},
 		{"url () must be given", func(c *bridge.Config) { c.URLs = nil }},
-		{"url: ws://a must begin with mqtt:// or mqtts://: there is no uplink over WebSocket", func(c *bridge.Config) { c.URLs = []string{"ws://a"} }},
+		{"url: ws://a: WebSocket uplinks are not supported; use mqtt:// or mqtts://", func(c *bridge.Config) { c.URLs = []string{"ws://a"} }},
 		{"url: tcp://a must begin with mqtt:// or mqtts://", func(c *bridge.Config) { c.URLs = []string{"tcp://a"} }},
 		{"url: mqtt://u:xxxxx@a: user name and password belong into fields of their own", func(c *bridge.Config) { c.URLs = []string{"mqtt://u:secret@a"} }},
 		{"url: mqtt://:1883 has no host", func(c *bridge.Config) { c.URLs = []string{"mqtt://:1883"} }},

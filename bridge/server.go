@@ -33,7 +33,7 @@ func parseServer(raw string) (*server, error) {
 	case "mqtts":
 		s.tls, port = true, "8883"
 	case "ws", "wss":
-		return nil, fmt.Errorf("%s must begin with mqtt:// or mqtts://: there is no uplink over WebSocket", u.Redacted())
+		return nil, fmt.Errorf("%s: WebSocket uplinks are not supported; use mqtt:// or mqtts://", u.Redacted())
 	default:
 		return nil, fmt.Errorf("%s must begin with mqtt:// or mqtts://", u.Redacted())
 	}
