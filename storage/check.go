@@ -14,6 +14,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/fb"
 	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
 	"google.golang.org/protobuf/proto"
 )
@@ -21,7 +22,7 @@ import (
 // openChecked opens a Badger directory behind the checks that Badger lacks: it
 // panics in goroutines of its own on a truncated table, deletes tables that no
 // manifest names, and fails on files of length zero. A marker counts attempts,
-// so that a directory that ends the process is not tried a third time.
+// so that a directory that ends the process is not tried for ever.
 //
 // Its errors other than errTransient mean that the directory is damaged.
 func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
@@ -31,7 +32,7 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, transient(fmt.Errorf("make directory: %w", err))
 	}
-	if err := checkFiles(dir); err != nil {
+	if err := checkFiles(dir, o); err != nil {
 		return nil, err
 	}
 	done, err := markOpening(dir)
@@ -69,9 +70,12 @@ var errTransient = errors.New("the system refused")
 
 func transient(err error) error { return fmt.Errorf("%w: %w", errTransient, err) }
 
+// openAttempts is how often opening a directory may end the process before it is
+// set aside. A kill or a power cut may fall into an opening as well, even twice;
+// hardly that often in a row.
 const (
 	openingFile  = "opening"
-	openAttempts = 2
+	openAttempts = 4
 )
 
 // markOpening counts an attempt until done is called. It need not be synced: it
@@ -92,29 +96,64 @@ func markOpening(dir string) (done func(), err error) {
 }
 
 // checkFiles looks at the files of a Badger directory.
-func checkFiles(dir string) error {
+func checkFiles(dir string, o badger.Options) error {
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return transient(fmt.Errorf("list directory: %w", err))
 	}
-	tables, manifest := 0, false
+	known, err := manifestTables(dir, o)
+	if err != nil {
+		return err
+	}
 	for _, f := range files {
 		path := filepath.Join(dir, f.Name())
 		switch filepath.Ext(f.Name()) {
 		case ".mem", ".vlog":
 			err = removeEmpty(path)
 		case ".sst":
-			tables++
-			err = checkTable(path)
-		default:
-			manifest = manifest || f.Name() == badger.ManifestFilename
+			if id, ok := table.ParseFileID(f.Name()); known == nil {
+				err = fmt.Errorf("%s has tables but no manifest", filepath.Base(dir))
+			} else if ok && known[id] {
+				err = checkTable(path)
+			} else {
+				err = orphan(path)
+			}
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if tables > 0 && !manifest {
-		return fmt.Errorf("%s has tables but no manifest", filepath.Base(dir))
+	return nil
+}
+
+// manifestTables gives the tables that the manifest names, nil when there is none.
+func manifestTables(dir string, o badger.Options) (map[uint64]bool, error) {
+	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, transient(fmt.Errorf("open manifest: %w", err))
+	}
+	defer f.Close()
+	m, _, err := badger.ReplayManifestFile(f, 0, o)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	known := make(map[uint64]bool, len(m.Tables))
+	for id := range m.Tables {
+		known[id] = true
+	}
+	return known, nil
+}
+
+// orphan takes a table that no manifest names out of Badger's sight, which would
+// delete it. A crash leaves one between the table and its line in the manifest,
+// and then its journal is there as well; a manifest that lost its end leaves
+// more. Should pages turn out to be missing, the segment goes to quarantine with it.
+func orphan(path string) error {
+	if err := os.Rename(path, path+".orphan"); err != nil {
+		return transient(fmt.Errorf("put orphan aside: %w", err))
 	}
 	return nil
 }

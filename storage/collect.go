@@ -108,9 +108,21 @@ func (l *Log) takeBack(g *group, err error) {
 	}
 	l.flight = nil
 	l.pending.giveBack(g.changes, now)
-	for _, o := range g.ops {
-		if id, ok := positionOf(o.Key); ok && l.receivers[id] != nil {
-			l.soil(l.receivers[id])
+	for _, r := range l.saving {
+		if l.receivers[r.id] == r {
+			l.soil(r)
+		}
+	}
+	l.resume()
+}
+
+// resume goes on with Fetches that waited for a commit.
+func (l *Log) resume() {
+	waiting := l.deferred
+	l.deferred = nil
+	for _, r := range waiting {
+		if r.want != nil && l.receivers[r.id] == r {
+			l.request(r)
 		}
 	}
 }
@@ -142,6 +154,10 @@ func (l *Log) written(r result, h core.LogHandler) {
 	if l.reserving && reservedBy(r.group.ops) {
 		l.reserving, l.reserved = false, r.group.mark+reserveBlock
 	}
+	for _, r := range l.saving {
+		r.unsaved -= r.saving
+	}
+	l.resume()
 	l.release(seg)
 	for _, seq := range settled {
 		h.Settled(seq)
@@ -180,6 +196,7 @@ func (l *Log) shelve(e *held, r *receiver, seg *segmentInfo, page uint64) {
 	s.count, s.bytes, s.last = s.count+1, s.bytes+uint64(e.m.Size()), e.seq
 	if d.paid {
 		s.paid++
+		r.unsaved++
 		l.soil(r)
 	} else {
 		r.inTail--

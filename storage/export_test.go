@@ -16,6 +16,13 @@ func SmallSegments(c Config, bytes int64) Config {
 	return c
 }
 
+// AtStep has a function called between any two steps of the order of effects.
+func AtStep(c Config, step func(name string)) Config {
+	c.seam = newSeam()
+	c.seam.step = step
+	return c
+}
+
 // Crashable makes a store of which a copy can be made as a kill would leave it,
 // with the committer standing between two of its steps.
 func Crashable(c Config) (Config, func(t testing.TB, to string)) {

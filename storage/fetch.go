@@ -17,8 +17,15 @@ func (l *Log) Fetch(id core.ReceiverID, maxMessages, maxBytes int) {
 	l.request(r)
 }
 
-// request has the reader look for what r wants, or answers from the tail.
+// request has the reader look for what r wants, or answers from the tail. A
+// receiver that has paid a window on disk waits until that is written, so that a
+// kill can not repeat more; unless the disk takes nothing, because a full one has
+// to be drained.
 func (l *Log) request(r *receiver) {
+	if r.unsaved >= l.cfg.MaxInflight && l.health.err == nil && !l.health.full() {
+		l.deferred = append(l.deferred, r)
+		return
+	}
 	if !r.diskAhead() {
 		l.answered = append(l.answered, r)
 		if len(l.answered) == 1 {

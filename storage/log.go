@@ -24,12 +24,14 @@ type Log struct {
 	receivers map[core.ReceiverID]*receiver
 	segments  []*segmentInfo // in order
 	dirty     []*receiver
+	saving    []*receiver // whose positions the committer has
 	pending   pending
 	flight    []*held // what the group at the committer holds
 	busy      bool    // the committer has a group
 	pass      uint64
 	health    health
 	counts    counts
+	deferred  []*receiver // whose Fetch waits until their positions are on disk
 	refetch   []*receiver // whose pages the system refused to read
 	refetchAt time.Time   // when it is asked again
 	sweepAt   time.Time

@@ -47,8 +47,9 @@ type receiver struct {
 	round uint32 // counts Rewinds
 
 	mark    uint64 // of the last tail.choose that marked it
-	dirty   bool   // paid something on disk that no page tells of
-	unsaved int    // how much
+	dirty   bool   // paid something on disk that no group tells of
+	unsaved int    // payments that no group on disk tells of
+	saving  int    // of them, told by the group that the committer has
 }
 
 // handed is a message that was handed out.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -16,6 +17,7 @@ type recovery struct {
 	mark     uint64         // no seq above it was given out
 	next     uint64         // page
 	setAside int
+	damaged  []uint64 // segments of which pages can not be read
 
 	// stateLost: both copies of meta were damaged. What is owed to receivers that
 	// nobody knows of any more is kept in quarantine.
@@ -128,7 +130,7 @@ func (rec *recovery) tryOpen(s *segment, seal sealRecord, sealed bool) error {
 func (rec *recovery) take(s *segment, r sealRecord, sealed bool) {
 	info := &segmentInfo{
 		first: r.First, last: r.Last, bytes: int64(r.Bytes), messages: r.Messages,
-		sealed: sealed, oldest: r.Oldest.stamp(), newest: r.Newest.stamp(),
+		sealed: sealed, damaged: slices.Contains(rec.damaged, r.First), oldest: r.Oldest.stamp(), newest: r.Newest.stamp(),
 	}
 	rec.ring.add(s)
 	rec.segments = append(rec.segments, info)
@@ -194,6 +196,7 @@ func (rec *recovery) scan(s *segment, last uint64) (sealRecord, error) {
 		run, lost = run[:0], 0
 	}
 	if sum.lost > 0 {
+		rec.damaged = append(rec.damaged, s.first)
 		rec.log.Error("pages can not be read", "segment", s.first, "pages", sum.lost)
 	}
 	sum.holds.Receivers = sum.owed.list

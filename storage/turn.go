@@ -113,10 +113,9 @@ func (l *Log) gather(now time.Time) *group {
 	for _, r := range l.dirty {
 		record := r.record()
 		g.ops = append(g.ops, set(receiverKey(keyPosition, r.id, ""), &record))
-		r.dirty, r.unsaved = false, 0
+		r.dirty, r.saving = false, r.unsaved
 	}
-	clear(l.dirty)
-	l.dirty = l.dirty[:0]
+	l.dirty, l.saving = l.saving[:0], l.dirty
 	if l.reserveNow() {
 		l.reserving = true
 		g.ops = append(g.ops, reservation(l.seq))
