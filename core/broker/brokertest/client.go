@@ -345,3 +345,14 @@ func (c *Client) Speak(v packet.Version) {
 	defer c.mu.Unlock()
 	c.Version, c.v = v, v
 }
+
+// Poll is the next packet that is there already; false when there is none, or
+// when the connection has ended.
+func (c *Client) Poll() (packet.Packet, bool) {
+	select {
+	case p, ok := <-c.received:
+		return p, ok
+	default:
+		return nil, false
+	}
+}

@@ -20,8 +20,9 @@ type Store struct {
 	ticket    core.Ticket
 	entries   []*entry // in order
 	unwritten []change
+	payments  []payment // that are not written
 	disk      fold
-	onDisk    map[core.Seq]*entry
+	onDisk    map[core.Seq]*record
 
 	full    bool
 	held    bool
@@ -44,6 +45,18 @@ type entry struct {
 
 type debt struct{ handed, again bool }
 
+// record is a message as it was written, with what was owed then and is not paid
+// by a later commit.
+type record struct {
+	message *core.Message
+	owed    map[core.ReceiverID]*debt
+}
+
+type payment struct {
+	r   core.ReceiverID
+	seq core.Seq
+}
+
 type change struct {
 	core.Change
 	lazy bool
@@ -61,7 +74,7 @@ type drop struct {
 }
 
 // NewStore is an empty store.
-func NewStore() *Store { return &Store{disk: fold{}, onDisk: map[core.Seq]*entry{}} }
+func NewStore() *Store { return &Store{disk: fold{}, onDisk: map[core.Seq]*record{}} }
 
 // Notify sets what is called when there is something to collect.
 func (s *Store) Notify(f func()) {
@@ -106,13 +119,13 @@ func (s *Store) Crash() *Store {
 	after.seq, after.ticket = s.seq+1000, s.ticket
 	after.disk = maps.Clone(s.disk)
 	for _, seq := range slices.Sorted(maps.Keys(s.onDisk)) {
-		e := s.onDisk[seq]
-		again := &entry{seq: seq, message: e.message, owed: map[core.ReceiverID]*debt{}, written: true, settled: true}
-		for r, d := range e.owed {
+		on := s.onDisk[seq]
+		again := &entry{seq: seq, message: on.message, owed: map[core.ReceiverID]*debt{}, written: true, settled: true}
+		for r, d := range on.owed {
 			again.owed[r] = &debt{again: d.handed || d.again}
 		}
 		after.entries = append(after.entries, again)
-		after.onDisk[seq] = again
+		after.onDisk[seq] = &record{on.message, maps.Clone(again.owed)}
 	}
 	return after
 }
@@ -177,11 +190,13 @@ func (s *Store) Paid(r core.ReceiverID, seq core.Seq) bool {
 
 func (s *Store) paid(r core.ReceiverID, e *entry) (settled bool) {
 	delete(e.owed, r)
+	if e.written {
+		s.payments = append(s.payments, payment{r, e.seq})
+	}
 	if len(e.owed) > 0 {
 		return false
 	}
 	s.entries = slices.DeleteFunc(s.entries, func(other *entry) bool { return other == e })
-	delete(s.onDisk, e.seq)
 	settled, e.settled = !e.settled && !e.written, true
 	return settled
 }
@@ -274,22 +289,22 @@ func (s *Store) Turn(now time.Time) time.Duration {
 	return wait
 }
 
-// commit writes the entries that are due and all changes, if there is a reason to.
+// commit writes the entries that are due, with the earlier ones of their
+// receivers, and all changes, if there is a reason to.
 func (s *Store) commit(due func(*entry) bool, lazy bool) {
-	some := lazy && len(s.unwritten) > 0 || slices.ContainsFunc(s.unwritten, func(c change) bool { return !c.lazy })
-	for _, e := range s.entries {
-		if e.written || !due(e) {
+	some := lazy && len(s.unwritten)+len(s.payments) > 0 || slices.ContainsFunc(s.unwritten, func(c change) bool { return !c.lazy })
+	with := map[core.ReceiverID]bool{}
+	for _, e := range slices.Backward(s.entries) {
+		if e.written || !due(e) && !e.owedToAny(with) {
 			continue
 		}
 		some = true
-		e.written = true
-		s.written++
-		s.onDisk[e.seq] = e
-		if !e.settled {
-			e.settled = true
-			s.settled = append(s.settled, e.seq)
+		s.write(e)
+		for r := range e.owed {
+			with[r] = true
 		}
 	}
+	slices.Sort(s.settled)
 	if !some {
 		return
 	}
@@ -297,8 +312,34 @@ func (s *Store) commit(due func(*entry) bool, lazy bool) {
 	for _, c := range s.unwritten {
 		s.disk.apply(c.Change)
 	}
-	s.unwritten = nil
+	for _, p := range s.payments {
+		if on := s.onDisk[p.seq]; on != nil {
+			if delete(on.owed, p.r); len(on.owed) == 0 {
+				delete(s.onDisk, p.seq)
+			}
+		}
+	}
+	s.unwritten, s.payments = nil, nil
 	s.synced = s.ticket
+}
+
+func (s *Store) write(e *entry) {
+	e.written = true
+	s.written++
+	s.onDisk[e.seq] = &record{e.message, maps.Clone(e.owed)}
+	if !e.settled {
+		e.settled = true
+		s.settled = append(s.settled, e.seq)
+	}
+}
+
+func (e *entry) owedToAny(receivers map[core.ReceiverID]bool) bool {
+	for r := range e.owed {
+		if receivers[r] {
+			return true
+		}
+	}
+	return false
 }
 
 // Collect is broker.Commits'.
@@ -345,8 +386,14 @@ func (s *Store) fetch(f fetch) (next []core.Delivery, caughtUp bool) {
 func (s *Store) Status() core.BufferStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	held := 0
+	for _, e := range s.entries {
+		if !e.written {
+			held++
+		}
+	}
 	return core.BufferStatus{
-		Messages: uint64(len(s.onDisk)), Held: len(s.entries) - len(s.onDisk),
+		Messages: uint64(len(s.entries) - held), Held: held,
 		Written: uint64(s.written), Commits: uint64(s.commits), State: "ok",
 	}
 }
