@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"sync"
 	"time"
 )
 
@@ -21,7 +20,7 @@ type Line interface {
 
 // ServeRTU answers RTU frames on line until ctx ends, or the line is gone.
 func (s *Slave) ServeRTU(ctx context.Context, line Line, wire Wire) error {
-	f := &rtuFraming{line: line, wire: wire, count: &s.count, done: ctx.Done()}
+	f := &rtuFraming{line: line, wire: wire, count: &s.count, done: ctx.Done(), turn: newTurn()}
 	defer context.AfterFunc(ctx, func() { _ = line.SetReadDeadline(time.Unix(1, 0)) })()
 	err := s.serve(ctx, f)
 	if ctx.Err() != nil {
@@ -52,8 +51,8 @@ type rtuFraming struct {
 	n        int
 	frameEnd time.Time // when the last request's last byte was on the wire
 
-	mu   sync.Mutex
-	idle time.Time // when the wire is free again; guarded by mu
+	turn turn
+	idle time.Time // when the wire is free again; guarded by turn
 }
 
 // garbagePause is a silence after which a part of a frame is given up.
@@ -138,8 +137,8 @@ func (f *rtuFraming) cut(n int, begun time.Time) (request frame, ok bool) {
 // onWire accounts for a request of n bytes that begins now. It is not heard on a
 // strict wire, when it came too early.
 func (f *rtuFraming) onWire(begun time.Time, n int) (heard bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.turn.take()
+	defer f.turn.give()
 	heard = true
 	if f.wire.Char > 0 && begun.Sub(f.idle) < f.wire.Quiet-f.wire.slack() {
 		f.count.violations.Add(1)
@@ -167,8 +166,8 @@ func (f *rtuFraming) send(a frame, fault Fault) {
 // emit puts b onto the wire, where each byte takes its time. A line that is gone
 // makes next fail, so the error of writing says nothing new.
 func (f *rtuFraming) emit(b []byte, from time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.turn.take()
+	defer f.turn.give()
 	from = later(from, f.idle)
 	f.wire.write(f.line, b, from)
 	took := time.Duration(len(b)) * f.wire.Char

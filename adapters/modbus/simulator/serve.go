@@ -23,6 +23,15 @@ type framing interface {
 	send(answer frame, fault Fault)
 }
 
+// turn is the right to write to a line. It is a lock made of a channel, because
+// who holds it may wait for a reader, and in a bubble of testing/synctest only
+// those who wait at a channel let the time go on.
+type turn chan struct{}
+
+func newTurn() turn  { return make(turn, 1) }
+func (t turn) take() { t <- struct{}{} }
+func (t turn) give() { <-t }
+
 // serve answers the requests of one line until next fails.
 func (s *Slave) serve(ctx context.Context, line framing) error {
 	ctx, cancel := context.WithCancel(ctx)

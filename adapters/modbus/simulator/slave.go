@@ -27,9 +27,11 @@ type Request struct {
 type Fault struct {
 	Drop  bool          // it is never sent
 	Delay time.Duration // it is sent later, after the unit's own latency
-	Flip  int           // so many bits of it are turned over; on a line with CRC only
-	Cut   int           // so many bytes are missing at its end
-	Noise []byte        // these bytes come before it
+
+	// On an RTU line only:
+	Flip  int    // so many bits of it are turned over
+	Cut   int    // so many bytes are missing at its end
+	Noise []byte // these bytes come before it
 }
 
 // Stats says what a slave has seen.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync"
 	"time"
 )
 
@@ -21,7 +20,7 @@ func (s *Slave) ServeTCP(ctx context.Context, ln net.Listener) error {
 func (s *Slave) ServeConn(ctx context.Context, conn net.Conn) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	return s.serve(ctx, &tcpFraming{conn: conn, r: bufio.NewReader(conn), count: &s.count})
+	return s.serve(ctx, &tcpFraming{conn: conn, r: bufio.NewReader(conn), count: &s.count, turn: newTurn()})
 }
 
 // tcpFraming is Modbus TCP: transaction id, protocol 0, length, unit, PDU.
@@ -30,8 +29,8 @@ type tcpFraming struct {
 	r     *bufio.Reader
 	count *counts
 
-	mu  sync.Mutex
-	out []byte // guarded by mu
+	turn turn
+	out  []byte // guarded by turn
 }
 
 const tcpHeader = 7
@@ -56,17 +55,16 @@ func (f *tcpFraming) next() (frame, error) {
 }
 
 // send writes an answer. A client that is gone makes next fail, so the error of
-// writing says nothing new. TCP keeps bytes intact: of the faults only Cut and
-// Noise apply.
-func (f *tcpFraming) send(a frame, fault Fault) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	b := append(f.out[:0], fault.Noise...)
-	b = binary.BigEndian.AppendUint16(b, a.tag)
+// writing says nothing new. TCP keeps bytes intact, so of the faults only Drop and
+// Delay apply.
+func (f *tcpFraming) send(a frame, _ Fault) {
+	f.turn.take()
+	defer f.turn.give()
+	b := binary.BigEndian.AppendUint16(f.out[:0], a.tag)
 	b = append(b, 0, 0)
 	b = binary.BigEndian.AppendUint16(b, uint16(1+len(a.pdu)))
 	b = append(b, a.unit)
 	b = append(b, a.pdu...)
 	f.out = b
-	_, _ = f.conn.Write(b[:max(0, len(b)-fault.Cut)])
+	_, _ = f.conn.Write(b)
 }

@@ -1,0 +1,143 @@
+package modbus
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/weir-edge/weir/adapters/modbus/simulator"
+)
+
+// identified makes a unit whose registers say who and where they are, so that a
+// value under a wrong name is seen at once. A point of two registers has its
+// unit, address and table in it.
+func identified(s *simulator.Slave, unit byte, registers int) {
+	u := s.Unit(unit)
+	for _, t := range []simulator.Table{simulator.Holdings, simulator.Inputs} {
+		for a := range uint16(registers) {
+			value := uint16(unit)<<12 | uint16(t)<<10 | a
+			u.Set(t, a, value)
+		}
+	}
+}
+
+// identity is the value that a point of two registers must have.
+func identity(unit int, t simulator.Table, address int) float64 {
+	var b [4]byte
+	binary.BigEndian.PutUint16(b[:], uint16(unit)<<12|uint16(t)<<10|uint16(address))
+	binary.BigEndian.PutUint16(b[2:], uint16(unit)<<12|uint16(t)<<10|uint16(address+1))
+	return float64(binary.BigEndian.Uint32(b[:]))
+}
+
+// lateConfig has three units with points in both tables, in requests of equal
+// length: where an answer can be mistaken for another, it will be.
+func lateConfig(scheme string) (Config, map[string]float64) {
+	c := Config{URL: scheme, Timeout: 100 * time.Millisecond, Output: testOutput()}
+	want := make(map[string]float64)
+	gap := 0
+	for unit := 1; unit <= 3; unit++ {
+		d := Device{Name: fmt.Sprint("u", unit), Unit: unit, MaxGap: &gap, Every: 20 * time.Millisecond}
+		for i, table := range []string{"holding", "input"} {
+			for address := 0; address < 40; address += 4 {
+				name := fmt.Sprintf("%s%d", table, address)
+				d.Points = append(d.Points, Point{Name: name, Register: fmt.Sprintf("%s:%d", table, address), Type: "uint32"})
+				want["p/"+d.Name+"/"+name] = identity(unit, simulator.Holdings+simulator.Table(i), address)
+			}
+		}
+		c.Devices = append(c.Devices, d)
+	}
+	return c, want
+}
+
+// chaos is a source of faults: delays of up to several time-outs, losses, noise,
+// turned bits.
+type chaos struct {
+	mu      sync.Mutex
+	rand    *rand.Rand
+	percent int
+}
+
+func (c *chaos) fault(simulator.Request) (f simulator.Fault) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rand.IntN(100) >= c.percent {
+		return f
+	}
+	switch c.rand.IntN(6) {
+	case 0:
+		f.Drop = true
+	case 1:
+		f.Flip = 1 + c.rand.IntN(5)
+	case 2:
+		f.Cut = 1 + c.rand.IntN(6)
+	case 3:
+		f.Noise = make([]byte, 1+c.rand.IntN(20))
+		for i := range f.Noise {
+			f.Noise[i] = byte(c.rand.Uint32())
+		}
+	default:
+		f.Delay = time.Duration(c.rand.IntN(500)) * time.Millisecond
+	}
+	return f
+}
+
+// testNoWrongValue polls a faulty line for a while, and checks that no value of
+// one register appears under the name of another.
+func testNoWrongValue(t *testing.T, scheme string, seed uint64, percent int, period time.Duration) (readings int, requests uint64) {
+	synctest.Test(t, func(t *testing.T) {
+		s := simulator.New()
+		for unit := byte(1); unit <= 3; unit++ {
+			identified(s, unit, 50)
+		}
+		faults := &chaos{rand: rand.New(rand.NewPCG(seed, 1)), percent: percent}
+		s.Faults(faults.fault)
+		c, want := lateConfig(scheme)
+		a, bus := newAdapter(t, c), newRecorder()
+		dialPipe(t, a, s)
+		stop := start(t, a, bus)
+		for range 20 {
+			time.Sleep(period / 20)
+			for _, m := range bus.take() {
+				d := decode(t, m)
+				if d.Value == nil {
+					continue
+				}
+				if readings++; d.Value != want[m.Topic] {
+					t.Fatalf("seed %d: %s is %v (%x), and should be %v", seed, m.Topic, d.Value, int64(d.Value.(float64)), want[m.Topic])
+				}
+			}
+		}
+		stop()
+		requests = s.Stats().Requests
+	})
+	return readings, requests
+}
+
+// The first promise of this package: no value of one register ever appears under
+// another's name, whatever the line does.
+func TestNoWrongValue(t *testing.T) {
+	for _, scheme := range []string{"rtu+tcp://simulated:1", "tcp://simulated:1"} {
+		for _, percent := range []int{2, 10, 30} {
+			t.Run(fmt.Sprintf("%s/%d%%", scheme[:3], percent), func(t *testing.T) {
+				readings, requests := testNoWrongValue(t, scheme, uint64(percent), percent, 2*time.Minute)
+				t.Logf("%d requests, %d values, none of them wrong", requests, readings)
+				if readings < 1000 {
+					t.Errorf("only %d values came through", readings)
+				}
+			})
+		}
+	}
+}
+
+func TestNoWrongValueProperty(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		seed, percent := rapid.Uint64().Draw(r, "seed"), rapid.IntRange(1, 80).Draw(r, "percent")
+		testNoWrongValue(t, "rtu+tcp://simulated:1", seed, percent, 5*time.Second)
+	})
+}
