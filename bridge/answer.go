@@ -120,6 +120,7 @@ func (l *link) finish(pid uint16, sent session.Sent) {
 // answered is what the first acknowledgement of a message says about it.
 func (l *link) answered(a *packet.Ack, sent session.Sent) {
 	l.progress = l.now
+	l.acked++
 	l.timed(a.PacketID)
 	b, o := l.b, l.b.outlet(sent.Receiver)
 	switch {

@@ -80,6 +80,7 @@ type Bridge struct {
 	releases   session.Gate[uint16]   // PUBRELs whose release is on its way to the disk
 	unreleased []uint16               // those for which that failed
 	suspect    suspect
+	narrowed   int // see narrow
 	pace       pacer
 	drain      bucket
 	linkID     int

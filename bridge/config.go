@@ -38,7 +38,7 @@ type Config struct {
 	SessionExpiry time.Duration
 	// MaxInflight bounds the messages of QoS 1 and 2 that are under way, below the
 	// upstream's Receive Maximum. Default 1000 in MQTT 5, 100 in 3.1.1, where the
-	// upstream cannot tell how many it takes.
+	// upstream cannot tell how many it takes, and 20 there with a rule of QoS 2.
 	MaxInflight int
 	// MaxPacket is the largest packet that we take from the upstream, in bytes.
 	// Default 2 MiB.

@@ -307,6 +307,27 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
+// Before MQTT 5 an upstream cannot say how many messages it takes at a time.
+func TestHiddenLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *bridge.Config) { c.Protocol, c.MaxInflight = "3.1.1", 200 })
+		w.up.Quirks.Limit = 30
+		for i := range 1000 {
+			w.put(2, "a", fmt.Sprint(i))
+		}
+		w.start()
+		after(time.Minute)
+		w.wantPayloads(numbers(1000)...)
+		if n := len(w.up.Connects()); n > 5 { // 200, 100, 50, 25
+			t.Errorf("%d connections", n)
+		}
+		if s := w.bridge.Status(); s.Window != 25 {
+			t.Errorf("window %d", s.Window)
+		}
+		w.end()
+	})
+}
+
 // What is published at QoS 0 without an uplink is not the bridge's to keep.
 func TestOffline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

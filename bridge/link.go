@@ -3,6 +3,9 @@ package bridge
 import (
 	"context"
 	"errors"
+	"io"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -51,6 +54,7 @@ type link struct {
 	sent     time.Time // the last write
 	received time.Time // the last chunk
 	progress time.Time // the last acknowledgement, or when nothing was under way
+	acked    int       // messages of QoS 1 and 2 that the upstream has acknowledged
 	pinged   time.Time // when PINGREQ was sent that has no answer; zero: none
 
 	// Ending well: nothing new is sent, what is under way is waited for.
@@ -70,6 +74,8 @@ const (
 	receiveMaximum = 200  // messages of QoS 1 and 2 from the upstream that wait for the local broker
 	window5        = 1000 // in flight, where the upstream allows more
 	window311      = 100  // where it cannot say
+	window311Exact = 20   // the same, for QoS 2
+	narrowest      = 10   // of what is learned
 	stopGrace      = 2 * time.Second
 	refusalGrace   = 10 * time.Second
 	redialAfter    = time.Minute
@@ -83,6 +89,7 @@ func (b *Bridge) serve(ctx context.Context, g *greeting) error {
 	l.wire.close()
 	l.commit()
 	b.judge(err, b.out.Active())
+	b.narrow(err, l)
 	for _, o := range b.outlets {
 		o.pay()
 		o.queue.Online(false)
@@ -110,15 +117,39 @@ func (b *Bridge) newLink(g *greeting) *link {
 	return l
 }
 
+// window is how many messages may be under way. An upstream of MQTT 3.1.1 has a
+// limit too, but cannot say it, and closes the connection where it is exceeded:
+// Mosquitto at 20 messages of QoS 2, by default. So we begin carefully, and learn.
 func (b *Bridge) window(g *greeting) int {
 	most := b.cfg.MaxInflight
-	if most == 0 {
+	switch {
+	case most > 0:
+	case g.version == packet.V5:
 		most = window5
-		if g.version < packet.V5 {
-			most = window311
-		}
+	case b.exactlyOnce():
+		most = window311Exact
+	default:
+		most = window311
+	}
+	if g.version < packet.V5 && b.narrowed > 0 {
+		most = min(most, b.narrowed)
 	}
 	return min(most, g.receiveMaximum)
+}
+
+// exactlyOnce says whether there is a rule of QoS 2.
+func (b *Bridge) exactlyOnce() bool {
+	return slices.ContainsFunc(b.outlets, func(o *outlet) bool { return o.rule.QoS == core.ExactlyOnce })
+}
+
+// narrow halves the window for the connections to come, when the upstream has
+// closed this one before it acknowledged as much as two windows.
+func (b *Bridge) narrow(err error, l *link) {
+	closed := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+	if l.g.version == packet.V5 || l.alone || !closed || l.acked > 2*l.window || b.out.Active() < l.window/2 {
+		return
+	}
+	b.narrowed = max(narrowest, l.window/2)
 }
 
 // open resumes the session. PUBRELs go first, in order; then everything unpaid

@@ -42,6 +42,9 @@ type Quirks struct {
 	// Subscribe decides about a filter.
 	Subscribe  func(filter string) packet.Reason
 	NoPingresp bool
+	// Limit of messages without acknowledgement, of which the client is not told.
+	// The connection is reset where there are more.
+	Limit int
 	// Forget: sessions end with their connection.
 	Forget bool
 }
@@ -284,6 +287,11 @@ func (c *serving) publish(p *packet.Publish) bool {
 		do = c.u.Quirks.Publish(r)
 	}
 	switch {
+	case c.u.Quirks.Limit > 0 && len(c.unacked) > c.u.Quirks.Limit:
+		if conn, ok := c.conn.(*Conn); ok {
+			conn.Cut()
+		}
+		return false
 	case do.Close:
 		return false
 	case do.Disconnect.IsError():
