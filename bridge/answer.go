@@ -34,11 +34,10 @@ func (l *link) handle(h packet.Header, body []byte) error {
 	case packet.PUBLISH:
 		return l.handlePublish(h, body)
 	case packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
-		var a packet.Ack
-		if err := a.Parse(h, body, l.g.version); err != nil {
+		if err := l.ack.Parse(h, body, l.g.version); err != nil {
 			return err
 		}
-		l.handleAck(&a)
+		l.handleAck(&l.ack)
 		return nil
 	}
 	p, err := packet.Parse(h, body, l.g.version)

@@ -297,6 +297,39 @@ func TestReceiveMaximum(t *testing.T) {
 	}
 }
 
+// The window and the round trip are all that limits the drain: 1,000 messages in
+// 100 ms. QoS 2 takes two round trips and two syncs.
+func TestDrainSpeed(t *testing.T) {
+	for _, tc := range []struct {
+		qos  core.QoS
+		want int // messages a second
+	}{{1, 9500}, {2, 4500}} {
+		t.Run(fmt.Sprint("QoS ", tc.qos), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				w.net.SetLatency(50 * time.Millisecond)
+				const n = 20_000
+				for i := range n {
+					w.put(tc.qos, "a", fmt.Sprint(i))
+				}
+				w.start()
+				after(100 * time.Millisecond) // CONNECT and CONNACK
+				start := time.Now()
+				for w.local.Queues()[0].Owed() > 0 {
+					after(10 * time.Millisecond)
+				}
+				rate := n / time.Since(start).Seconds()
+				t.Logf("%.0f messages/s", rate)
+				if rate < float64(tc.want) {
+					t.Errorf("%.0f messages/s, want %d", rate, tc.want)
+				}
+				w.wantPayloads(numbers(n)...)
+				w.end()
+			})
+		})
+	}
+}
+
 func TestTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)

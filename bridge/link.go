@@ -45,6 +45,7 @@ type link struct {
 
 	// Receiving.
 	publish packet.Publish // scratch
+	ack     packet.Ack     // scratch
 	acks    session.Acks
 	accepts core.Seq
 	subs    map[uint16][]*inlet // SUBSCRIBEs without SUBACK, by packet id

@@ -192,10 +192,12 @@ type Queue struct {
 
 	mu      sync.Mutex
 	log     []*entry
-	cursor  int
+	bySeq   map[core.Seq]*entry
+	cursor  int        // what is before it was taken
+	oldest  int        // what is before it was paid
+	settled *sync.Cond // all is paid
 	online  bool
 	dropped int // of QoS 0, while offline
-	rewinds int
 }
 
 type entry struct {
@@ -206,11 +208,33 @@ type entry struct {
 
 // NewQueue adds a queue.
 func (l *Local) NewQueue() *Queue {
-	q := &Queue{local: l, receiver: core.NewReceiverID(), wake: make(chan struct{}, 1)}
+	q := newQueue(l, core.NewReceiverID())
 	l.mu.Lock()
 	l.queues = append(l.queues, q)
 	l.mu.Unlock()
 	return q
+}
+
+func newQueue(l *Local, r core.ReceiverID) *Queue {
+	q := &Queue{local: l, receiver: r, wake: make(chan struct{}, 1), bySeq: make(map[core.Seq]*entry)}
+	q.settled = sync.NewCond(&q.mu)
+	return q
+}
+
+// WaitPaid waits until nothing is owed.
+func (q *Queue) WaitPaid() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.oldest < len(q.log) {
+		q.settled.Wait()
+	}
+}
+
+func (q *Queue) add(e *entry) {
+	q.log = append(q.log, e)
+	if e.d.Seq != 0 {
+		q.bySeq[e.d.Seq] = e
+	}
 }
 
 // Put adds a message. Those of QoS 1 and 2 are durable.
@@ -229,7 +253,7 @@ func (q *Queue) Put(m *core.Message) core.Seq {
 		}
 		seq = 0
 	}
-	q.log = append(q.log, &entry{d: core.Delivery{Seq: seq, Message: m, QoS: m.QoS, Retain: m.Retain}})
+	q.add(&entry{d: core.Delivery{Seq: seq, Message: m, QoS: m.QoS, Retain: m.Retain}})
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -264,18 +288,23 @@ func (q *Queue) Receiver() core.ReceiverID { return q.receiver }
 func (q *Queue) Paid(seqs ...core.Seq) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, e := range q.log {
-		if e.d.Seq != 0 && slices.Contains(seqs, e.d.Seq) {
+	for _, seq := range seqs {
+		if e := q.bySeq[seq]; e != nil {
 			e.paid = true
 		}
+	}
+	for q.oldest < len(q.log) && q.log[q.oldest].paid {
+		q.oldest++
+	}
+	if q.oldest == len(q.log) {
+		q.settled.Broadcast()
 	}
 }
 
 func (q *Queue) Rewind() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.cursor = 0
-	q.rewinds++
+	q.cursor = q.oldest
 }
 
 func (q *Queue) Online(on bool) {
@@ -287,7 +316,7 @@ func (q *Queue) Online(on bool) {
 func (q *Queue) Owed() (n uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, e := range q.log {
+	for _, e := range q.log[q.oldest:] {
 		if !e.paid {
 			n++
 		}
@@ -313,10 +342,10 @@ func (q *Queue) sync() {
 func (q *Queue) crash(local *Local) *Queue {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	next := &Queue{local: local, receiver: q.receiver, wake: make(chan struct{}, 1)}
+	next := newQueue(local, q.receiver)
 	for _, e := range q.log {
 		if e.d.Seq != 0 {
-			next.log = append(next.log, &entry{d: e.d, paid: e.disk, disk: e.disk})
+			next.add(&entry{d: e.d, paid: e.disk, disk: e.disk})
 		}
 	}
 	next.wake <- struct{}{}
