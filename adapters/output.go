@@ -46,6 +46,9 @@ func (o Output) Validate() error {
 	if o.QoS > core.ExactlyOnce {
 		errs = append(errs, fmt.Errorf("qos (%d) must be 0, 1 or 2", o.QoS))
 	}
+	if o.Format == JSONBatch && o.Topic != "" && o.DeviceTopic("d") == "" {
+		errs = append(errs, fmt.Errorf("topic (%q) must have a level without {point} for json-batch", o.Topic))
+	}
 	return errors.Join(append(errs, validateTemplate(o.Topic)...)...)
 }
 
