@@ -55,6 +55,7 @@ func (l *link) stuckAt() time.Time {
 
 // expire does what time asks for.
 func (l *link) expire() {
+	l.idle()
 	stuck := l.stuckAt()
 	switch {
 	case !l.now.Before(l.deadAt()):

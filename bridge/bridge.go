@@ -205,6 +205,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if lived > 0 {
+			shown = ""
+		}
 		pause := b.pace.next(lived, slow(err))
 		text := explain(err, b.cfg.Clock.Now())
 		b.report(text, shown, pause)

@@ -207,13 +207,50 @@ func TestDeadPeer(t *testing.T) {
 }
 
 func TestServerKeepalive(t *testing.T) {
+	for _, tc := range []struct {
+		seconds uint16
+		want    int // PINGREQs in a minute
+	}{{10, 6}, {1200, 2}, {0, 2}} {
+		t.Run(fmt.Sprint(tc.seconds), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				w.up.Quirks.ServerKeepalive = &tc.seconds // [MQTT-3.1.2-21]
+				w.start()
+				after(time.Minute + time.Second)
+				if n := w.up.Pings(); n != tc.want {
+					t.Errorf("%d PINGREQs in a minute, want %d", n, tc.want)
+				}
+				w.end()
+			})
+		})
+	}
+}
+
+// An upstream that reads no more: buffers fill, the writer is stuck, and yet it is
+// found out.
+func TestHalfOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		w.up.Quirks.ServerKeepalive = new(uint16(10)) // [MQTT-3.1.2-21]
+		stuck := true
+		w.net.Listen(address, func(c net.Conn) {
+			if !stuck {
+				w.up.Serve(c)
+				return
+			}
+			c.Read(make([]byte, 1024))
+			c.Write([]byte{0x20, 3, 0, 0, 0})
+		})
+		for i := range 100 {
+			w.put(1, "a", fmt.Sprint(i, string(make([]byte, 10_000))))
+		}
 		w.start()
-		after(time.Minute + time.Second)
-		if n := w.up.Pings(); n != 6 {
-			t.Errorf("%d PINGREQs in a minute, want 6", n)
+		after(44 * time.Second)
+		w.wantState("connected", "")
+		stuck = false
+		after(5 * time.Second)
+		w.wantOwed(0)
+		if n := len(w.up.Got()); n != 100 {
+			t.Errorf("%d arrived", n)
 		}
 		w.end()
 	})

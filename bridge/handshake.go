@@ -186,8 +186,8 @@ func (b *Bridge) read(p *packet.Connack, v packet.Version) (*greeting, error) {
 		maxPacket:      int(min(or(props.MaximumPacketSize, 0), math.MaxInt32)),
 		keepalive:      b.cfg.Keepalive,
 	}
-	if props.ServerKeepalive != nil { // [MQTT-3.1.2-21]
-		g.keepalive = time.Duration(*props.ServerKeepalive) * time.Second
+	if wish := or(props.ServerKeepalive, 0); wish > 0 { // [MQTT-3.1.2-21]; more often is allowed
+		g.keepalive = min(g.keepalive, time.Duration(wish)*time.Second)
 	}
 	return g, nil
 }

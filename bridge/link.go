@@ -21,7 +21,7 @@ type link struct {
 	wire      *wire
 	id        int
 	window    int
-	keepalive time.Duration // 0: none
+	keepalive time.Duration
 
 	// The present turn.
 	now     time.Time
@@ -111,9 +111,6 @@ func (b *Bridge) newLink(g *greeting) *link {
 		subs:      make(map[uint16][]*inlet),
 		now:       now, stamp: b.cfg.Clock.At(now),
 		sent: now, received: now, progress: now,
-	}
-	if b.cfg.Keepalive > 0 && l.keepalive == 0 { // the upstream wants none; we still want to know
-		l.keepalive = b.cfg.Keepalive
 	}
 	return l
 }
@@ -322,8 +319,9 @@ func (l *link) flush() {
 	l.writing, l.sent = true, l.now
 }
 
-// keepBuffer is the largest buffer that an idle link holds on to.
-const keepBuffer = 16 << 10
+// keepBuffer is the largest buffer that is used again: a large message now and
+// then does not cost its size for ever.
+const keepBuffer = 4 * fillMost
 
 func (l *link) wrote(w batch) {
 	l.writing = false
@@ -331,11 +329,15 @@ func (l *link) wrote(w batch) {
 		l.fail(w.err)
 		return
 	}
-	if cap(w.buf) <= keepBuffer || len(l.filling) > 0 {
+	if cap(w.buf) <= keepBuffer {
 		l.spare = w.buf[:0]
 	}
-	if len(l.filling) == 0 && cap(l.filling) > keepBuffer {
-		l.filling = nil
+}
+
+// idle lets the buffers go when there is nothing to send.
+func (l *link) idle() {
+	if len(l.filling) == 0 && !l.writing {
+		l.filling, l.spare = nil, nil
 	}
 }
 

@@ -3,6 +3,7 @@ package bridge
 import (
 	"errors"
 	"io"
+	"syscall"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/packet"
@@ -14,13 +15,14 @@ import (
 // uplink for ever. It must be dropped, and no other in its place: not one that
 // was merely under way when a bad link broke. So evidence is gathered:
 //
-//   - only the upstream's own close (end of stream, DISCONNECT) counts, not a
-//     reset or silence, which are what links do;
 //   - only against the head, the first message sent on the connection that was
 //     not acknowledged, and only as long as it is the same;
-//   - after two such losses the message is tried alone: window 1, and only after a
+//   - after two losses the message is tried alone: window 1, and only after a
 //     PINGRESP has shown that link and upstream work;
-//   - when the upstream has closed on it five times it is dropped, counted and logged.
+//   - from then on only the upstream's own close (end of stream, DISCONNECT)
+//     counts, not a reset or silence, which are what links do. (Before, a reset
+//     counts too: it is what TCP makes of a close with more messages unread.)
+//   - when there have been five it is dropped, counted and logged.
 //
 // A DISCONNECT that names a lasting fault of a message needs no more evidence when
 // the message was alone.
@@ -45,17 +47,32 @@ func (s suspect) alone() bool { return s.losses >= lossesUntilAlone }
 // judge looks at how a connection ended. active is how many messages were under way.
 func (b *Bridge) judge(err error, active int) {
 	head, ok := b.out.Head()
-	var r *refusal
-	refused := errors.As(err, &r)
-	if !ok || !refused && !errors.Is(err, io.EOF) || refused && !r.blamesMessage() {
+	if !ok || !b.incriminates(err, head) {
 		return
 	}
 	b.strike(head)
-	if b.suspect.losses >= lossesUntilDrop || refused && lasting(r.reason) && active == 1 {
+	var r *refusal
+	named := errors.As(err, &r) && lasting(r.reason)
+	switch {
+	case b.suspect.losses >= lossesUntilDrop, named && active == 1:
 		b.reject(head, explain(err, b.cfg.Clock.Now()))
-	} else if refused && lasting(r.reason) {
+	case named:
 		b.suspect.losses = max(b.suspect.losses, lossesUntilAlone)
 	}
+}
+
+// incriminates says whether the end of a connection is evidence against the head.
+func (b *Bridge) incriminates(err error, head session.Sent) bool {
+	var r *refusal
+	switch {
+	case errors.As(err, &r):
+		return r.blamesMessage()
+	case errors.Is(err, io.EOF):
+		return true
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return !b.suspect.is(head) || !b.suspect.alone()
+	}
+	return false
 }
 
 // strike is one more piece of evidence against a message.

@@ -222,8 +222,16 @@ func (h *half) expire(who string, t time.Time, set func(error)) {
 func (c *Conn) Read(b []byte) (int, error)  { return c.in.read(b) }
 func (c *Conn) Write(b []byte) (int, error) { return c.out.write(b) }
 
-// Close lets the other end read what was sent.
+// Close lets the other end read what was sent, unless something that it has sent
+// was not read: then TCP resets the connection.
 func (c *Conn) Close() error {
+	c.in.mu.Lock()
+	unread := len(c.in.segments) > 0 && c.in.readErr == nil
+	c.in.mu.Unlock()
+	if unread {
+		c.Cut()
+		return nil
+	}
 	c.out.end(io.EOF, net.ErrClosed, false)
 	c.in.end(net.ErrClosed, reset("write", syscall.EPIPE), false)
 	return nil
