@@ -50,9 +50,7 @@ type client struct {
 	fetching bool // an answer of the log is on its way
 	expected int  // messages of QoS 2 that were appended as live and are not durable yet
 
-	usual   time.Duration // how long acknowledgements take
-	sampled uint16        // the packet id whose acknowledgement is being timed
-	sentAt  time.Time
+	pace    pace // by packet id
 	dropped map[core.Reason]uint64
 }
 
@@ -96,7 +94,7 @@ func (cl *client) attach(c *conn, a attempt, present bool) {
 		b.receivers[cl.receiver] = cl
 	}
 	cl.save()
-	cl.usual, cl.sampled = 0, 0
+	cl.pace = pace{}
 	receiveMaximum := 0
 	if a.version >= packet.V5 {
 		receiveMaximum = b.cfg.Limits.ReceiveMaximum

@@ -24,7 +24,11 @@ func (cl *client) debt() debtor {
 	if cl.receiver != 0 && !cl.behind && !cl.fits(cl.broker.publication.message.Size()) {
 		cl.behind = true
 	}
-	return debtor{receiver: cl.receiver, live: !cl.behind, usual: cl.usual}
+	return debtor{receiver: cl.receiver, live: !cl.behind, hold: cl.patience()}
+}
+
+func (cl *client) patience() time.Duration {
+	return cl.pace.patience(cl.broker.now, cl.broker.cfg.SpillAfter)
 }
 
 // deliver sends a message, or queues it behind others.
@@ -149,7 +153,7 @@ func (cl *client) transmit(d core.Delivery) {
 	case started.Save: // 1, 2
 		cl.transmitSaved(d, started)
 	default:
-		cl.sample(started.PacketID)
+		cl.pace.sent(uint64(started.PacketID), b.now)
 		cl.conn.sendPublish(d, started.PacketID, started.Dup)
 	}
 }
@@ -229,7 +233,7 @@ func (cl *client) puback(a *packet.Ack) {
 	if a.Reason.IsError() {
 		cl.drop(core.DroppedRejected, 1)
 	}
-	cl.timed(a.PacketID)
+	cl.pace.acknowledged(uint64(a.PacketID), cl.broker.now)
 	cl.pay(sent.Seq)
 	cl.pump()
 }
@@ -238,7 +242,7 @@ func (cl *client) puback(a *packet.Ack) {
 func (cl *client) pubrec(a *packet.Ack) {
 	pid := a.PacketID
 	sent, step := cl.outbound().Pubrec(pid, a.Reason.IsError())
-	cl.timed(pid)
+	cl.pace.acknowledged(uint64(pid), cl.broker.now)
 	switch step {
 	case session.Save:
 		ticket := cl.broker.record(core.OutgoingSaved{Outgoing: core.Outgoing{
@@ -278,29 +282,4 @@ func (cl *client) finish(pid uint16, sent session.Sent) {
 	}
 	cl.pay(sent.Seq)
 	cl.pump()
-}
-
-// sample times one acknowledgement at a time.
-func (cl *client) sample(pid uint16) {
-	if cl.sampled == 0 && cl.receiver != 0 {
-		cl.sampled, cl.sentAt = pid, cl.broker.now
-	}
-}
-
-// timed ends the sample.
-func (cl *client) timed(pid uint16) {
-	if cl.sampled != pid || pid == 0 {
-		return
-	}
-	cl.usual = smooth(cl.usual, cl.broker.now.Sub(cl.sentAt))
-	cl.sampled = 0
-}
-
-// smooth moves an eighth of the way, as a round-trip time is smoothed in TCP.
-func smooth(usual, took time.Duration) time.Duration {
-	took = max(took, time.Microsecond)
-	if usual == 0 {
-		return took
-	}
-	return usual + (took-usual)/8
 }

@@ -3,7 +3,6 @@ package broker
 import (
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/packet"
@@ -130,9 +129,7 @@ type Queue struct {
 	fetching bool
 	expected int  // messages of QoS 2 appended as live that are not durable yet
 	poked    bool // on the list of those to be woken
-	usual    time.Duration
-	sampled  core.Seq // whose payment is being timed
-	sentAt   time.Time
+	pace     pace // by Seq
 	dropped  map[core.Reason]uint64
 
 	mu        sync.Mutex
@@ -228,7 +225,7 @@ func (q *Queue) debt() debtor {
 	if q.online && !q.behind && !q.fits(q.broker.publication.message.Size()) {
 		q.behind = q.receiver != 0
 	}
-	return debtor{receiver: q.receiver, live: q.online && !q.behind, usual: q.usual}
+	return debtor{receiver: q.receiver, live: q.online && !q.behind, hold: q.pace.patience(q.broker.now, q.broker.cfg.SpillAfter)}
 }
 
 func (q *Queue) fits(size int) bool {
@@ -254,9 +251,7 @@ func (q *Queue) deliver(p *publication, d core.Delivery, live bool) {
 	}
 	d.Message = p.keep()
 	d.Subscriptions = nil
-	if d.Seq != 0 && q.sampled == 0 {
-		q.sampled, q.sentAt = d.Seq, q.broker.now
-	}
+	q.pace.sent(uint64(d.Seq), q.broker.now)
 	q.put(d)
 }
 
@@ -338,7 +333,7 @@ func (q *Queue) rewind() {
 	}
 	q.epoch++
 	q.behind, q.fetching = true, false
-	q.sampled, q.usual = 0, 0
+	q.pace = pace{}
 	q.broker.store.Rewind(q.receiver)
 	q.fetch()
 }
@@ -350,20 +345,12 @@ func (q *Queue) settle() {
 	q.paid = q.spare[:0]
 	q.mu.Unlock()
 	for _, seq := range paid {
-		q.timed(seq)
+		q.pace.acknowledged(uint64(seq), q.broker.now)
 		if q.broker.store.Paid(q.receiver, seq) {
 			q.broker.settled(seq)
 		}
 	}
 	q.spare = paid
-}
-
-func (q *Queue) timed(seq core.Seq) {
-	if q.sampled != seq || seq == 0 {
-		return
-	}
-	q.usual = smooth(q.usual, q.broker.now.Sub(q.sentAt))
-	q.sampled = 0
 }
 
 func (q *Queue) drop(why core.Reason, n int) {

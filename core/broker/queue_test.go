@@ -181,7 +181,7 @@ func TestQueueRestart(t *testing.T) {
 		q.Online(true)
 		_, seqs := take(q, 1)
 		q.Paid(seqs...)
-		time.Sleep(time.Second)
+		commit(s)
 		s = s.Crash()
 		q = attach(t, s, uplink)
 		if q.Receiver() != r {

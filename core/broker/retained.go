@@ -140,7 +140,7 @@ func (cl *client) sendRetained(m *core.Message, r *replay) bool {
 		d.Subscriptions = []uint32{r.id}
 	}
 	if cl.receiver != 0 && d.QoS > 0 {
-		seq, _, err := b.store.Append(m, []core.Debt{{Receiver: cl.receiver, Live: true}}, b.patience(cl.usual))
+		seq, _, err := b.store.Append(m, []core.Debt{{Receiver: cl.receiver, Live: true}}, cl.patience())
 		if err != nil {
 			cl.drop(core.DroppedStoreFull, 1)
 			return true

@@ -39,7 +39,7 @@ type subscriber interface {
 type debtor struct {
 	receiver core.ReceiverID // 0: it is owed to nobody who outlives a crash
 	live     bool            // the subscriber will take it from memory now
-	usual    time.Duration   // how long it takes to acknowledge; 0: not known
+	hold     time.Duration   // how long it is worth waiting for the acknowledgement
 }
 
 // promise is what an acknowledgement waits for.
@@ -160,8 +160,8 @@ func (b *Broker) owe(p *publication) (seq core.Seq, settled bool, err error) {
 		}
 		t.owed = true
 		p.debts = append(p.debts, core.Debt{Receiver: to.receiver, Live: to.live})
-		if to.live && hold >= 0 {
-			hold = max(hold, b.patience(to.usual))
+		if to.live && to.hold > 0 && hold >= 0 {
+			hold = max(hold, to.hold)
 		} else {
 			hold = -1 // it has to be written anyway: don't wait
 		}
@@ -173,16 +173,6 @@ func (b *Broker) owe(p *publication) (seq core.Seq, settled bool, err error) {
 		hold = 0 // on disk before it goes on
 	}
 	return b.store.Append(p.keep(), p.debts, max(hold, 0))
-}
-
-// patience is how long to hope for an acknowledgement: three times what is usual,
-// but not so short that a hiccup of the machine costs a write.
-func (b *Broker) patience(usual time.Duration) time.Duration {
-	most := b.cfg.SpillAfter
-	if usual == 0 {
-		return most
-	}
-	return min(most, max(3*usual, most/5))
 }
 
 // deliver hands the publication to one target.
