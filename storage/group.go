@@ -15,6 +15,9 @@ type group struct {
 	sync    bool
 }
 
+// empty says whether there is nothing to write.
+func (g *group) empty() bool { return len(g.entries)+len(g.changes)+len(g.ops) == 0 }
+
 // encoder turns groups into pages. It belongs to the committer.
 type encoder struct {
 	codec    *codec

@@ -26,6 +26,7 @@ type Log struct {
 	dirty     []*receiver
 	saving    []*receiver // whose positions the committer has
 	pending   pending
+	linger    linger
 	flight    []*held // what the group at the committer holds
 	busy      bool    // the committer has a group
 	pass      uint64

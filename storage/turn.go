@@ -10,8 +10,6 @@ import (
 const (
 	positionEvery = 5 * time.Second // positions in a group without messages are synced as often
 	retryMin      = 50 * time.Millisecond
-	retryMax      = time.Second
-	probeEvery    = time.Second // of the free space, while the store is full
 	never         = time.Duration(-1)
 )
 
@@ -25,7 +23,7 @@ func (l *Log) Turn(now time.Time) (wait time.Duration) {
 	if len(l.refetch) > 0 {
 		wait = sooner(wait, l.refetchAt.Sub(now))
 	}
-	if l.health.full() {
+	if l.health.ill() {
 		wait = sooner(wait, l.health.probeAt.Sub(now))
 	}
 	return wait
@@ -46,7 +44,15 @@ func (l *Log) commit(now time.Time) (wait time.Duration) {
 	if wait := due.Sub(now); wait > 0 {
 		return wait
 	}
-	l.dispatch(l.gather(now))
+	if wait := l.linger.wait(now, l.tail.live+l.pending.count); wait > 0 {
+		return wait
+	}
+	g := l.gather(now)
+	if g.empty() {
+		return l.commit(now) // what was due has been paid meanwhile
+	}
+	l.linger.gone(now, len(g.entries)+len(g.changes))
+	l.dispatch(g)
 	return never
 }
 
