@@ -162,7 +162,7 @@ func startPymodbus(t *testing.T, line string) string {
 	}
 	slave, master := ptyPair(t)
 	start(t, python, script, "rtu", slave)
-	return "rtu://" + master + "?baud=19200&parity=E"
+	return "rtu://" + master + "?baud=115200&parity=N"
 }
 
 // ptyPair is a serial cable between two pseudo-terminals, made by socat.
@@ -203,7 +203,7 @@ func TestSerialToCloud(t *testing.T) {
     baud: 115200
     parse: {kind: obis}
     topic: "plant/{adapter}/{field}"`,
-			topics: map[string]any{"plant/line/1-0:1.8.1": 1581.123, "plant/line/1-0:1.7.0": 2.027},
+			topics: map[string]any{"plant/line/energy_import_t1": 1581.123, "plant/line/power_import": 2.027},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
