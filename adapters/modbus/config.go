@@ -237,7 +237,7 @@ func (p *Point) validateType(d *Device, r register) (errs []error) {
 		return errs
 	}
 	if !r.table.writable() {
-		errs = append(errs, fmt.Errorf("writable: a %s can only be read", r.table))
+		errs = append(errs, fmt.Errorf("writable: a point of the table %s can only be read", r.table))
 	}
 	if err := c.writableKind(); err != nil {
 		errs = append(errs, fmt.Errorf("writable: %w", err))

@@ -1,2 +1,40 @@
 // Package modbus polls Modbus devices and sets their points.
+//
+// An [Adapter] is one bus: a serial line, a serial device server or a TCP host,
+// with its devices. It frames requests with goburrow/modbus (client and packagers)
+// and moves the bytes itself: the library's transports wait too long, keep no
+// silence between frames, and after one time-out give each answer to the next
+// request. Only the packagers of its handlers are used; nothing of theirs is ever
+// opened.
+//
+// # Layers
+//
+//	Adapter    Run, Status; commands from MQTT come into an inbox
+//	loop       owns everything below; one turn is one transaction
+//	group      the points of a device with one period, read in rounds of blocks
+//	plan       points → blocks (requests), at the least cost on this line
+//	bus        transactions; knows which answers may still be on their way
+//	transport  rtuTransport, tcpTransport: request out, answer found among what comes in
+//	link       bytes: serialport.Port, or a TCP connection
+//
+// One goroutine, that of Run, owns all of it, so there is no lock but those of the
+// inbox and of the counters that Status reads.
+//
+// # A dead device does not slow the others
+//
+// It is probed less and less often (health), and all probes together may take 2 %
+// of the line's time while any other device answers. A register that the device
+// ignores is told from a device that is dead by a probe of a register that it has
+// answered before.
+//
+// # One bad register does not stop the others
+//
+// A block that is refused is halved until the culprit is alone, which is then
+// parked with a reason and tried again rarely (split). Everything else keeps its
+// period and is soon read in as few requests as before.
+//
+// # No value under another's name
+//
+// See bus for late answers, scanner for frames in noise, expectation for lengths.
+// The property is tested with injected delays, losses and noise.
 package modbus
