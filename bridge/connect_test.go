@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -231,9 +232,10 @@ func TestServerKeepalive(t *testing.T) {
 func TestHalfOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		stuck := true
+		var stuck atomic.Bool
+		stuck.Store(true)
 		w.net.Listen(address, func(c net.Conn) {
-			if !stuck {
+			if !stuck.Load() {
 				w.up.Serve(c)
 				return
 			}
@@ -246,7 +248,7 @@ func TestHalfOpen(t *testing.T) {
 		w.start()
 		after(44 * time.Second)
 		w.wantState("connected", "")
-		stuck = false
+		stuck.Store(false)
 		after(5 * time.Second)
 		w.wantOwed(0)
 		if n := len(w.up.Got()); n != 100 {
