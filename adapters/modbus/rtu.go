@@ -97,6 +97,7 @@ func (t *rtuTransport) receive(s scanner, deadline time.Time) ([]byte, error) {
 			return nil, &lineError{err}
 		}
 		frame, used, found := s.scan(t.buf[:n])
+		t.dropped = s.dropped
 		switch {
 		case found == foundAnswer:
 			return frame, nil
@@ -105,8 +106,6 @@ func (t *rtuTransport) receive(s scanner, deadline time.Time) ([]byte, error) {
 		case err != nil:
 			return nil, t.missing(n - used)
 		}
-		t.dropped += s.dropped
-		s.dropped = 0
 		n = copy(t.buf[:], t.buf[used:n])
 		if n == len(t.buf) {
 			return nil, fmt.Errorf("%w: %d bytes without a valid frame", errGarbled, n)
