@@ -82,6 +82,9 @@ func (s *Slave) work(ctx context.Context, u *Unit, requests <-chan frame, line f
 			continue
 		}
 		answer := frame{tag: request.tag, unit: request.unit, pdu: u.execute(request.pdu, time.Now(), &s.count)}
+		if b.Ignores && answer.pdu[0]&0x80 != 0 {
+			continue
+		}
 		line.send(answer, fault)
 	}
 }

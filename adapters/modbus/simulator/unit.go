@@ -40,6 +40,7 @@ type Behaviour struct {
 	MaxRegisters int           // it refuses to read more at once, with exception 3
 	Exception    byte          // it answers everything with this exception
 	NoFunction   byte          // it doesn't know this function code
+	Ignores      bool          // it keeps silent where others would answer with an exception
 }
 
 func newUnit() *Unit {

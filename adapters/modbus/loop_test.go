@@ -1,0 +1,461 @@
+package modbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weir-edge/weir/adapters"
+	"github.com/weir-edge/weir/adapters/modbus/simulator"
+	"github.com/weir-edge/weir/core"
+)
+
+// bubble runs an adapter against a slave in fake time: first prepare, then the
+// adapter is started, then check.
+func bubble(t *testing.T, c Config, s *simulator.Slave, check func(t *testing.T, a *Adapter, bus *recorder)) {
+	synctest.Test(t, func(t *testing.T) {
+		if c.Output.Adapter == "" {
+			c.Output = testOutput()
+		}
+		a, bus := newAdapter(t, c), newRecorder()
+		dialPipe(t, a, s)
+		stop := start(t, a, bus)
+		check(t, a, bus)
+		stop()
+	})
+}
+
+// both is a test over both framings.
+func both(t *testing.T, test func(t *testing.T, url string)) {
+	for _, url := range []string{"rtu+tcp://simulated:1", "tcp://simulated:1"} {
+		t.Run(url[:3], func(t *testing.T) { test(t, url) })
+	}
+}
+
+// count counts the messages of each topic.
+func count(messages []*core.Message) map[string]int {
+	n := make(map[string]int)
+	for _, m := range messages {
+		n[m.Topic]++
+	}
+	return n
+}
+
+func TestPeriods(t *testing.T) {
+	both(t, func(t *testing.T, url string) {
+		s := simulator.New()
+		s.Unit(1).Fill(simulator.Holdings, 0, 100)
+		s.Unit(1).Behave(simulator.Behaviour{Latency: 10 * time.Millisecond})
+		bubble(t, Config{URL: url, Devices: []Device{{Name: "d", Unit: 1, Points: []Point{
+			{Name: "fast", Register: "holding:0", Every: 100 * time.Millisecond},
+			{Name: "normal", Register: "holding:1"},
+			{Name: "slow", Register: "holding:2", Every: 10 * time.Second},
+		}}}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+			time.Sleep(20*time.Second + 50*time.Millisecond)
+			synctest.Wait()
+			want := map[string]int{"p/d/fast": 201, "p/d/normal": 21, "p/d/slow": 3}
+			if diff := cmp.Diff(want, count(bus.take())); diff != "" {
+				t.Error(diff)
+			}
+			st := a.Status()
+			if st.State != "running" || st.Readings != 225 || !st.Devices[0].Up || st.Devices[0].Requests != 225 {
+				t.Errorf("status is %+v", st)
+			}
+			if st.BusLoad < 0.10 || st.BusLoad > 0.13 {
+				t.Errorf("bus load is %v, want about 0.11", st.BusLoad)
+			}
+			if d := st.Devices[0]; d.P50 < 0.010 || d.P99 > 0.012 {
+				t.Errorf("round trips are %v, %v", d.P50, d.P99)
+			}
+		})
+	})
+}
+
+// A line that can't do what is asked does what it can, evenly, and says so.
+func TestOverload(t *testing.T) {
+	s := simulator.New()
+	s.Unit(1).Fill(simulator.Holdings, 0, 2000)
+	s.Unit(1).Behave(simulator.Behaviour{Latency: 50 * time.Millisecond})
+	var d Device
+	for i := range 10 {
+		d.Points = append(d.Points, Point{Name: fmt.Sprint("p", i), Register: fmt.Sprint("holding:", 200*i), Every: time.Duration(90+i) * time.Millisecond})
+	}
+	d.Name, d.Unit = "d", 1
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{d}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+		time.Sleep(50 * time.Second)
+		synctest.Wait()
+		for topic, n := range count(bus.take()) {
+			if n < 95 || n > 105 { // of 1000 transactions in all
+				t.Errorf("%s was read %d times", topic, n)
+			}
+		}
+		if st := a.Status(); st.BusLoad < 0.99 || st.Errors["overrun"] < 1000 {
+			t.Errorf("status is %+v", st)
+		}
+	})
+}
+
+// The first complaint of users elsewhere: a dead device stalls the others.
+func TestDeadDevicesDoNotSlowTheOthers(t *testing.T) {
+	both(t, func(t *testing.T, url string) {
+		s := simulator.New()
+		var devices []Device
+		for unit := 1; unit <= 10; unit++ {
+			s.Unit(byte(unit)).Fill(simulator.Holdings, 0, 10)
+			s.Unit(byte(unit)).Behave(simulator.Behaviour{Latency: 20 * time.Millisecond})
+			devices = append(devices, Device{Name: fmt.Sprint("d", unit), Unit: unit, Every: time.Millisecond, Points: []Point{{Name: "p", Register: "holding:0"}}})
+		}
+		bubble(t, Config{URL: url, Devices: devices}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+			time.Sleep(time.Minute)
+			healthy := count(bus.take())["p/d10/p"]
+			for unit := byte(1); unit <= 3; unit++ {
+				s.Unit(unit).Behave(simulator.Behaviour{Dead: true})
+			}
+			time.Sleep(time.Minute)
+			first := count(bus.take())
+			time.Sleep(time.Minute)
+			second := count(bus.take())
+			// Seven live ones alone would be read healthy × 10/7 times a minute.
+			possible := float64(healthy) * 10 / 7
+			t.Logf("reads a minute: %d with all alive; 3 of 10 dead: %d in the first minute, %d in the second, possible %.0f", healthy, first["p/d10/p"], second["p/d10/p"], possible)
+			if got := float64(first["p/d10/p"]); got < 0.80*possible {
+				t.Errorf("in the first minute %v of %.0f reads", got, possible)
+			}
+			if got := float64(second["p/d10/p"]); got < possible/1.05 {
+				t.Errorf("in the second minute %v of %.0f reads", got, possible)
+			}
+			st := a.Status()
+			for i, d := range st.Devices {
+				if d.Up != (i >= 3) || !d.Up && d.Error == "" {
+					t.Errorf("device is %+v", d)
+				}
+			}
+			for unit := byte(1); unit <= 3; unit++ {
+				s.Unit(unit).Behave(simulator.Behaviour{})
+			}
+			time.Sleep(2 * time.Minute)
+			for _, d := range a.Status().Devices {
+				if !d.Up {
+					t.Errorf("%s did not come back: %+v", d.Name, d)
+				}
+			}
+		})
+	})
+}
+
+func TestDeadDeviceIsReported(t *testing.T) {
+	both(t, func(t *testing.T, url string) {
+		s := simulator.New()
+		s.Unit(1).Fill(simulator.Holdings, 0, 300)
+		bubble(t, Config{URL: url, Devices: []Device{{Name: "d", Unit: 1, Points: []Point{
+			{Name: "a", Register: "holding:0", Every: time.Second},
+			{Name: "b", Register: "holding:200", Every: time.Hour},
+		}}}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+			time.Sleep(1500 * time.Millisecond)
+			s.Unit(1).Behave(simulator.Behaviour{Dead: true})
+			bus.take()
+			time.Sleep(10 * time.Second)
+			got := latest(t, bus.take())
+			for _, topic := range []string{"p/d/a", "p/d/b"} { // also the one that is read once an hour
+				if d := got[topic]; d.Quality != "comm-error" || d.Error != "no answer" || d.Value != nil {
+					t.Errorf("%s is %+v", topic, d)
+				}
+			}
+			s.Unit(1).Behave(simulator.Behaviour{})
+			time.Sleep(65 * time.Second)
+			got = latest(t, bus.take())
+			for _, topic := range []string{"p/d/a", "p/d/b"} {
+				if d := got[topic]; d.Quality != "good" {
+					t.Errorf("%s is %+v", topic, d)
+				}
+			}
+		})
+	})
+}
+
+// A lost frame costs a period at most, and no reading says so.
+func TestLostFrame(t *testing.T) {
+	both(t, func(t *testing.T, url string) {
+		s := simulator.New()
+		s.Unit(1).Fill(simulator.Holdings, 0, 10)
+		n := 0
+		s.Faults(func(simulator.Request) simulator.Fault { n++; return simulator.Fault{Drop: n == 5} })
+		bubble(t, Config{URL: url, Timeout: 100 * time.Millisecond, Devices: []Device{{Name: "d", Unit: 1, Points: []Point{{Name: "p", Register: "holding:0"}}}}}, s,
+			func(t *testing.T, a *Adapter, bus *recorder) {
+				time.Sleep(10500 * time.Millisecond)
+				messages := bus.take()
+				if len(messages) != 11 {
+					t.Errorf("%d readings in 10.5 s", len(messages))
+				}
+				for _, m := range messages {
+					if d := decode(t, m); d.Quality != "good" {
+						t.Errorf("reading is %+v", d)
+					}
+				}
+				if st := a.Status(); st.Errors["timeout"] != 1 || !st.Devices[0].Up {
+					t.Errorf("status is %+v", st)
+				}
+			})
+	})
+}
+
+// meter is a device with a hundred points in adjacent registers.
+func meter() (d Device) {
+	d = Device{Name: "d", Unit: 1}
+	for i := range 100 {
+		d.Points = append(d.Points, Point{Name: fmt.Sprint("p", i), Register: fmt.Sprint("holding:", i)})
+	}
+	return d
+}
+
+// An illegal register is found by bisection within the round, parked, and doesn't
+// cost the others a period; when the device has it again, it is read again.
+func TestIllegalRegisters(t *testing.T) {
+	both(t, func(t *testing.T, url string) {
+		s := simulator.New()
+		s.Unit(1).Fill(simulator.Holdings, 0, 100)
+		s.Unit(1).Remove(simulator.Holdings, 37, 1)
+		s.Unit(1).Remove(simulator.Holdings, 90, 1)
+		bubble(t, Config{URL: url, Devices: []Device{meter()}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+			time.Sleep(10500 * time.Millisecond)
+			synctest.Wait()
+			messages := bus.take()
+			for topic, n := range count(messages) {
+				want := 11
+				if topic == "p/d/p37" || topic == "p/d/p90" {
+					want = 1
+				}
+				if n != want {
+					t.Errorf("%s was reported %d times, want %d", topic, n, want)
+				}
+			}
+			if d := latest(t, messages)["p/d/p37"]; d.Quality != "device-error" || d.Error != "the device has no such register (exception 2)" {
+				t.Errorf("the illegal one is %+v", d)
+			}
+			// Two culprits cost 2 × log2(100) refusals and as many good halves; from
+			// the second round on there are three requests.
+			requests := s.Stats().Requests
+			t.Logf("%d requests in 11 rounds", requests)
+			if requests > 30+10*3 {
+				t.Errorf("%d requests", requests)
+			}
+			if d := a.Status().Devices[0]; !d.Up || !strings.HasPrefix(d.Error, "2 of 100 points can't be read, the first is p37 (holding:37)") {
+				t.Errorf("device is %+v", d)
+			}
+			s.Unit(1).Fill(simulator.Holdings, 0, 100)
+			time.Sleep(2 * time.Minute)
+			bus.take()
+			time.Sleep(time.Second)
+			if got := latest(t, bus.take()); len(got) != 100 || got["p/d/p37"].Quality != "good" {
+				t.Errorf("%d points after the device was mended, p37 is %+v", len(got), got["p/d/p37"])
+			}
+			before := s.Stats().Requests
+			time.Sleep(10 * time.Second)
+			if n := s.Stats().Requests - before; n != 10 {
+				t.Errorf("%d requests in 10 rounds at the end, want one a round", n)
+			}
+		})
+	})
+}
+
+// What was learned, by what the device refuses.
+func TestBisectionLearns(t *testing.T) {
+	for name, c := range map[string]struct {
+		points  string // as in pointsOf
+		prepare func(u *simulator.Unit)
+		want    string // the plan that is found
+	}{
+		"gap": {"h0+1 h10+1 h20+1", func(u *simulator.Unit) { u.Remove(simulator.Holdings, 15, 1) }, "holding 0-11, holding 20-21"},
+		"gap that is ignored": {"h0+1 h10+1 h20+1", func(u *simulator.Unit) {
+			u.Remove(simulator.Holdings, 15, 1)
+			u.Behave(simulator.Behaviour{Ignores: true})
+		}, "holding 0-11, holding 20-21"},
+		"length":        {"h0+30 h30+30 h60+30", func(u *simulator.Unit) { u.Behave(simulator.Behaviour{MaxRegisters: 64}) }, "holding 0-60, holding 60-90"},
+		"all registers": {"h0+1 h1+1 h2+1", func(u *simulator.Unit) { u.Remove(simulator.Holdings, 0, 50) }, ""},
+		"no function":   {"h0+1 h50+1 i0+1", func(u *simulator.Unit) { u.Behave(simulator.Behaviour{NoFunction: 3}) }, "input 0-1"},
+		"same register": {"h5+1 h5+1 h9+1", func(u *simulator.Unit) { u.Remove(simulator.Holdings, 5, 1) }, "holding 9-10"},
+		"two values":    {"h0+2 h2+2 h4+2 h6+2", func(u *simulator.Unit) { u.Remove(simulator.Holdings, 3, 1) }, "holding 0-2, holding 4-8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			both(t, func(t *testing.T, url string) {
+				s := simulator.New()
+				u := s.Unit(1)
+				u.Fill(simulator.Holdings, 0, 100)
+				u.Fill(simulator.Inputs, 0, 1)
+				c.prepare(u)
+				d := Device{Name: "d", Unit: 1}
+				for i, p := range pointsOf(t, c.points) {
+					kind := map[int]string{1: "uint16", 2: "uint32", 30: "string(60)"}[p.span.end-p.span.start]
+					d.Points = append(d.Points, Point{Name: fmt.Sprint(i), Register: fmt.Sprintf("%s:%d", p.span.table, p.span.start), Type: kind})
+				}
+				// A second group, so that the device is known to be alive.
+				d.Points = append(d.Points, Point{Name: "alive", Register: "holding:99", Every: 700 * time.Millisecond})
+				bubble(t, Config{URL: url, Timeout: 50 * time.Millisecond, Devices: []Device{d}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+					time.Sleep(30 * time.Second)
+					synctest.Wait()
+					g := a.devices[0].groups[0]
+					if got := planText(g.blocks); got != c.want {
+						t.Errorf("got  %s\nwant %s\nbarriers %v, limits %+v, note %s", got, c.want, a.devices[0].barriers, a.devices[0].limits, a.devices[0].note)
+					}
+				})
+			})
+		})
+	}
+}
+
+// A device that fails by itself is asked again each period, and nothing is parked.
+func TestDeviceFailure(t *testing.T) {
+	both(t, func(t *testing.T, url string) {
+		s := simulator.New()
+		s.Unit(1).Fill(simulator.Holdings, 0, 10)
+		s.Unit(1).Behave(simulator.Behaviour{Exception: 4})
+		bubble(t, Config{URL: url, Devices: []Device{{Name: "d", Unit: 1, Points: []Point{{Name: "p", Register: "holding:0"}}}}}, s,
+			func(t *testing.T, a *Adapter, bus *recorder) {
+				time.Sleep(2500 * time.Millisecond)
+				messages := bus.take()
+				if d := decode(t, messages[0]); len(messages) != 3 || d.Quality != "device-error" || d.Error != "the device reports a failure of its own (exception 4)" {
+					t.Errorf("%d readings, the first %+v", len(messages), d)
+				}
+				s.Unit(1).Behave(simulator.Behaviour{})
+				time.Sleep(time.Second)
+				if d := decode(t, bus.take()[0]); d.Quality != "good" {
+					t.Errorf("reading is %+v", d)
+				}
+				if st := a.Status(); st.Errors["exception-4"] != 3 {
+					t.Errorf("status is %+v", st)
+				}
+			})
+	})
+}
+
+// A gateway that says that its device doesn't answer is believed.
+func TestGatewayException(t *testing.T) {
+	s := simulator.New()
+	s.Unit(1).Fill(simulator.Holdings, 0, 10)
+	s.Unit(1).Behave(simulator.Behaviour{Exception: 11})
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{{Name: "d", Unit: 1, Points: []Point{{Name: "p", Register: "holding:0"}}}}}, s,
+		func(t *testing.T, a *Adapter, bus *recorder) {
+			time.Sleep(2 * time.Minute)
+			st := a.Status()
+			if d := st.Devices[0]; d.Up || d.Error != "the device behind the gateway does not answer (exception 11)" || d.Requests > 10 {
+				t.Errorf("device is %+v", d)
+			}
+			if d := decode(t, bus.take()[0]); d.Quality != "comm-error" {
+				t.Errorf("reading is %+v", d)
+			}
+		})
+}
+
+// While the line is down nothing is asked, everything says so, and it comes back
+// by itself.
+func TestLineDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := simulator.New()
+		s.Unit(1).Fill(simulator.Holdings, 0, 10)
+		a := newAdapter(t, Config{URL: "tcp://simulated:1", Devices: []Device{{Name: "d", Unit: 1, Points: []Point{{Name: "p", Register: "holding:0", Writable: true}}}}})
+		bus := newRecorder()
+		dialPipe(t, a, s)
+		working, dials, down := a.open, 0, true
+		a.open = func(ctx context.Context) (link, error) {
+			if dials++; down {
+				return nil, errors.New("no route to host")
+			}
+			return working(ctx)
+		}
+		stop := start(t, a, bus)
+		time.Sleep(5 * time.Minute)
+		st := a.Status()
+		if st.State != "waiting" || st.Error != "no route to host" || st.Devices[0].Up {
+			t.Errorf("status is %+v", st)
+		}
+		if dials < 10 || dials > 20 {
+			t.Errorf("%d attempts in five minutes", dials)
+		}
+		if d := decode(t, bus.take()[0]); d.Quality != "comm-error" || d.Error != "no route to host" {
+			t.Errorf("reading is %+v", d)
+		}
+		bus.send(&core.Message{Topic: "p/d/p/set", Payload: []byte("1")})
+		synctest.Wait()
+		if m := bus.take(); len(m) != 1 || string(m[0].Payload) != `{"ok":false,"error":"the line is down: no route to host"}` {
+			t.Errorf("answer is %v", m)
+		}
+		down = false
+		time.Sleep(31 * time.Second)
+		if d := decode(t, bus.take()[0]); d.Quality != "good" || a.Status().State != "running" {
+			t.Errorf("reading is %+v", d)
+		}
+		stop()
+	})
+}
+
+// A host that closes idle connections is no error: it is dialled again and the
+// request repeated.
+func TestHostClosesIdleConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := simulator.New()
+		s.Unit(1).Fill(simulator.Holdings, 0, 10)
+		a := newAdapter(t, Config{URL: "tcp://simulated:1", Devices: []Device{{Name: "d", Unit: 1, Every: time.Minute, Points: []Point{{Name: "p", Register: "holding:0", Writable: true}}}}})
+		bus := newRecorder()
+		dialPipe(t, a, s)
+		working := a.open
+		var current link
+		a.open = func(ctx context.Context) (link, error) {
+			l, err := working(ctx)
+			current = l
+			return l, err
+		}
+		stop := start(t, a, bus)
+		for range 5 {
+			time.Sleep(30 * time.Second)
+			current.(io.Closer).Close()
+			time.Sleep(30 * time.Second)
+		}
+		current.Close()
+		bus.send(&core.Message{Topic: "p/d/p/set", Payload: []byte("7")})
+		synctest.Wait()
+		if got := s.Unit(1).Get(simulator.Holdings, 0); got != 7 {
+			t.Errorf("register is %d", got)
+		}
+		for _, m := range bus.take() {
+			if !strings.HasSuffix(m.Topic, "ack") && decode(t, m).Quality != "good" {
+				t.Errorf("%s %s", m.Topic, m.Payload)
+			}
+		}
+		if st := a.Status(); st.State != "running" || len(st.Errors) != 0 {
+			t.Errorf("status is %+v", st)
+		}
+		stop()
+	})
+}
+
+func TestDocumentOfADevice(t *testing.T) {
+	s := simulator.New()
+	u := s.Unit(1)
+	u.Set(simulator.Holdings, 0, 1)
+	u.Set(simulator.Inputs, 0, 2)
+	u.Set(simulator.Coils, 0, 1)
+	out := testOutput()
+	out.Format = adapters.JSONBatch
+	bubble(t, Config{URL: "tcp://simulated:1", Output: out, Devices: []Device{{Name: "d", Unit: 1, Points: []Point{
+		{Name: "a", Register: "holding:0"}, {Name: "b", Register: "input:0"}, {Name: "c", Register: "coil:0"}, {Name: "x", Register: "input:5000"},
+	}}}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+		time.Sleep(1500 * time.Millisecond)
+		messages := bus.take()
+		if len(messages) != 2 || messages[0].Topic != "p/d" {
+			t.Fatalf("%d messages", len(messages))
+		}
+		if got := string(messages[0].Payload); !strings.Contains(got, `"values":{"c":true,"a":1,"b":2,"x":null}`) || !strings.Contains(got, `"problems":{"x":{"quality":"device-error"`) {
+			t.Errorf("document is %s", got)
+		}
+		if got := string(messages[1].Payload); !strings.Contains(got, `"quality":"good","values":{"c":true,"a":1,"b":2}`) {
+			t.Errorf("document is %s", got)
+		}
+	})
+}
