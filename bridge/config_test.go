@@ -48,6 +48,7 @@ func TestValidate(t *testing.T) {
 		{"url: ws://a: WebSocket uplinks are not supported; use mqtt:// or mqtts://", func(c *bridge.Config) { c.URLs = []string{"ws://a"} }},
 		{"url: tcp://a must begin with mqtt:// or mqtts://", func(c *bridge.Config) { c.URLs = []string{"tcp://a"} }},
 		{"url: mqtt://u:xxxxx@a: user name and password belong into fields of their own", func(c *bridge.Config) { c.URLs = []string{"mqtt://u:secret@a"} }},
+		{"url: mqtt://a:0 has a port that is not between 1 and 65535", func(c *bridge.Config) { c.URLs = []string{"mqtt://a:0"} }},
 		{"url: mqtt://:1883 has no host", func(c *bridge.Config) { c.URLs = []string{"mqtt://:1883"} }},
 		{"url: mqtt://a/path has something behind the port", func(c *bridge.Config) { c.URLs = []string{"mqtt://a/path"} }},
 		{"url: \"mqtt://%zz\" is not a URL: it should look like mqtts://broker.example:8883", func(c *bridge.Config) { c.URLs = []string{"mqtt://%zz"} }},

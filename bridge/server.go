@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 )
 
 // server is one of the upstream's addresses.
@@ -46,6 +47,9 @@ func parseServer(raw string) (*server, error) {
 		return nil, fmt.Errorf("%s has something behind the port", u.Redacted())
 	}
 	if p := u.Port(); p != "" {
+		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
+			return nil, fmt.Errorf("%s has a port that is not between 1 and 65535", u.Redacted())
+		}
 		port = p
 	}
 	s.address = net.JoinHostPort(s.host, port)
