@@ -66,16 +66,17 @@ func (l *loop) run(ctx context.Context) {
 // turn does one transaction, or sleeps when there is none to do.
 func (l *loop) turn(ctx context.Context) {
 	now := time.Now()
-	if c := l.commands.take(func(c *adapters.Command) bool { return l.mayCarryOut(c, now) }); c != nil {
+	c, next := l.nextCommand(now)
+	if c != nil {
 		l.carryOut(ctx, c)
 		return
 	}
-	g, wake := l.choose(now)
+	g, due := l.choose(now)
 	if g != nil {
 		l.poll(ctx, g, now)
 		return
 	}
-	l.sleep(ctx, wake)
+	l.sleep(ctx, earlier(due, next))
 }
 
 // sleep waits until wake, a command or the end.

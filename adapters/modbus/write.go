@@ -9,12 +9,20 @@ import (
 	"github.com/weir-edge/weir/adapters"
 )
 
-// mayCarryOut says whether a command can be dealt with now: its device may be
-// asked, or is down, so that the command is refused. A command to a device that
-// is suspect waits.
-func (l *loop) mayCarryOut(c *adapters.Command, now time.Time) bool {
-	d := l.pointOf(c).device
-	return d.health.ready(now) || d.health.down()
+// nextCommand gives the oldest command that can be dealt with now: its device may
+// be asked, or is down, so that the command is refused. A command to a device that
+// is suspect waits; if there is no other, wake is when to look again.
+func (l *loop) nextCommand(now time.Time) (c *adapters.Command, wake time.Time) {
+	wake = now.Add(maxIdle)
+	c = l.commands.take(func(c *adapters.Command) bool {
+		h := &l.pointOf(c).device.health
+		if h.ready(now) || h.down() {
+			return true
+		}
+		wake = earlier(wake, h.notBefore)
+		return false
+	})
+	return c, wake
 }
 
 func (l *loop) pointOf(c *adapters.Command) *point {

@@ -1,0 +1,199 @@
+package modbus
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/weir-edge/weir/adapters/modbus/simulator"
+	"github.com/weir-edge/weir/core"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// settable is a device with a point of each kind that can be set.
+func settable() Device {
+	low, high := 0.0, 100.0
+	return Device{Name: "d", Unit: 1, Every: time.Minute, Points: []Point{
+		{Name: "coil", Register: "coil:1", Writable: true},
+		{Name: "word", Register: "holding:10", Type: "int16", Scale: 0.1, Min: &low, Max: &high, Writable: true},
+		{Name: "long", Register: "holding:11", Type: "float32", Order: CDAB, Writable: true},
+		{Name: "bit", Register: "holding:13.2", Writable: true},
+		{Name: "text", Register: "holding:14", Type: "string(3)", Writable: true},
+		{Name: "missing", Register: "holding:500", Writable: true},
+		{Name: "readonly", Register: "holding:20"},
+	}}
+}
+
+func settableSlave() *simulator.Slave {
+	s := simulator.New()
+	s.Unit(1).Fill(simulator.Holdings, 0, 50)
+	s.Unit(1).Fill(simulator.Coils, 0, 10)
+	return s
+}
+
+func TestSetPoints(t *testing.T) {
+	both(t, func(t *testing.T, url string) {
+		s := settableSlave()
+		u := s.Unit(1)
+		u.Set(simulator.Holdings, 13, 0xF0F0)
+		bubble(t, Config{URL: url, Devices: []Device{settable()}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+			time.Sleep(time.Second)
+			bus.take()
+			for _, c := range []struct {
+				point, payload, answer string
+				table                  simulator.Table
+				address                uint16
+				want                   []uint16
+			}{
+				{"coil", "on", `{"ok":true}`, simulator.Coils, 1, []uint16{1}},
+				{"coil", `{"value":false}`, `{"ok":true}`, simulator.Coils, 1, []uint16{0}},
+				{"word", "21.5", `{"ok":true}`, simulator.Holdings, 10, []uint16{215}},
+				{"word", "100.1", `{"ok":false,"error":"100.1 is above the maximum of 100"}`, simulator.Holdings, 10, []uint16{215}},
+				{"word", "hot", `{"ok":false,"error":"hot is not a number"}`, simulator.Holdings, 10, []uint16{215}},
+				{"long", "230.1", `{"ok":true}`, simulator.Holdings, 11, []uint16{0x199A, 0x4366}},
+				{"bit", "true", `{"ok":true}`, simulator.Holdings, 13, []uint16{0xF0F4}},
+				{"bit", "0", `{"ok":true}`, simulator.Holdings, 13, []uint16{0xF0F0}},
+				{"text", "abc", `{"ok":true}`, simulator.Holdings, 14, []uint16{0x6162, 0x6300}},
+				{"missing", "1", `{"ok":false,"error":"the device has no such register (exception 2)"}`, simulator.Holdings, 14, []uint16{0x6162}},
+			} {
+				bus.send(&core.Message{Topic: "p/d/" + c.point + "/set", Payload: []byte(c.payload)})
+				time.Sleep(100 * time.Millisecond)
+				messages := bus.take()
+				if len(messages) == 0 || messages[0].Topic != "p/d/"+c.point+"/ack" || string(messages[0].Payload) != c.answer {
+					t.Errorf("%s to %s is answered by %v", c.payload, c.point, messages)
+				}
+				for i, want := range c.want {
+					if got := u.Get(c.table, c.address+uint16(i)); got != want {
+						t.Errorf("%s to %s: register %d is %04x, want %04x", c.payload, c.point, int(c.address)+i, got, want)
+					}
+				}
+				// what was set is read at once, not a minute later
+				if _, read := latest(t, messages[1:])["p/d/"+c.point]; strings.Contains(c.answer, "true") && !read {
+					t.Errorf("%s was not read again", c.point)
+				}
+			}
+			if _, subscribed := bus.deliver["p/d/readonly/set"]; subscribed {
+				t.Error("a point that is not writable takes commands")
+			}
+		})
+	})
+}
+
+// A command waits for the transaction that is going on, and for no other.
+func TestCommandGoesAheadOfReads(t *testing.T) {
+	s := settableSlave()
+	s.Unit(1).Behave(simulator.Behaviour{Latency: 200 * time.Millisecond})
+	d := settable()
+	d.Every = time.Millisecond
+	gap := 0
+	d.MaxGap = &gap
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{d}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+		time.Sleep(10 * time.Second)
+		for range 10 {
+			time.Sleep(70 * time.Millisecond)
+			bus.take()
+			sent := time.Now()
+			bus.send(&core.Message{Topic: "p/d/word/set", Payload: []byte("5")})
+			for {
+				time.Sleep(time.Millisecond)
+				if n := count(bus.take()); n["p/d/word/ack"] == 1 {
+					break
+				}
+			}
+			if took := time.Since(sent); took > 405*time.Millisecond {
+				t.Errorf("the command took %v", took)
+			}
+		}
+	})
+}
+
+func TestCommandToDeadDevice(t *testing.T) {
+	both(t, func(t *testing.T, url string) {
+		s := settableSlave()
+		bubble(t, Config{URL: url, Devices: []Device{settable()}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+			time.Sleep(time.Second)
+			s.Unit(1).Behave(simulator.Behaviour{Dead: true})
+			bus.take()
+			// The first fails by itself, the others wait until it is clear that the
+			// device is down, and are refused without a request.
+			for range 5 {
+				bus.send(&core.Message{Topic: "p/d/word/set", Payload: []byte("5")})
+			}
+			start := time.Now()
+			want := []string{`{"ok":false,"error":"no answer"}`, `{"ok":false,"error":"the device does not answer: no answer"}`}
+			seen := make(map[string]bool)
+			for n := 0; n < 5; {
+				time.Sleep(100 * time.Millisecond)
+				for _, m := range bus.take() {
+					if strings.HasSuffix(m.Topic, "/ack") {
+						n++
+						seen[string(m.Payload)] = true
+					}
+				}
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("refusing took %v", took)
+			}
+			for _, w := range want {
+				if !seen[w] {
+					t.Errorf("no %s in %v", w, seen)
+				}
+			}
+		})
+	})
+}
+
+func TestCommandExpiresWhileItWaits(t *testing.T) {
+	s := settableSlave()
+	s.Unit(1).Behave(simulator.Behaviour{Latency: 500 * time.Millisecond})
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{settable()}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+		time.Sleep(100 * time.Millisecond) // in the middle of a read
+		bus.send(&core.Message{Topic: "p/d/word/set", Payload: []byte("5"), Received: a.clock.Now(), Expiry: 100 * time.Millisecond})
+		time.Sleep(2 * time.Second)
+		if got := s.Unit(1).Get(simulator.Holdings, 10); got != 0 {
+			t.Errorf("register is %d", got)
+		}
+		for _, m := range bus.take() {
+			if strings.HasSuffix(m.Topic, "/ack") && string(m.Payload) != `{"ok":false,"error":"the command has expired"}` {
+				t.Errorf("answer is %s", m.Payload)
+			}
+		}
+	})
+}
+
+func TestTooManyCommands(t *testing.T) {
+	s := settableSlave()
+	s.Unit(1).Behave(simulator.Behaviour{Latency: 900 * time.Millisecond})
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{settable()}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+		time.Sleep(100 * time.Millisecond)
+		for range maxCommands + 3 {
+			bus.send(&core.Message{Topic: "p/d/coil/set", Payload: []byte("1")})
+		}
+		synctest.Wait()
+		if diff := cmp.Diff(map[string]int{"p/d/coil/ack": 3}, count(bus.take())); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// At the end every command has an answer.
+func TestStopAnswersCommands(t *testing.T) {
+	s := settableSlave()
+	s.Unit(1).Behave(simulator.Behaviour{Latency: 900 * time.Millisecond})
+	bus := newRecorder()
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{settable()}}, s, func(t *testing.T, a *Adapter, b *recorder) {
+		bus = b
+		time.Sleep(100 * time.Millisecond)
+		for range 3 {
+			b.send(&core.Message{Topic: "p/d/coil/set", Payload: []byte("1")})
+		}
+	})
+	if n := count(bus.take())["p/d/coil/ack"]; n != 3 {
+		t.Errorf("%d answers to 3 commands", n)
+	}
+}
