@@ -139,6 +139,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	if b.cfg.SysInterval > 0 {
 		b.timers.set(&b.sysTimer, time.Now().Add(b.cfg.SysInterval))
 	}
+	b.warnOfStrays()
 	deadline := time.Now() // what was loaded may have left work
 	for ctx.Err() == nil {
 		if err := b.poll.wait(deadline); err != nil {

@@ -204,7 +204,7 @@ func (b *Broker) dropSession(cl *client, why string) {
 	if cl.receiver != 0 {
 		delete(b.receivers, cl.receiver)
 		b.store.Record(core.SessionDropped{ClientID: cl.id, Receiver: cl.receiver}, false)
-		b.log.Info("session ended", "client", cl.id, "reason", why)
+		b.log.Debug("session ended", "client", cl.id, "reason", why)
 	}
 }
 

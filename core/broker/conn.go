@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -28,7 +30,6 @@ type conn struct {
 	silence     time.Duration
 	since       time.Time
 	keepalive   time.Duration
-	quietErrors bool // the peer asked for no reason strings [MQTT-3.1.2-29]
 
 	phase  phase
 	heard  time.Time // when the last packet came
@@ -360,8 +361,13 @@ func (c *conn) close() {
 	c.phase = closed
 	c.broker.timers.stop(&c.timer)
 	c.broker.dying = append(c.broker.dying, c)
-	if cl := c.client; cl != nil {
-		c.broker.log.Info("client disconnected", "client", cl.id, "address", c.remote, "reason", c.reason.String())
+	if c.client != nil {
+		level := slog.LevelDebug // that clients come and go is no news
+		if c.reason.IsError() {
+			level = slog.LevelInfo
+		}
+		c.broker.log.Log(context.Background(), level, "client disconnected",
+			"client", c.client.id, "address", c.remote, "reason", c.reason.String())
 	}
 }
 

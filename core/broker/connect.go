@@ -24,7 +24,6 @@ type attempt struct {
 	window     int // the client's Receive Maximum
 	maxPacket  int
 	aliases    uint16 // the client's Topic Alias Maximum
-	quiet      bool
 	will       *will
 }
 
@@ -120,7 +119,6 @@ func (a *attempt) properties(p *packet.Properties) {
 	if p.TopicAliasMaximum != nil {
 		a.aliases = *p.TopicAliasMaximum
 	}
-	a.quiet = p.RequestProblemInfo != nil && *p.RequestProblemInfo == 0
 }
 
 // expiry is a session expiry interval as on the wire.
@@ -251,15 +249,14 @@ func (c *conn) open(a attempt, identity string, old *client) {
 	// 4. What the session was about to send.
 	cl.attach(c, a, present)
 	b.counters.connects++
-	b.log.Info("client connected", "client", cl.id, "user", identity, "address", c.remote,
+	b.log.Debug("client connected", "client", cl.id, "user", identity, "address", c.remote,
 		"protocol", versionName(c.version), "session_present", present)
 }
 
 // adopt takes over what the CONNECT says about the connection.
 func (c *conn) adopt(a attempt) {
 	c.phase = open
-	c.maxPacket, c.quietErrors = a.maxPacket, a.quiet
-	c.keepalive = a.keepalive
+	c.maxPacket, c.keepalive = a.maxPacket, a.keepalive
 	c.since = c.broker.now
 	if a.aliases > 0 {
 		c.aliasesOut = session.NewAliasesOut(min(a.aliases, maxAliases))
@@ -272,7 +269,8 @@ func (c *conn) adopt(a attempt) {
 	}
 }
 
-// connack says what the server gives where it differs from what is assumed.
+// connack says what the server gives where it differs from what is assumed. We
+// send no reason strings, whether the peer wants them or not [MQTT-3.1.2-29].
 func (c *conn) connack(a attempt, present bool) *packet.Connack {
 	p := &packet.Connack{SessionPresent: present} // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
 	if c.version < packet.V5 {

@@ -6,6 +6,7 @@ import (
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/packet"
 	"github.com/weir-edge/weir/core/session"
+	"github.com/weir-edge/weir/core/topic"
 )
 
 // How much of the log is fetched at a time.
@@ -106,10 +107,7 @@ func (cl *client) fetched(next []core.Delivery, caughtUp bool) {
 func (cl *client) view(d *core.Delivery) {
 	m := d.Message
 	d.QoS, d.Retain, d.Subscriptions = 0, false, nil
-	cl.broker.subscriptions.Match(m.Topic, func(to *endpoint, g grant) {
-		if to != &cl.endpoint {
-			return
-		}
+	cl.eachGrant(m.Topic, func(g grant) {
 		d.QoS = max(d.QoS, min(g.options.QoS(), m.QoS))
 		d.Retain = d.Retain || m.Retain && g.options.RetainAsPublished()
 		if g.id != 0 {
@@ -118,6 +116,27 @@ func (cl *client) view(d *core.Delivery) {
 	})
 	if d.QoS == 0 { // it is owed, so it was granted more once
 		d.QoS = m.QoS
+	}
+}
+
+// eachGrant goes over the client's own subscriptions to a topic. A few are tried
+// one by one: the tree would go over those of everybody.
+func (cl *client) eachGrant(name string, yield func(grant)) {
+	const few = 16
+	tree := &cl.broker.subscriptions
+	if len(cl.filters) > few {
+		tree.Match(name, func(to *endpoint, g grant) {
+			if to == &cl.endpoint {
+				yield(g)
+			}
+		})
+		return
+	}
+	for _, filter := range cl.filters {
+		if topic.Match(filter, name) {
+			g, _ := tree.Get(filter, &cl.endpoint)
+			yield(g)
+		}
 	}
 }
 

@@ -97,6 +97,16 @@ func (b *Broker) named(name string) *rule {
 	return r
 }
 
+// warnOfStrays names rules that are not configured any more and still owe
+// something: it stays until the rule is back, or the store needs the room.
+func (b *Broker) warnOfStrays() {
+	for name, r := range b.rules {
+		if n := b.store.Owed(r.receiver); r.queue == nil && n > 0 {
+			b.log.Warn("messages are owed to a rule that is not configured", "rule", name, "messages", n)
+		}
+	}
+}
+
 // Link gives a bridge's connection its durable state. It is to be asked once,
 // before the connection is used: from then on the bridge records the changes.
 func (b *Broker) Link(name string) (state LinkState, err error) {

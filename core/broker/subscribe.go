@@ -149,6 +149,9 @@ func (cl *client) unsubscribe(filter string) bool {
 // time: nobody is behind the endpoint any more.
 func (b *Broker) unsubscribeAll(cl *client) {
 	cl.endpoint.subscriber = nobody{}
+	if len(cl.filters) == 0 {
+		return
+	}
 	b.work(func() (more bool) {
 		for range min(len(cl.filters), sliceSize) {
 			last := len(cl.filters) - 1
