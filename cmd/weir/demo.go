@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weir-edge/weir/core"
 )
 
 func newDemoCommand() *cobra.Command {
@@ -99,11 +101,9 @@ func (d *demo) publish() {
 func (d *demo) flow() error {
 	d.screen.chapter("1  Values flow")
 	d.publish()
-	// The publisher's session is kept on disk; what follows is about its messages.
-	if err := d.until(5*time.Second, func() bool { return d.ackedBy(d.press) > 0 }); err != nil {
-		return fmt.Errorf("nothing is acknowledged: %w", err)
-	}
-	before, err := d.gateway.status()
+	// That there is a bridge and a publisher with a session is kept on disk. What
+	// follows is about their messages.
+	before, err := d.settledStart()
 	if err != nil {
 		return err
 	}
@@ -120,6 +120,20 @@ func (d *demo) flow() error {
 	d.screen.line("%s messages of QoS 1 sent, %s acknowledged, %s in the cloud, %s readings beside them", count(sent), count(acked), count(d.arrivedFrom("press")), count(d.cloud.readingsArrived()))
 	d.screen.line("written to disk for them: %d bytes, because the uplink keeps up", s.Process.Written-before.Process.Written)
 	return nil
+}
+
+// settledStart waits until the start has left nothing to write.
+func (d *demo) settledStart() (s core.Status, err error) {
+	last := uint64(0)
+	err = d.until(10*time.Second, func() bool {
+		if s, err = d.gateway.status(); err != nil {
+			return false
+		}
+		quiet := s.Process.Written == last && s.Bridges[0].State == "connected" && d.ackedBy(d.press) > 0
+		last = s.Process.Written
+		return quiet
+	})
+	return s, err
 }
 
 // outage: the uplink is cut and the buffer fills.

@@ -148,8 +148,9 @@ func TestHealthyUplinkWritesNothing(t *testing.T) {
 		return len(s.Bridges) == 1 && s.Bridges[0].State == "connected"
 	})
 	src := newSource(g.port, "", 1, "plant/a", "plant/b")
-	src.opts.persist = false
+	src.opts.persist = false // a session to keep would be written
 	src.limit = 3000
+	g.quiet()
 	before := g.writtenBytes()
 	if err := src.run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -164,6 +165,18 @@ func TestHealthyUplinkWritesNothing(t *testing.T) {
 	if v.Duplicates+v.Reversed > 0 {
 		t.Errorf("verdict: %+v", v)
 	}
+}
+
+// quiet waits until nothing of the start is written any more.
+func (g *testGateway) quiet() {
+	g.t.Helper()
+	last, since := g.writtenBytes(), time.Now()
+	eventually(g.t, 10*time.Second, "quiet", func() bool {
+		if now := g.writtenBytes(); now != last {
+			last, since = now, time.Now()
+		}
+		return time.Since(since) > 500*time.Millisecond
+	})
 }
 
 // writtenBytes is what the gateway caused to be written, as the kernel counts.
