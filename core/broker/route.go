@@ -169,6 +169,9 @@ func (b *Broker) owe(p *publication) (seq core.Seq, settled bool, err error) {
 	if len(p.debts) == 0 {
 		return 0, true, nil
 	}
+	if p.lazy {
+		hold = b.cfg.SpillAfter // nobody waits for an acknowledgement: let readings gather
+	}
 	if p.message.QoS == core.ExactlyOnce {
 		hold = 0 // on disk before it goes on
 	}
