@@ -22,7 +22,7 @@ func (l *Log) Close() error {
 	close(l.stop)
 	l.workers.Wait()
 	if err == nil {
-		err = l.committer.saveState()
+		err = l.committer.finish()
 	}
 	l.committer.encoder.codec.close()
 	l.reader.codec.close()

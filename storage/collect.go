@@ -77,8 +77,10 @@ func (l *Log) finish(r result, h core.LogHandler) {
 	case r.group != nil:
 		l.written(r, h)
 	case r.err != nil:
-		l.health.failed(r.err, time.Now())
+		l.health.failed(r.err, time.Now(), l.cfg.retry)
 		l.unleave()
+	case r.probed:
+		l.health.succeeded()
 	case r.sealed:
 		l.sealed(r.segment)
 	case r.dropped:
@@ -92,7 +94,7 @@ func (l *Log) finish(r result, h core.LogHandler) {
 func (l *Log) takeBack(g *group, err error) {
 	now := time.Now()
 	l.busy, l.reserving = false, false
-	l.health.failed(err, now)
+	l.health.failed(err, now, l.cfg.retry)
 	if errors.Is(err, errFullDisk) {
 		l.health.short = true
 	} else {

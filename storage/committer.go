@@ -24,7 +24,7 @@ type job struct {
 	seal  bool   // seal the active segment, or
 	drop  uint64 // remove the segment that begins with this page,
 	aside bool   // or rather keep it in quarantine, or
-	probe bool   // measure the free space
+	probe bool   // see whether the disk is well again
 }
 
 // result is what the committer tells the owner.
@@ -33,6 +33,7 @@ type result struct {
 	segment uint64 // to which it was written; or sealed, or removed
 	sealed  bool
 	dropped bool
+	probed  bool // the disk is well
 	lost    bool // set aside: it could not be opened again
 	pages   int
 	last    uint64 // page
@@ -94,9 +95,9 @@ func (c *committer) do(j job) {
 	case j.group != nil:
 		c.commit(j.group)
 	case j.seal:
-		c.maintain(true)
+		c.tend(true)
 	case j.probe:
-		c.tell(result{})
+		c.probe()
 	default:
 		c.drop(j.drop, j.aside)
 	}
@@ -144,7 +145,7 @@ func (c *committer) commit(g *group) {
 	c.tell(r)
 	c.seam.step("commit: told")
 	if r.err == nil {
-		c.maintain(false)
+		c.tend(false)
 	}
 }
 
@@ -158,12 +159,8 @@ func (c *committer) fold(ops []op) {
 
 // ready makes sure that a group can be written.
 func (c *committer) ready() error {
-	free, err := c.seam.free(c.cfg.Dir)
-	if err != nil {
+	if err := c.room(); err != nil {
 		return err
-	}
-	if free < watermark {
-		return errFullDisk
 	}
 	if c.active != nil {
 		return nil
@@ -172,6 +169,14 @@ func (c *committer) ready() error {
 		return err
 	}
 	return c.activate()
+}
+
+func (c *committer) room() error {
+	free, err := c.seam.free(c.cfg.Dir)
+	if err == nil && free < watermark {
+		err = errFullDisk
+	}
+	return err
 }
 
 // activate opens the unsealed segment, or a new one.
@@ -279,28 +284,60 @@ func (c *committer) fail(why error) {
 }
 
 // maintain writes the checkpoint and seals the active segment when they are due.
-func (c *committer) maintain(sealNow bool) {
+func (c *committer) maintain(sealNow bool) error {
+	if sealNow && c.active == nil && c.resume != 0 { // Close has sealed it, and nothing came since
+		c.tell(result{segment: c.resume, sealed: true})
+		c.resume = 0
+		return nil
+	}
 	full := c.active != nil && (sealNow || int64(c.holds.Bytes) >= c.cfg.segment)
 	if !full && c.state.bytes < checkpointEvery {
-		return
+		return nil
 	}
 	if err := c.saveState(); err != nil {
-		c.tell(result{err: err})
-		return
+		return err
 	}
 	c.seam.step("checkpoint: written")
 	if !full {
-		return
+		return nil
 	}
 	sealed := c.active
 	c.holds.Receivers = c.owed.list
 	if err := sealed.seal(c.holds); err != nil {
 		c.fail(err)
-		c.tell(result{err: fmt.Errorf("seal segment: %w", err)})
-		return
+		return fmt.Errorf("seal segment: %w", err)
 	}
 	c.active, c.resume = nil, 0
 	c.tell(result{segment: sealed.first, sealed: true})
+	return nil
+}
+
+// finish seals what is open, although it may be written on, so that nothing of it
+// can be missing without a word at the next Open.
+func (c *committer) finish() error {
+	if c.active != nil {
+		return c.maintain(true)
+	}
+	return c.saveState()
+}
+
+// tend does maintain, and tells when that fails.
+func (c *committer) tend(sealNow bool) {
+	if err := c.maintain(sealNow); err != nil {
+		c.log.Warn("maintain the store", "error", err)
+		c.tell(result{err: err})
+	}
+}
+
+// probe tries what has failed: the room, the segment, the checkpoint, the seal.
+func (c *committer) probe() {
+	r := result{probed: true}
+	if c.active == nil && c.resume == 0 {
+		r.err = c.room()
+	} else if r.err = c.ready(); r.err == nil {
+		r.err = c.maintain(false)
+	}
+	c.tell(r)
 }
 
 func (c *committer) saveState() error {

@@ -44,8 +44,9 @@ type Config struct {
 	// Logger defaults to one that discards.
 	Logger *slog.Logger
 
-	seam    *seam // of the tests
-	segment int64 // bytes of pages after which a segment is sealed; of the tests
+	seam    *seam         // of the tests
+	segment int64         // bytes of pages after which a segment is sealed; of the tests
+	retry   time.Duration // the longest wait before a failed write is tried again; of the tests
 }
 
 func (c Config) withDefaults() Config {
@@ -75,6 +76,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.segment == 0 {
 		c.segment = min(segmentMax, max(segmentMin, c.Budget/8))
+	}
+	if c.retry == 0 {
+		c.retry = time.Second
 	}
 	if c.seam == nil {
 		c.seam = newSeam()

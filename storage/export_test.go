@@ -1,13 +1,17 @@
 package storage
 
 import (
-	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"golang.org/x/sys/unix"
 )
 
 // SmallSegments makes a store seal its segments early.
@@ -21,6 +25,57 @@ func AtStep(c Config, step func(name string)) Config {
 	c.seam = newSeam()
 	c.seam.step = step
 	return c
+}
+
+// Faulty has a function called before each call of the system, which may fail it;
+// and after commits and syncs, which may then fail although they were done.
+func Faulty(c Config, fail func(call string) error) Config {
+	s := newSeam()
+	c.retry = time.Millisecond
+	c.seam = &seam{
+		free: func(dir string) (int64, error) {
+			if err := fail("free"); err != nil {
+				return 0, err
+			}
+			return s.free(dir)
+		},
+		allocate: func(f *os.File, size int64) error {
+			return first(fail("allocate"), func() error { return s.allocate(f, size) })
+		},
+		syncData: func(f *os.File) error {
+			err := first(fail("sync"), func() error { return s.syncData(f) })
+			return first(err, func() error { return fail("sync done") })
+		},
+		syncDir: func(dir string) error {
+			return first(fail("syncdir"), func() error { return s.syncDir(dir) })
+		},
+		rename: func(from, to string) error {
+			err := first(fail("rename"), func() error { return s.rename(from, to) })
+			return first(err, func() error { return fail("rename done") })
+		},
+		removeAll: func(dir string) error {
+			return first(fail("remove"), func() error { return s.removeAll(dir) })
+		},
+		open: func(o badger.Options) (*badger.DB, error) {
+			if err := fail("open"); err != nil {
+				return nil, err
+			}
+			return s.open(o)
+		},
+		commit: func(txn *badger.Txn) error {
+			err := first(fail("commit"), func() error { return s.commit(txn) })
+			return first(err, func() error { return fail("commit done") })
+		},
+		step: s.step,
+	}
+	return c
+}
+
+func first(err error, then func() error) error {
+	if err != nil {
+		return err
+	}
+	return then()
 }
 
 // Crashable makes a store of which a copy can be made as a kill would leave it,
@@ -46,14 +101,14 @@ func Crashable(c Config) (Config, func(t testing.TB, to string)) {
 	return c, func(t testing.TB, to string) {
 		mu.Lock()
 		defer mu.Unlock()
-		cloneStore(t, c.Dir, to)
+		CloneStore(t, c.Dir, to)
 	}
 }
 
-// cloneStore copies a store whose committer stands still. Badger may be turning
+// CloneStore copies a store whose committer stands still. Badger may be turning
 // journals into tables meanwhile (table, manifest, then the journal goes), so
 // that journals are copied first, then manifests, then tables.
-func cloneStore(t testing.TB, from, to string) {
+func CloneStore(t testing.TB, from, to string) {
 	t.Helper()
 	copied := make(map[string]bool)
 	for _, pattern := range []string{"*.mem", "MANIFEST", "*.sst", "*"} {
@@ -79,33 +134,44 @@ func cloneStore(t testing.TB, from, to string) {
 	}
 }
 
-// copySparse copies a file and leaves out what is zero. A file that goes while
+// copySparse copies a file without its holes. A file that goes while
 // it is copied is not there.
 func copySparse(from, to string) error {
-	b, err := os.ReadFile(from)
+	in, err := os.Open(from)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	f, err := os.Create(to)
+	defer in.Close()
+	info, err := in.Stat()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := f.Truncate(int64(len(b))); err != nil {
+	out, err := os.Create(to)
+	if err != nil {
 		return err
 	}
-	zero := make([]byte, 4096)
-	for at := 0; at < len(b); at += len(zero) {
-		part := b[at:min(at+len(zero), len(b))]
-		if bytes.Equal(part, zero[:len(part)]) {
-			continue
+	defer out.Close()
+	if err := out.Truncate(info.Size()); err != nil {
+		return err
+	}
+	for at := int64(0); ; {
+		data, err := unix.Seek(int(in.Fd()), at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) { // no more
+			return nil
 		}
-		if _, err := f.WriteAt(part, int64(at)); err != nil {
+		if err != nil {
 			return err
 		}
+		hole, err := unix.Seek(int(in.Fd()), data, unix.SEEK_HOLE)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.NewOffsetWriter(out, data), io.NewSectionReader(in, data, hole-data)); err != nil {
+			return err
+		}
+		at = hole
 	}
-	return nil
 }

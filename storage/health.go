@@ -17,15 +17,15 @@ type health struct {
 	err        error // of the last write; nil when it went well
 	retryAt    time.Time
 	backoff    time.Duration
-	probeAt    time.Time // when the free space is looked at again
+	probeAt    time.Time // when the disk is looked at again
 	free       int64     // bytes on the file system, -1: not known
 	short      bool      // less is free than is to be kept
 	positionAt time.Time // when positions are synced, at the latest
 }
 
-func (h *health) failed(err error, now time.Time) {
+func (h *health) failed(err error, now time.Time, longest time.Duration) {
 	h.err = err
-	h.backoff = min(max(2*h.backoff, retryMin), retryMax)
+	h.backoff = min(max(2*h.backoff, retryMin), longest)
 	h.retryAt = now.Add(h.backoff)
 }
 
@@ -46,6 +46,9 @@ func (h *health) measure(free, reserve int64) {
 	}
 	h.short = free < reserve
 }
+
+// ill: the disk has to be looked at again, although nothing may be due.
+func (h *health) ill() bool { return h.err != nil || h.short }
 
 func (h *health) full() bool { return h.short || errors.Is(h.err, errFullDisk) }
 

@@ -83,7 +83,7 @@ func open(cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec, err := recoverRing(ring, st, cfg.Logger)
+	rec, err := recoverRing(ring, st, cfg.segment, cfg.Logger)
 	if err != nil {
 		return nil, errors.Join(err, ring.closeAll(), st.close())
 	}

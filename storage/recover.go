@@ -28,6 +28,7 @@ type recovery struct {
 	resume uint64
 	holds  sealRecord
 
+	limit int64 // bytes of pages after which a segment is sealed
 	ring  *ring
 	state *state
 	codec *codec
@@ -40,7 +41,7 @@ type segmentDebt struct {
 }
 
 // recoverRing opens the ring and replays the pages above the checkpoint into st.
-func recoverRing(r *ring, st *state, log *slog.Logger) (*recovery, error) {
+func recoverRing(r *ring, st *state, limit int64, log *slog.Logger) (*recovery, error) {
 	codec, err := newDecoder()
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func recoverRing(r *ring, st *state, log *slog.Logger) (*recovery, error) {
 		return nil, err
 	}
 	rec := &recovery{
-		ring: r, state: st, codec: codec, log: log,
+		limit: limit, ring: r, state: st, codec: codec, log: log,
 		mark: st.main.checkpoint.Seq, next: st.main.checkpoint.Page + 1,
 	}
 	expect := uint64(0)
@@ -81,7 +82,11 @@ func (rec *recovery) segment(s *segment, last bool) error {
 		return rec.abandon(s, seal, err)
 	}
 	if sealed {
-		rec.take(s, seal, true)
+		resume := last && int64(seal.Bytes) < rec.limit
+		if resume { // sealed by Close: it is written on
+			rec.resume, rec.holds = s.first, seal
+		}
+		rec.take(s, seal, !resume)
 		return nil
 	}
 	holds, err := rec.scan(s, 0)

@@ -56,10 +56,20 @@ func chunkKey(n uint64, chunk uint32) []byte {
 	return binary.BigEndian.AppendUint32(pageKey(n), chunk)
 }
 
-// openWriter opens the segment for the committer.
+// openWriter opens the segment for the committer. A seal that could not be
+// finished is broken first: what is written from now on is not in it.
 func (s *segment) openWriter() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.closeLocked(); err != nil { // a reader's handle
+		return transient(err)
+	}
+	s.sealed = false
+	if err := os.Remove(filepath.Join(s.dir, sealFile)); err == nil {
+		if err := s.seam.syncDir(s.dir); err != nil {
+			return transient(err)
+		}
+	}
 	db, err := openChecked(s.dir, segmentOptions(s.dir, s.log), s.seam)
 	if err != nil {
 		return err

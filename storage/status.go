@@ -20,8 +20,8 @@ func (l *Log) sweep(now time.Time) {
 			}
 		}
 	}
-	if l.health.full() && !now.Before(l.health.probeAt) {
-		l.health.probeAt = now.Add(probeEvery)
+	if l.health.ill() && !now.Before(l.health.probeAt) {
+		l.health.probeAt = now.Add(l.cfg.retry)
 		l.jobs.put(job{probe: true})
 	}
 	if !now.Before(l.sweepAt) {

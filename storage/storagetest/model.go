@@ -79,7 +79,7 @@ type modelReceiver struct {
 	sent     core.Seq   // the newest ever handed out
 	caughtUp bool
 	paid     map[core.Seq]uint64 // since the last restart, and after how many commits
-	unsure   bool       // after a crash: Again is allowed anywhere
+	unsure   bool                // after a crash: Again is allowed anywhere
 }
 
 func (m *model) append(rt *rapid.T) { m.add(rt, 1) }
