@@ -37,6 +37,8 @@ type Broker struct {
 	// The present moment, taken once a turn.
 	now   time.Time
 	stamp core.Stamp
+	// There may be more sockets with input than this turn has looked at.
+	backlog bool
 
 	clients       map[string]*client
 	receivers     map[core.ReceiverID]receiver
@@ -53,7 +55,7 @@ type Broker struct {
 	timers     timers
 	flushTimer timer
 	sysTimer   timer
-	chores     []func() bool // long work, a slice each turn
+	chores     fifo[func() (more bool)] // long work, cut into slices
 
 	waiting map[core.Seq]waiter // for a message to be settled
 	gate    session.Gate[gated] // for a ticket to be synced
@@ -77,8 +79,12 @@ type Broker struct {
 	counters counters
 }
 
-// sliceSize is how much of long work is done in a turn: well below a millisecond.
-const sliceSize = 256
+// Long work is cut into slices of sliceSize steps, well below a millisecond, of
+// which a turn does maxSlices.
+const (
+	sliceSize = 256
+	maxSlices = 16
+)
 
 // inputSize is what is read from a socket at once.
 const inputSize = 64 << 10
@@ -158,7 +164,7 @@ func (b *Broker) Run(ctx context.Context) error {
 //  4. give the store what is due
 func (b *Broker) turn() (deadline time.Time) {
 	b.tick()
-	b.poll.dispatch() // 1
+	b.backlog = b.poll.dispatch() // 1
 	b.mail.open()
 	b.store.Collect(&b.events)
 	b.timers.run(b.now)
@@ -170,7 +176,7 @@ func (b *Broker) turn() (deadline time.Time) {
 	}
 	b.wakeQueues()
 	wait := b.store.Turn(b.now) // 4
-	if len(b.chores) > 0 {
+	if b.chores.len() > 0 {
 		return b.now
 	}
 	deadline = b.timers.next()
@@ -180,24 +186,17 @@ func (b *Broker) turn() (deadline time.Time) {
 	return deadline
 }
 
-// work puts long work on the list: slice does a slice of it, and is called once a
-// turn for as long as it says that there is more.
-func (b *Broker) work(slice func() (more bool)) { b.chores = append(b.chores, slice) }
+// work puts long work on the list: slice does a slice of it, and is called again
+// in later turns for as long as it says that there is more.
+func (b *Broker) work(slice func() (more bool)) { b.chores.push(slice) }
 
-// toil does a slice of each.
+// toil does some slices, in rotation.
 func (b *Broker) toil() {
-	n := len(b.chores) // what is added meanwhile waits for the next turn
-	kept := 0
-	for i := range n {
-		slice := b.chores[i]
-		if slice() {
-			b.chores[kept] = slice
-			kept++
+	for range min(b.chores.len(), maxSlices) {
+		if slice := b.chores.pop(); slice() {
+			b.chores.push(slice)
 		}
 	}
-	added := copy(b.chores[kept:], b.chores[n:])
-	clear(b.chores[kept+added:])
-	b.chores = b.chores[:kept+added]
 }
 
 // touch lets a connection be written at the end of the turn.

@@ -39,10 +39,12 @@ type client struct {
 	will   *will
 	timer  timer // the will is due or the session expires, while there is no connection
 
-	filters []string // of its subscriptions
-	replays []*replay
+	filters []string          // of its subscriptions
 	in      *session.Inbound  // nil until it is needed
 	out     *session.Outbound // the same
+
+	replays   []*replay // of retained messages, one after the other
+	replaying bool      // on the broker's list of work
 
 	queue    fifo[core.Delivery]
 	queued   int // bytes

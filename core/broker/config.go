@@ -44,6 +44,8 @@ type Limits struct {
 	MaxQueuedBytes    int64         // of messages in memory that wait for slow clients, all together; default 256 MiB
 	MaxClientMessages int           // the same for one client, in messages; default 20,000
 	MaxClientBytes    int           // and in bytes; default 8 MiB
+	MaxSessions       int           // connected or not; default 100,000
+	MaxSubscriptions  int           // of one session; default 20,000
 	MaxSessionExpiry  time.Duration // default: as long as the client wishes
 	MaxKeepalive      time.Duration // longer wishes are cut (MQTT 5) or refused; default: none
 	ConnectTimeout    time.Duration // from accept to CONNECT, absolute; default 5 s
@@ -74,6 +76,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&l.MaxQueuedBytes, 256<<20)
 	setDefault(&l.MaxClientMessages, 20_000)
 	setDefault(&l.MaxClientBytes, 8<<20)
+	setDefault(&l.MaxSessions, 100_000)
+	setDefault(&l.MaxSubscriptions, 20_000)
 	setDefault(&l.MaxSessionExpiry, core.NeverExpires)
 	setDefault(&l.ConnectTimeout, 5*time.Second)
 	return c

@@ -24,12 +24,12 @@ type conn struct {
 	remote   string
 
 	// Set by CONNECT.
-	version     packet.Version
-	client      *client // nil until the connection is open
-	maxPacket   int     // the largest packet that the peer takes
-	silence     time.Duration
-	since       time.Time
-	keepalive   time.Duration
+	version   packet.Version
+	client    *client // nil until the connection is open
+	maxPacket int     // the largest packet that the peer takes
+	silence   time.Duration
+	since     time.Time
+	keepalive time.Duration
 
 	phase  phase
 	heard  time.Time // when the last packet came
@@ -218,6 +218,8 @@ func (c *conn) overdue(now time.Time) {
 	case c.phase != open || c.silence == 0:
 	case now.Sub(c.heard) < c.silence:
 		c.broker.timers.set(&c.timer, c.heard.Add(c.silence))
+	case c.broker.backlog: // after a pause of the process it may have spoken all the same
+		c.broker.timers.set(&c.timer, now.Add(time.Second))
 	default: // [MQTT-3.1.2-22]
 		c.end(packet.KeepAliveTimeout)
 	}

@@ -30,13 +30,16 @@ type epoll struct {
 
 	// Owned by the loop.
 	members []member // by descriptor
-	events  [256]unix.EpollEvent
+	events  [maxEvents]unix.EpollEvent
 	found   int       // of events, by the last poll
 	armed   time.Time // the read deadline of file, zero if it has none or it has passed,
 	passed  bool      // which this tells
 	poll    func(fd uintptr) bool
 	err     error // of the last poll
 }
+
+// maxEvents bounds a turn: each socket is read from once.
+const maxEvents = 128
 
 // member is the owner of a descriptor in the set.
 type member interface {
@@ -132,7 +135,7 @@ func (p *epoll) pollOnce(uintptr) bool {
 	return p.found > 0 || p.err != nil
 }
 
-func (p *epoll) dispatch() {
+func (p *epoll) dispatch() (more bool) {
 	for _, e := range p.events[:p.found] {
 		m := p.members[e.Fd]
 		if m == nil {
@@ -141,7 +144,9 @@ func (p *epoll) dispatch() {
 		const failed = unix.EPOLLHUP | unix.EPOLLERR
 		m.ready(e.Events&(unix.EPOLLIN|failed) != 0, e.Events&(unix.EPOLLOUT|failed) != 0)
 	}
+	more = p.found == len(p.events)
 	p.found = 0
+	return more
 }
 
 func (p *epoll) wake() {

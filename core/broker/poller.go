@@ -10,8 +10,9 @@ type poller interface {
 	// deadline (zero: none). It waits in Go's own poller, never in a blocking
 	// system call, so that neither the collector nor the scheduler waits with it.
 	wait(deadline time.Time) error
-	// dispatch hands every socket that was found ready to its owner.
-	dispatch()
+	// dispatch hands every socket that was found ready to its owner. There may be
+	// more than were found.
+	dispatch() (more bool)
 	// wake ends the present or the next wait. Safe from any goroutine.
 	wake()
 	close() error
@@ -42,7 +43,7 @@ func (p *idle) wait(deadline time.Time) error {
 	return nil
 }
 
-func (p *idle) dispatch() {}
+func (p *idle) dispatch() (more bool) { return false }
 
 func (p *idle) wake() {
 	select {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/weir-edge/weir/core"
@@ -72,12 +73,10 @@ type replay struct {
 	cursor  *topic.Cursor[*core.Message]
 	options packet.Options
 	id      uint32
-	filter  string
-	running bool // on the broker's list of work
 }
 
 func (cl *client) newReplay(filter string, o packet.Options, id uint32) *replay {
-	return &replay{cursor: cl.broker.retained.Cursor(filter), options: o, id: id, filter: filter}
+	return &replay{cursor: cl.broker.retained.Cursor(filter), options: o, id: id}
 }
 
 // replay begins replays.
@@ -86,54 +85,42 @@ func (cl *client) replay(rs []*replay) {
 	cl.resumeReplays()
 }
 
-// resumeReplays goes on with those that had no room.
+// resumeReplays goes on with the first of them, if it had no room.
 func (cl *client) resumeReplays() {
-	for _, r := range cl.replays {
-		if !r.running && !cl.behind {
-			r.running = true
-			cl.broker.work(func() bool { return cl.step(r) })
-		}
+	if len(cl.replays) == 0 || cl.replaying || cl.behind {
+		return
 	}
+	cl.replaying = true
+	cl.broker.work(cl.replayStep)
 }
 
-// step sends the next retained messages of a replay.
-func (cl *client) step(r *replay) (more bool) {
-	if !cl.connected() || cl.behind {
-		r.running = false
+// replayStep sends the next retained messages of the first replay.
+func (cl *client) replayStep() (more bool) {
+	cl.replaying = cl.connected() && !cl.behind && len(cl.replays) > 0
+	if !cl.replaying {
 		return false
 	}
+	r := cl.replays[0]
 	for _, m := range r.cursor.Next(sliceSize) {
-		if !cl.sendRetained(m, r) {
-			return false
-		}
-		if cl.queue.len() > 0 || !cl.ready(min(r.options.QoS(), m.QoS)) {
-			r.running = false // pump goes on
+		cl.sendRetained(m, r)
+		if !cl.connected() || cl.queue.len() > 0 || !cl.ready(min(r.options.QoS(), m.QoS)) {
+			cl.replaying = false // pump goes on, or the next connection
 			break
 		}
 	}
 	if r.cursor.Done() {
-		r.running = false
-		cl.endReplay(r)
+		cl.replays = slices.Delete(cl.replays, 0, 1)
 	}
-	return r.running
-}
-
-func (cl *client) endReplay(r *replay) {
-	for i, other := range cl.replays {
-		if other == r {
-			cl.replays = append(cl.replays[:i], cl.replays[i+1:]...)
-			return
-		}
-	}
+	return cl.replaying
 }
 
 // sendRetained sends one message with the retain flag set [MQTT-3.3.1-8]. To a
 // durable session it is owed like any other; where the store has no room for that
 // it is left out, and its topic keeps it.
-func (cl *client) sendRetained(m *core.Message, r *replay) bool {
+func (cl *client) sendRetained(m *core.Message, r *replay) {
 	b := cl.broker
 	if m.Expired(b.stamp) {
-		return true
+		return
 	}
 	d := core.Delivery{Message: m, QoS: min(r.options.QoS(), m.QoS), Retain: true}
 	if r.id != 0 {
@@ -143,11 +130,10 @@ func (cl *client) sendRetained(m *core.Message, r *replay) bool {
 		seq, _, err := b.store.Append(m, []core.Debt{{Receiver: cl.receiver, Live: true}}, cl.patience())
 		if err != nil {
 			cl.drop(core.DroppedStoreFull, 1)
-			return true
+			return
 		}
 		d.Seq = seq
 	}
 	b.begin(m, true)
 	cl.deliver(&b.publication, d, true)
-	return cl.connected()
 }

@@ -63,6 +63,8 @@ func (c *conn) maySubscribe(filter string) packet.Reason {
 		return packet.SharedSubscriptionsNotSupported
 	case !c.broker.may(c.client.principal(), Subscribe, filter):
 		return packet.NotAuthorized
+	case len(c.client.filters) >= c.broker.cfg.Limits.MaxSubscriptions:
+		return packet.QuotaExceeded
 	}
 	return packet.Success
 }
