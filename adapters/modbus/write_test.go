@@ -7,13 +7,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"github.com/weir-edge/weir/adapters/modbus/simulator"
 	"github.com/weir-edge/weir/core"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // settable is a device with a point of each kind that can be set.
 func settable() Device {

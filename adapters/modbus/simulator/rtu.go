@@ -160,7 +160,7 @@ func (f *rtuFraming) send(a frame, fault Fault) {
 		b[i/8] ^= 1 << (i % 8)
 	}
 	b = b[:max(0, len(b)-fault.Cut)]
-	f.emit(append(append([]byte(nil), fault.Noise...), b...), time.Now())
+	f.emit(append(append([]byte(nil), fault.Noise...), b...), a.end)
 }
 
 // emit puts b onto the wire, where each byte takes its time. A line that is gone

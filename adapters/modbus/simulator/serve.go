@@ -13,13 +13,14 @@ type frame struct {
 	tag  uint16 // the transaction id of Modbus TCP
 	unit byte
 	pdu  []byte
-	end  time.Time // when its last byte was on the wire
+	end  time.Time // of a request: when its last byte was heard; of an answer: when its first is due
 }
 
 // framing reads requests from a line and writes answers to it. next is called by
 // one goroutine, send by many.
 type framing interface {
 	next() (frame, error)
+	// send begins at answer.end, if that isn't over yet.
 	send(answer frame, fault Fault)
 }
 
@@ -78,10 +79,11 @@ func (s *Slave) work(ctx context.Context, u *Unit, requests <-chan frame, line f
 		}
 		s.count.requests.Add(1)
 		fault := s.fault(request.unit, request.pdu)
-		if !sleepUntil(ctx, request.end.Add(b.Latency+fault.Delay)) || fault.Drop {
+		due := request.end.Add(b.Latency + fault.Delay)
+		if !sleepUntil(ctx, due) || fault.Drop {
 			continue
 		}
-		answer := frame{tag: request.tag, unit: request.unit, pdu: u.execute(request.pdu, time.Now(), &s.count)}
+		answer := frame{tag: request.tag, unit: request.unit, end: due, pdu: u.execute(request.pdu, time.Now(), &s.count)}
 		if b.Ignores && answer.pdu[0]&0x80 != 0 {
 			continue
 		}

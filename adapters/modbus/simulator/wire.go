@@ -43,14 +43,13 @@ func (w Wire) write(out io.Writer, b []byte, from time.Time) {
 	}
 }
 
-// spin is the last part of a wait, in which a sleep would come too late.
-const spin = 100 * time.Microsecond
+// near is the last part of a wait, in which a long sleep would come too late.
+const near = 100 * time.Microsecond
 
-// wait until at, exactly.
+// wait until at, as exactly as it goes without holding a processor.
 func (w Wire) wait(at time.Time) {
-	if d := time.Until(at) - spin; d > 0 {
-		time.Sleep(d)
-	}
+	time.Sleep(time.Until(at) - near)
 	for time.Now().Before(at) {
+		time.Sleep(time.Microsecond)
 	}
 }
