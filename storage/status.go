@@ -109,17 +109,17 @@ func (r *receiver) oldest() core.Stamp {
 	return h.seg.oldest
 }
 
-// messagesOwed counts messages on disk, each once, as well as can be known: of
-// a segment at least as many are owed as to the receiver to whom most is owed.
+// messagesOwed counts messages on disk, each once, as well as can be known: of a
+// segment, what is owed to its receivers together, but no more than it holds.
 func (l *Log) messagesOwed() (n uint64) {
-	most := make(map[*segmentInfo]uint64, len(l.segments))
+	owed := make(map[*segmentInfo]uint64, len(l.segments))
 	for _, r := range l.receivers {
 		for _, s := range r.spans {
-			most[s.seg] = max(most[s.seg], s.owed())
+			owed[s.seg] += s.owed()
 		}
 	}
-	for _, owed := range most {
-		n += owed
+	for seg, all := range owed {
+		n += min(all, seg.messages)
 	}
 	return n
 }
