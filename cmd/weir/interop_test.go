@@ -69,11 +69,11 @@ func TestMosquittoClients(t *testing.T) {
 		if code := first.wait(10 * time.Second); code != 0 {
 			t.Fatalf("exit code %d: %s", code, first.out)
 		}
-		pub("-t", "keep/1", "-m", "one", "-q", "1")
+		pub("-t", "keep/1", "-m", "one", "-q", "2")
 		pub("-t", "keep/2", "-m", "two", "-q", "2")
 		g.kill()
 		g.start()
-		pub("-t", "keep/3", "-m", "three", "-q", "1")
+		pub("-t", "keep/3", "-m", "three", "-q", "2")
 		expect(start(t, lookPeer("mosquitto_sub"), "-p", port, "-c", "-i", "keeper", "-q", "2", "-t", "keep/#", "-C", "3", "-W", "10"), "one\ntwo\nthree")
 	})
 }
