@@ -3,6 +3,7 @@ package broker_test
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 
 	"github.com/weir-edge/weir/core/broker"
 	"github.com/weir-edge/weir/core/broker/brokertest"
@@ -56,7 +57,7 @@ func TestManySubscriptions(t *testing.T) {
 		hello := durable("c")
 		hello.CleanStart = true
 		other.Connect(hello)
-		other.ExpectNothing()
+		synctest.Wait()
 		if n := s.Status().Subscriptions; n != 0 {
 			t.Errorf("%d subscriptions left", n)
 		}

@@ -32,6 +32,9 @@ func (l *listener) watch() error {
 	if err := raw.Control(func(fd uintptr) { a.fd = int(fd) }); err != nil {
 		return fmt.Errorf("get at the socket: %w", err)
 	}
+	// Everything that a turn has for a peer leaves in one write. Connections take
+	// this over from their listener; a Unix socket does not know it.
+	unix.SetsockoptInt(a.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if err := p.add(a.fd, a); err != nil {
 		return fmt.Errorf("watch the socket: %w", err)
 	}
@@ -52,10 +55,10 @@ const maxAccepts = 64
 
 func (a *acceptor) ready(bool, bool) {
 	for range maxAccepts {
-		fd, sa, err := unix.Accept4(a.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, err := rawAccept(a.fd)
 		switch {
 		case err == nil:
-			a.take(fd, sa)
+			a.take(fd)
 		case errors.Is(err, unix.EAGAIN):
 			return
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
@@ -65,13 +68,9 @@ func (a *acceptor) ready(bool, bool) {
 	}
 }
 
-func (a *acceptor) take(fd int, sa unix.Sockaddr) {
-	if _, ok := sa.(*unix.SockaddrUnix); !ok {
-		// Everything that a turn has for a peer leaves in one write.
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	}
+func (a *acceptor) take(fd int) {
 	s := &socket{fd: fd, poll: a.poll, in: true}
-	s.conn = a.listener.welcome(s, remoteName(sa))
+	s.conn = a.listener.welcome(s, remoteName(fd))
 	if s.conn == nil {
 		return
 	}
@@ -91,7 +90,11 @@ func (a *acceptor) pause(err error) {
 func (a *acceptor) resume(time.Time) { a.poll.modify(a.fd, true, false) }
 
 // remoteName is the address of a peer as text.
-func remoteName(sa unix.Sockaddr) string {
+func remoteName(fd int) string {
+	sa, err := unix.Getpeername(fd)
+	if err != nil {
+		return "unknown"
+	}
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)).String()
@@ -157,5 +160,5 @@ func (s *socket) close() {
 	if s.fd < len(s.poll.members) {
 		s.poll.remove(s.fd)
 	}
-	unix.Close(s.fd)
+	rawClose(s.fd)
 }
