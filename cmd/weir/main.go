@@ -119,6 +119,7 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		newBenchCommand(),
 		newConfigCommand(),
 		newDemoCommand(),
 		newPubCommand(),

@@ -20,10 +20,10 @@ const module = "github.com/weir-edge/weir"
 // It is the graph of the design; a new package needs a place in it.
 const importRules = `
 	NONE
-	< core, core/packet, core/topic, adapters/serialport, adapters/serialport/pty, configs/strict;
+	< core, core/packet, core/topic, adapters/serialport, adapters/serialport/pty, adapters/serial/frame, configs/strict;
 
 	core, core/packet
-	< core/session;
+	< core/session, cmd/weir/internal/load;
 
 	core, core/packet, core/topic, core/session
 	< core/broker
@@ -33,7 +33,16 @@ const importRules = `
 	< adapters;
 
 	adapters, adapters/serialport
-	< adapters/modbus, adapters/serial;
+	< adapters/modbus;
+
+	adapters
+	< adapters/serial/parse;
+
+	adapters/serial/frame
+	< adapters/serial/exchange;
+
+	adapters, adapters/serialport, adapters/serial/frame, adapters/serial/parse, adapters/serial/exchange
+	< adapters/serial;
 
 	adapters/serialport/pty
 	< adapters/modbus/simulator;
