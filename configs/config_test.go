@@ -15,6 +15,8 @@ import (
 	"github.com/weir-edge/weir/adapters"
 	"github.com/weir-edge/weir/adapters/modbus"
 	"github.com/weir-edge/weir/adapters/serial"
+	"github.com/weir-edge/weir/adapters/serial/frame"
+	parsing "github.com/weir-edge/weir/adapters/serial/parse"
 	"github.com/weir-edge/weir/adapters/serialport"
 	"github.com/weir-edge/weir/bridge"
 	"github.com/weir-edge/weir/core"
@@ -176,11 +178,16 @@ adapters:
     parity: even
     stop_bits: 2
     dtr: false
+    rs485: {mode: rts, delay_after: 1ms}
     framing: {start: "<", end: ">", trailer: 2, include: true}
     max_frame: 512B
     checksum: {kind: crc16-ccitt, hex: true}
     parse: {kind: kv, separator: ";", fields: [a, {name: b, from: c, type: int, scale: 10, offset: 1, unit: kg, heartbeat: 1m}]}
-    request: {every: 1s, send: "P\r\n", timeout: 100ms}
+    request: {every: 1s, send: "P{address}\r\n", timeout: 100ms, retries: 2, pause: 5ms, expect: "{address}"}
+    devices: [{name: left, address: 3}]
+    writes: [{name: tare, send: "T{value}\r\n", min: 0, max: 9.5, expect: {at: 1, bytes: OK}}]
+    max_rate: 50
+    stale_after: 1m
     heartbeat: 2m
 console: {address: unix:///run/weir/console.sock}
 log: {level: debug, format: json}
@@ -246,30 +253,39 @@ func wantModbus() *modbus.Config {
 func wantSerial() *serial.Config {
 	return &serial.Config{
 		Name:     "scale",
-		Port:     serialport.Config{Device: "/dev/ttyS0", Baud: 19200, DataBits: 7, Parity: "even", StopBits: "2", DTR: new(false)},
-		Framing:  serial.StartEnd{Start: "<", End: ">", Trailer: 2, Include: true},
+		Port:     serialport.Config{Device: "/dev/ttyS0", Baud: 19200, DataBits: 7, Parity: "even", StopBits: "2", DTR: new(false), RS485: serialport.RS485{Mode: "rts", DelayAfter: time.Millisecond}},
+		Framing:  frame.StartEnd{Start: "<", End: ">", Trailer: 2, Include: true},
 		MaxFrame: 512,
-		Checksum: serial.Checksum{Kind: "crc16-ccitt", Hex: true},
-		Parse: serial.Parse{Kind: "kv", Separator: ";", Fields: []serial.Field{
+		Checksum: frame.Sum{Kind: "crc16-ccitt", Hex: true},
+		Parse: parsing.Config{Kind: "kv", Separator: ";", Fields: []parsing.Field{
 			{Name: "a"},
-			{Name: "b", From: "c", Type: serial.Int, Scale: 10, Offset: 1, Unit: "kg", Rule: adapters.Rule{Heartbeat: time.Minute}},
+			{Name: "b", From: "c", Type: parsing.Int, Scale: 10, Offset: 1, Unit: "kg", Rule: adapters.Rule{Heartbeat: time.Minute}},
 		}},
-		Request: serial.Request{Every: time.Second, Send: "P\r\n", Timeout: 100 * time.Millisecond},
-		Output:  adapters.Output{Adapter: "scale", Topic: "plant/{adapter}/{field}", Format: adapters.JSON, QoS: 1},
-		Rule:    adapters.Rule{Heartbeat: 2 * time.Minute},
+		Requests: []serial.Request{{
+			Every: time.Second, Send: "P{address}\r\n", Timeout: 100 * time.Millisecond,
+			Retries: 2, Pause: 5 * time.Millisecond, Expect: serial.Expect{Bytes: "{address}"},
+		}},
+		Devices: []serial.Device{{Name: "left", Address: 3}},
+		Writes:  []serial.Write{{Name: "tare", Send: "T{value}\r\n", Timeout: time.Second, Min: new(0.0), Max: new(9.5), Expect: serial.Expect{At: 1, Bytes: "OK"}}},
+		MaxRate: 50, StaleAfter: time.Minute,
+		Output: adapters.Output{Adapter: "scale", Topic: "plant/{adapter}/{device}/{field}", Format: adapters.JSON, QoS: 1},
+		Rule:   adapters.Rule{Heartbeat: 2 * time.Minute},
 	}
 }
 
 func TestFramings(t *testing.T) {
 	tests := []struct {
 		text string
-		want serial.Framing
+		want frame.Framing
 	}{
-		{`{delimiter: "\r\n", include: true}`, serial.Delimiter{Bytes: "\r\n", Include: true}},
-		{`{length: 12}`, serial.Length{Bytes: 12}},
-		{`{length_prefix: {offset: 1, width: 2, little_endian: true, adjust: -3}}`, serial.LengthPrefix{Offset: 1, Width: 2, LittleEndian: true, Adjust: -3}},
-		{`{start: "/", end: "!", line: true}`, serial.StartEnd{Start: "/", End: "!", Line: true}},
-		{`{idle_gap: 50ms}`, serial.IdleGap{Gap: 50 * time.Millisecond}},
+		{`{delimiter: "\r\n", include: true}`, frame.Delimiter{Bytes: "\r\n", Include: true}},
+		{`{length: 12}`, frame.Length{Bytes: 12}},
+		{`{length_prefix: {offset: 1, width: 2, little_endian: true, adjust: -3}}`, frame.LengthPrefix{Offset: 1, Width: 2, LittleEndian: true, Adjust: -3}},
+		{`{start: "/", end: "!", line: true}`, frame.StartEnd{Start: "/", End: "!", Line: true}},
+		{`{start: "\x02", end: "\x03", escape: "\x10"}`, frame.StartEnd{Start: "\x02", End: "\x03", Escape: "\x10"}},
+		{`{escaped: slip}`, frame.Escaped{Protocol: "slip"}},
+		{`{sml: true}`, frame.SML{}},
+		{`{idle_gap: 50ms}`, frame.IdleGap{Gap: 50 * time.Millisecond}},
 	}
 	for _, test := range tests {
 		c := parse(t, "adapters: [{name: a, type: serial, port: /dev/ttyS0, framing: "+test.text+"}]")

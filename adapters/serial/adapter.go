@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/adapters"
+	"github.com/weir-edge/weir/adapters/serial/exchange"
+	"github.com/weir-edge/weir/adapters/serial/frame"
 	"github.com/weir-edge/weir/adapters/serialport"
 	"github.com/weir-edge/weir/core"
 )
@@ -20,6 +22,7 @@ type Adapter struct {
 	log    *slog.Logger
 	open   func(serialport.Config) (port, error)
 	status *status
+	watch  func(Event)
 }
 
 // port is what the adapter needs of a [serialport.Port].
@@ -29,16 +32,19 @@ type port interface {
 	Flush() error
 	Close() error
 	Interrupt()
+	Wake()
 }
 
 // New makes the adapter of a valid configuration.
 func New(cfg Config, clock *core.Clock, log *slog.Logger) *Adapter {
+	cfg = cfg.withDefaults()
 	return &Adapter{
-		cfg:    cfg.withDefaults(),
+		cfg:    cfg,
 		clock:  clock,
 		log:    log.With("adapter", cfg.Name, "device", cfg.Port.Device),
 		open:   openPort,
-		status: newStatus(cfg.Name),
+		watch:  func(Event) {},
+		status: newStatus(cfg),
 	}
 }
 
@@ -67,18 +73,15 @@ const (
 // Run implements [adapters.Adapter]: it opens the line, reads it until the
 // device vanishes, and opens it again when the device is back.
 func (a *Adapter) Run(ctx context.Context, bus adapters.Bus) error {
-	dec, err := a.cfg.decoder(a.status.count)
+	l, err := a.newLine(bus)
 	if err != nil {
 		return err
 	}
-	l := &line{
-		cfg:    a.cfg,
-		dec:    dec,
-		clock:  a.clock,
-		log:    a.log,
-		status: a.status,
-		out:    newReports(a.cfg, adapters.NewReporter(a.cfg.Output, a.clock, bus), a.status),
+	unsubscribe, err := l.commands.subscribe(a.cfg, a.clock, bus)
+	if err != nil {
+		return err
 	}
+	defer unsubscribe()
 	wait := reopenMin
 	for ctx.Err() == nil {
 		started := time.Now()
@@ -90,10 +93,45 @@ func (a *Adapter) Run(ctx context.Context, bus adapters.Bus) error {
 			wait = reopenMin
 		}
 		a.lost(l, err)
+		l.commands.refuse(errNoLine)
 		sleep(ctx, max(wait, deniedWait(err)))
 		wait = min(2*wait, reopenMax)
 	}
 	return nil
+}
+
+// newLine makes all that outlives the port.
+func (a *Adapter) newLine(bus adapters.Bus) (*line, error) {
+	count := func(kind string) {
+		a.status.count(kind)
+		a.watch(Event{Time: time.Now(), Kind: Dropped, Text: kind})
+	}
+	frames, err := frame.New(a.cfg.Framing, a.cfg.Checksum, a.cfg.MaxFrame, count)
+	if err != nil {
+		return nil, err
+	}
+	unasked, err := newReader(a.cfg.Parse, a.cfg.Rule)
+	if err != nil {
+		return nil, err
+	}
+	asks, err := a.cfg.asks()
+	if err != nil {
+		return nil, err
+	}
+	return &line{
+		cfg:      a.cfg,
+		frames:   frames,
+		unasked:  unasked,
+		clock:    a.clock,
+		log:      a.log,
+		status:   a.status,
+		watch:    a.watch,
+		out:      newReports(a.cfg, adapters.NewReporter(a.cfg.Output, a.clock, bus), a.status),
+		asks:     asks,
+		rotation: exchange.NewRotation(exchanges(asks)),
+		commands: newInbox(),
+		limit:    newLimiter(a.cfg.MaxRate),
+	}, nil
 }
 
 // serve opens the line and reads it until it fails or ctx ends. It owns the port.
@@ -105,6 +143,8 @@ func (a *Adapter) serve(ctx context.Context, l *line) error {
 	defer p.Close() // after stop: see serialport, one owner
 	stop := context.AfterFunc(ctx, p.Interrupt)
 	defer stop()
+	l.commands.wakeBy(p.Wake)
+	defer l.commands.wakeBy(nil)
 	a.status.opened()
 	a.log.Info("serial line is open")
 	err = l.run(p)
@@ -122,7 +162,7 @@ func (a *Adapter) lost(l *line, err error) {
 		a.log.Warn("waiting for the serial line", "why", why)
 	}
 	if isNew {
-		l.out.noValue(why, a.clock.Now())
+		l.out.noValue("", why, a.clock.Now())
 	}
 }
 

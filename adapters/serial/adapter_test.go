@@ -14,6 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/weir-edge/weir/adapters"
+	"github.com/weir-edge/weir/adapters/serial/frame"
+	"github.com/weir-edge/weir/adapters/serial/parse"
 	"github.com/weir-edge/weir/adapters/serialport"
 	"github.com/weir-edge/weir/core"
 )
@@ -33,7 +35,7 @@ func one(p *fakePort) func(serialport.Config) (port, error) {
 func TestReadingHasTheTimeOfItsLastByte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, bus := newFakePort(), newFakeBus()
-		a := newTestAdapter(t, Config{Parse: Parse{Kind: "csv", Fields: []Field{{Name: "temp", Unit: "°C"}}}}, one(p))
+		a := newTestAdapter(t, Config{Parse: parse.Config{Kind: "csv", Fields: []parse.Field{{Name: "temp", Unit: "°C"}}}}, one(p))
 		stop := start(t, a, bus)
 		time.Sleep(time.Second) // silence: the line is in step
 		p.in <- []byte("21")
@@ -55,7 +57,7 @@ func TestReadingHasTheTimeOfItsLastByte(t *testing.T) {
 func TestIdleGapEndsAFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, bus := newFakePort(), newFakeBus()
-		a := newTestAdapter(t, Config{Framing: IdleGap{Gap: 40 * time.Millisecond}}, one(p))
+		a := newTestAdapter(t, Config{Framing: frame.IdleGap{Gap: 40 * time.Millisecond}}, one(p))
 		stop := start(t, a, bus)
 		time.Sleep(time.Second)
 		p.in <- []byte("ab")
@@ -91,8 +93,8 @@ func TestPolling(t *testing.T) {
 			return nil
 		}
 		a := newTestAdapter(t, Config{
-			Request: Request{Every: time.Second, Send: "P\r\n", Timeout: 300 * time.Millisecond},
-			Parse:   Parse{Kind: "csv", Fields: []Field{{Name: "w", Unit: "kg"}}},
+			Requests: []Request{{Every: time.Second, Send: "P\r\n", Timeout: 300 * time.Millisecond}},
+			Parse:    parse.Config{Kind: "csv", Fields: []parse.Field{{Name: "w", Unit: "kg"}}},
 		}, one(p))
 		stop := start(t, a, bus)
 		time.AfterFunc(1900*time.Millisecond, func() { p.in <- []byte("99\r\n") })
@@ -155,7 +157,7 @@ func TestReopening(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				attempts := make(chan time.Time, 100)
-				a := newTestAdapter(t, Config{Parse: Parse{Kind: "csv", Fields: []Field{{Name: "w"}}}},
+				a := newTestAdapter(t, Config{Parse: parse.Config{Kind: "csv", Fields: []parse.Field{{Name: "w"}}}},
 					func(serialport.Config) (port, error) { attempts <- time.Now(); return nil, tt.err })
 				bus := newFakeBus()
 				stop := start(t, a, bus)
@@ -183,7 +185,7 @@ func TestReopening(t *testing.T) {
 func TestUnpluggedAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ports []*fakePort
-		a := newTestAdapter(t, Config{Parse: Parse{Kind: "kv"}}, func(serialport.Config) (port, error) {
+		a := newTestAdapter(t, Config{Parse: parse.Config{Kind: "kv"}}, func(serialport.Config) (port, error) {
 			if len(ports) == 1 && time.Now().Second()%2 == 1 {
 				return nil, fs.ErrNotExist
 			}
@@ -196,6 +198,7 @@ func TestUnpluggedAndBack(t *testing.T) {
 		synctest.Wait()
 		ports[0].in <- []byte("t=1,h=2\n")
 		synctest.Wait()
+		time.Sleep(time.Second) // rested
 		close(ports[0].unplug)
 		synctest.Wait()
 		if s := a.Status(); s.State != "waiting" || s.Error != "/dev/fake was unplugged" || s.Errors[gone] != 1 || s.Devices[0].Up {
@@ -232,7 +235,7 @@ func TestFullGatewayIsCounted(t *testing.T) {
 		for kind, err := range map[string]error{full: core.ErrFull, refused: core.ErrInvalid} {
 			p, bus := newFakePort(), newFakeBus()
 			bus.refuse = err
-			a := newTestAdapter(t, Config{Parse: Parse{Kind: "csv"}}, one(p))
+			a := newTestAdapter(t, Config{Parse: parse.Config{Kind: "csv"}}, one(p))
 			stop := start(t, a, bus)
 			time.Sleep(time.Second)
 			p.in <- []byte("1,2,3\n")
@@ -249,12 +252,13 @@ func TestFullGatewayIsCounted(t *testing.T) {
 func TestPointsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, bus := newFakePort(), newFakeBus()
-		a := newTestAdapter(t, Config{Parse: Parse{Kind: "kv"}}, one(p))
+		a := newTestAdapter(t, Config{Parse: parse.Config{Kind: "kv"}}, one(p))
 		stop := start(t, a, bus)
 		time.Sleep(time.Second)
 		for i := range maxPoints + 10 {
 			p.in <- fmt.Appendf(nil, "name%d=1\n", i)
 		}
+		time.Sleep(10 * time.Second) // rested after each
 		synctest.Wait()
 		if s := a.Status(); s.Errors[tooMany] != 10 || s.Readings != maxPoints {
 			t.Errorf("status %+v", s)
@@ -266,7 +270,7 @@ func TestPointsAreBounded(t *testing.T) {
 func TestRulesOfFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, bus := newFakePort(), newFakeBus()
-		a := newTestAdapter(t, Config{Parse: Parse{Kind: "csv", Fields: []Field{
+		a := newTestAdapter(t, Config{Parse: parse.Config{Kind: "csv", Fields: []parse.Field{
 			{Name: "a", Rule: adapters.Rule{Deadband: 1}}, {Name: "b"},
 		}}}, one(p))
 		stop := start(t, a, bus)
@@ -294,8 +298,8 @@ func TestConfigValidate(t *testing.T) {
 	}{
 		"everything at once": {
 			Config{
-				Framing: Length{2000}, MaxFrame: 1000, Checksum: Checksum{Kind: "x"}, Parse: Parse{Kind: "x"},
-				Request: Request{Every: time.Microsecond}, Port: serialport.Config{Baud: -1},
+				Framing: frame.Length{Bytes: 2000}, MaxFrame: 1000, Checksum: frame.Sum{Kind: "x"}, Parse: parse.Config{Kind: "x"},
+				Requests: []Request{{Every: time.Microsecond}}, Port: serialport.Config{Baud: -1},
 			},
 			[]string{
 				"device must", "baud (-1)", `checksum ("x")`, `parse kind ("x")`, "request every (1µs)",
@@ -303,8 +307,8 @@ func TestConfigValidate(t *testing.T) {
 			},
 		},
 		"frame":   {Config{Name: "n", Output: output, MaxFrame: 1 << 20, Port: serialport.Config{Device: "/dev/x"}}, []string{"maximum frame (1048576)"}},
-		"send":    {Config{Name: "n", Output: output, Request: Request{Every: time.Second}, Port: serialport.Config{Device: "/dev/x"}}, []string{"request send must not"}},
-		"timeout": {Config{Name: "n", Output: output, Request: Request{Every: time.Second, Send: "x", Timeout: -1}, Port: serialport.Config{Device: "/dev/x"}}, []string{"request timeout (-1ns)"}},
+		"send":    {Config{Name: "n", Output: output, Requests: []Request{{Every: time.Second}}, Port: serialport.Config{Device: "/dev/x"}}, []string{"request send must not"}},
+		"timeout": {Config{Name: "n", Output: output, Requests: []Request{{Every: time.Second, Send: "x", Timeout: -1}}, Port: serialport.Config{Device: "/dev/x"}}, []string{"request timeout (-1ns)"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -319,7 +323,7 @@ func TestConfigValidate(t *testing.T) {
 			}
 		})
 	}
-	a := New(Config{Parse: Parse{Kind: "x"}}, core.NewClock(), discard())
+	a := New(Config{Parse: parse.Config{Kind: "x"}}, core.NewClock(), discard())
 	if err := a.Run(t.Context(), newFakeBus()); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("Run of an invalid configuration = %v", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/adapters"
+	"github.com/weir-edge/weir/adapters/serial/frame"
+	"github.com/weir-edge/weir/adapters/serial/parse"
 	"github.com/weir-edge/weir/adapters/serialport"
 )
 
@@ -15,130 +17,130 @@ import (
 type Config struct {
 	Name     string
 	Port     serialport.Config
-	Framing  Framing  // default: lines; for obis, from / to the line with !
-	MaxFrame int      // bytes of a frame; default 1024, for obis 8192
-	Checksum Checksum // default: what Parse expects
-	Parse    Parse
-	Request  Request // default: the device sends by itself
-	Output   adapters.Output
-	Rule     adapters.Rule // for the values that no field of Parse names
-}
+	Framing  frame.Framing // default: lines; for obis, from / to the line with !; for sml, its transport
+	MaxFrame int           // bytes of a frame; default 1024, for obis and sml 8192
+	Checksum frame.Sum     // default: what Parse expects
+	Parse    parse.Config
 
-// Request is what a device is asked, for those that don't send by themselves.
-type Request struct {
-	Every   time.Duration // 0: never
-	Send    string        // the bytes of the request
-	Timeout time.Duration // for the answer; default 1s
+	Requests []Request // default: the device sends by itself
+	Devices  []Device  // default: one, that has no address
+	Writes   []Write
+
+	// MaxRate is how many frames a second are read; those beyond are dropped and
+	// counted, so that a babbling device costs no more. Default 2000.
+	MaxRate int
+	// StaleAfter is how long values hold when nothing comes from a device that sends by
+	// itself. Default: for ever.
+	StaleAfter time.Duration
+
+	Output adapters.Output
+	Rule   adapters.Rule // for the values that no field of Parse names
 }
 
 // Bounds of the configuration.
 const (
-	maxMaxFrame       = 64 << 10
-	defaultMaxFrame   = 1 << 10
-	telegramMaxFrame  = 8 << 10
-	minEvery          = time.Millisecond
-	defaultReplyLimit = time.Second
+	maxMaxFrame      = 64 << 10
+	defaultMaxFrame  = 1 << 10
+	telegramMaxFrame = 8 << 10
+	maxMaxRate       = 1_000_000
+	defaultMaxRate   = 2000
 )
 
 // Validate returns everything that is wrong with c, joined.
 func (c Config) Validate() error {
 	c = c.withDefaults()
-	_, sumErr := c.Checksum.verifier()
 	errs := []error{
 		c.Port.Validate(),
 		c.Framing.Validate(),
-		sumErr,
+		c.Checksum.Validate(),
 		c.Parse.Validate(),
-		c.Request.validate(),
+		c.validateDevices(),
 		c.Output.Validate(),
+	}
+	for _, r := range c.Requests {
+		errs = append(errs, r.validate())
+	}
+	for _, w := range c.Writes {
+		errs = append(errs, w.validate())
 	}
 	if c.MaxFrame < 1 || c.MaxFrame > maxMaxFrame {
 		errs = append(errs, fmt.Errorf("maximum frame (%d) must be between 1 and %d bytes", c.MaxFrame, maxMaxFrame))
 	}
-	if l, ok := c.Framing.(Length); ok && l.Bytes > c.MaxFrame {
+	if l, ok := c.Framing.(frame.Length); ok && l.Bytes > c.MaxFrame {
 		errs = append(errs, fmt.Errorf("length (%d) must be at most the maximum frame, %d", l.Bytes, c.MaxFrame))
 	}
-	return errors.Join(errs...)
-}
-
-func (r Request) validate() error {
-	switch {
-	case r.Every == 0 && r.Send == "" && r.Timeout == 0:
-		return nil
-	case r.Every < minEvery:
-		return fmt.Errorf("request every (%v) must be at least %v", r.Every, minEvery)
-	case r.Send == "":
-		return errors.New("request send must not be empty")
-	case r.Timeout < 0:
-		return fmt.Errorf("request timeout (%v) must not be negative", r.Timeout)
+	if c.MaxRate < 1 || c.MaxRate > maxMaxRate {
+		errs = append(errs, fmt.Errorf("maximum rate (%d) must be between 1 and %d frames a second", c.MaxRate, maxMaxRate))
 	}
-	return nil
+	if c.StaleAfter < 0 {
+		errs = append(errs, fmt.Errorf("stale after (%v) must not be negative", c.StaleAfter))
+	}
+	return errors.Join(errs...)
 }
 
 // withDefaults is c with what it leaves open.
 func (c Config) withDefaults() Config {
 	c.Output.Adapter = cmp.Or(c.Output.Adapter, c.Name)
-	c.Request.Timeout = c.Request.replyLimit()
-	kindSum, kindFrame := noSum, defaultMaxFrame
-	framing := Framing(Delimiter{})
+	kindSum, kindFrame := frame.None, defaultMaxFrame
+	framing := frame.Framing(frame.Delimiter{})
 	switch c.Parse.Kind {
 	case "nmea":
 		kindSum = "nmea"
 	case "obis":
 		kindSum, kindFrame = "p1", telegramMaxFrame
-		framing = StartEnd{Start: "/", End: "!", Line: true, Include: true}
+		framing = frame.StartEnd{Start: "/", End: "!", Line: true, Include: true}
+	case "sml":
+		kindSum, kindFrame = "sml", telegramMaxFrame
+		framing = frame.SML{}
 	}
 	if c.Framing == nil {
 		c.Framing = framing
 	}
 	c.Checksum.Kind = cmp.Or(c.Checksum.Kind, kindSum)
 	c.MaxFrame = cmp.Or(c.MaxFrame, kindFrame)
-	return c
-}
-
-func (r Request) replyLimit() time.Duration {
-	if r.Every == 0 {
-		return r.Timeout
+	c.MaxRate = cmp.Or(c.MaxRate, defaultMaxRate)
+	c.Requests, c.Writes = append([]Request(nil), c.Requests...), append([]Write(nil), c.Writes...)
+	for i, r := range c.Requests {
+		c.Requests[i] = r.withDefaults()
 	}
-	return cmp.Or(r.Timeout, defaultReplyLimit)
+	for i, w := range c.Writes {
+		c.Writes[i] = w.withDefaults()
+	}
+	return c
 }
 
 // quietAfter is the silence that means something: the gap that ends a frame, or
 // else one long enough that no frame goes on behind it. USB adapters deliver in
 // packets up to 16 ms apart.
 func (c Config) quietAfter() time.Duration {
-	if g, ok := c.Framing.(IdleGap); ok {
+	if g, ok := c.Framing.(frame.IdleGap); ok {
 		return cmp.Or(g.Gap, max(20*time.Millisecond, 4*c.Port.CharTime()))
 	}
 	return max(50*time.Millisecond, 20*c.Port.CharTime())
 }
 
-// decoder is what c makes of bytes, without the line.
-type decoder struct {
-	frames *deframer
-	parser parser
-	shaper shaper
+// restAfter is how long the line is left alone when bytes have come: long enough
+// that a stream at full speed is read in large pieces (to be woken for every few
+// bytes costs several percent of a core), too short for anybody to wait.
+func (c Config) restAfter() time.Duration {
+	if _, ok := c.Framing.(frame.IdleGap); ok {
+		return min(maxRest, c.quietAfter()/8) // a pause must not be slept through
+	}
+	return maxRest
 }
 
-// decoder makes the decoder of c, which has its defaults.
-func (c Config) decoder(count func(kind string)) (*decoder, error) {
-	verify, err := c.Checksum.verifier()
+const maxRest = 3 * time.Millisecond
+
+// reader is what makes values of a frame.
+type reader struct {
+	parser parse.Parser
+	shaper parse.Shaper
+}
+
+func newReader(p parse.Config, rule adapters.Rule) (reader, error) {
+	parser, err := p.Parser()
 	if err != nil {
-		return nil, err
+		return reader{}, err
 	}
-	p, err := c.Parse.parser()
-	if err != nil {
-		return nil, err
-	}
-	return &decoder{
-		frames: &deframer{
-			split:   c.Framing,
-			verify:  verify,
-			checked: c.Checksum.Kind != noSum,
-			limit:   c.MaxFrame,
-			count:   count,
-		},
-		parser: p,
-		shaper: newShaper(c.Parse, c.Rule),
-	}, nil
+	return reader{parser, parse.NewShaper(p, rule)}, nil
 }

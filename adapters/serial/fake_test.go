@@ -66,6 +66,7 @@ func (b *fakeBus) next(t *testing.T) message {
 type fakePort struct {
 	in       chan []byte // from the device
 	unplug   chan struct{}
+	woken    chan struct{}
 	onWrite  func(request string) error
 	mu       sync.Mutex
 	stop     chan struct{}
@@ -77,6 +78,7 @@ func newFakePort() *fakePort {
 	return &fakePort{
 		in:      make(chan []byte, 100),
 		unplug:  make(chan struct{}),
+		woken:   make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		onWrite: func(string) error { return nil },
 	}
@@ -91,6 +93,8 @@ func (p *fakePort) Read(b []byte, deadline time.Time) (int, error) {
 	case chunk := <-p.in:
 		return copy(b, chunk), nil
 	case <-timeout:
+		return 0, serialport.ErrTimeout
+	case <-p.woken:
 		return 0, serialport.ErrTimeout
 	case <-p.unplug:
 		return 0, serialport.ErrGone
@@ -116,6 +120,13 @@ func (p *fakePort) Close() error {
 	defer p.mu.Unlock()
 	p.closed = true
 	return nil
+}
+
+func (p *fakePort) Wake() {
+	select {
+	case p.woken <- struct{}{}:
+	default:
+	}
 }
 
 func (p *fakePort) Interrupt() { p.stopOnce.Do(func() { close(p.stop) }) }

@@ -2,43 +2,70 @@ package serial
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/weir-edge/weir/adapters/serial/exchange"
+	"github.com/weir-edge/weir/adapters/serial/frame"
+	"github.com/weir-edge/weir/adapters/serial/parse"
 	"github.com/weir-edge/weir/adapters/serialport"
 	"github.com/weir-edge/weir/core"
+)
+
+// The kinds of errors that Status shows beside those of package frame.
+const (
+	unparsed = "parse"      // a whole frame that is not what was expected
+	noAnswer = "no-answer"  // to a request, in time
+	unexpect = "unexpected" // a frame that is not the answer to what was asked
+	overRate = "rate"       // a frame beyond the maximum rate
+	silent   = "silent"     // nothing came for so long that the values are stale
+	full     = "full"       // no room in the gateway for the reading
+	refused  = "refused"    // the gateway can't publish the reading
+	gone     = "gone"       // the device vanished
+	tooMany  = "points"     // more names than one line may have
 )
 
 // line turns what comes over the open line into readings. The goroutine of
 // Adapter.Run owns it; it outlives the port, which may be opened many times.
 type line struct {
 	// Static after construction.
-	cfg    Config
-	dec    *decoder
-	clock  *core.Clock
-	log    *slog.Logger
-	status *status
-	out    *reports
+	cfg     Config
+	unasked reader
+	clock   *core.Clock
+	log     *slog.Logger
+	status  *status
+	watch   func(Event)
+	asks    []*ask
+
+	// Owned by the adapter's goroutine.
+	frames   *frame.Deframer
+	out      *reports
+	rotation *exchange.Rotation
+	commands *inbox // what is put in comes from others
+	limit    limiter
 
 	// While the line is open.
-	port port
-	poll poller
-	last time.Time // when bytes came last, or the line was opened
+	port    port
+	current *ask      // whose answer is awaited
+	wrong   string    // what came instead of it
+	last    time.Time // when bytes came last, or the line was opened
+	good    time.Time // when the last good frame came, or the line was opened
+	stale   bool
 
 	buf    [4096]byte
-	doc    document
-	values []value
+	doc    parse.Document
+	values []parse.Value
 }
 
 // run reads the line until the port fails.
 func (l *line) run(p port) error {
-	l.port = p
-	l.poll = poller{every: l.cfg.Request.Every, timeout: l.cfg.Request.Timeout}
+	l.port, l.current, l.stale = p, nil, false
+	l.rotation.Restart()
 	l.last = time.Now()
-	l.dec.frames.join()
+	l.good = l.last
+	l.frames.Join()
 	for {
-		if err := l.ask(time.Now()); err != nil {
+		if err := l.talk(time.Now()); err != nil {
 			return err
 		}
 		n, err := l.port.Read(l.buf[:], l.deadline())
@@ -46,6 +73,7 @@ func (l *line) run(p port) error {
 		switch {
 		case err == nil:
 			l.received(l.buf[:n], now)
+			l.rest(now)
 		case errors.Is(err, serialport.ErrTimeout):
 			l.paused(now)
 		default:
@@ -56,82 +84,121 @@ func (l *line) run(p port) error {
 
 // deadline is when something is to be done even if no byte comes; zero: never.
 func (l *line) deadline() time.Time {
-	at := l.poll.deadline()
-	if l.dec.frames.wantsQuiet() {
-		if quiet := l.last.Add(l.cfg.quietAfter()); at.IsZero() || quiet.Before(at) {
-			at = quiet
-		}
+	at := l.rotation.Deadline()
+	if l.commands.waiting() && l.current == nil {
+		at = earlier(at, l.rotation.Free())
+	}
+	if l.frames.WantsQuiet() {
+		at = earlier(at, l.last.Add(l.cfg.quietAfter()))
+	}
+	if l.mayBeStale() {
+		at = earlier(at, l.good.Add(l.cfg.StaleAfter))
 	}
 	return at
 }
 
-// ask sends the request when it is time to.
-func (l *line) ask(now time.Time) error {
-	if l.poll.overdue(now) {
-		l.silent(fmt.Sprintf("no answer within %v", l.cfg.Request.Timeout), now)
+// earlier is the earlier of two times, of which the first may be zero.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
 	}
-	if !l.poll.mustAsk(now) {
-		return nil
-	}
-	// 1. what came unasked, or too late, is no answer to what is asked now;
-	if err := l.port.Flush(); err != nil {
-		return err
-	}
-	l.dec.frames.restart()
-	// 2. ask;
-	err := l.port.Write([]byte(l.cfg.Request.Send))
-	l.status.asked()
-	// 3. the answer has its time from now on.
-	l.poll.asked(time.Now())
-	if errors.Is(err, serialport.ErrTimeout) {
-		l.poll.answered()
-		l.silent("the line does not take the request", now)
-		return nil
-	}
-	return err
+	return a
 }
 
-// silent: the device did not answer.
-func (l *line) silent(why string, now time.Time) {
-	l.status.count(noAnswer)
-	l.status.trouble(why, false)
-	l.out.noValue(why, l.clock.At(now))
+// rest leaves the line alone for a moment, so that more bytes come together.
+func (l *line) rest(now time.Time) {
+	d := l.cfg.restAfter()
+	if at := l.deadline(); !at.IsZero() {
+		d = min(d, at.Sub(now))
+	}
+	if d > 0 {
+		time.Sleep(d) // too short to be worth an interruption
+	}
 }
 
 // received takes the bytes that have come.
 func (l *line) received(b []byte, now time.Time) {
 	l.last = now
-	for frame := range l.dec.frames.feed(b) {
-		l.frame(frame, now)
+	for f := range l.frames.Feed(b) {
+		l.frame(f, now)
 	}
 }
 
 // paused: nothing came until the deadline.
 func (l *line) paused(now time.Time) {
-	if !l.dec.frames.wantsQuiet() || now.Sub(l.last) < l.cfg.quietAfter() {
+	if l.mayBeStale() && now.Sub(l.good) >= l.cfg.StaleAfter {
+		l.stale = true
+		why := "nothing was received for " + l.cfg.StaleAfter.String()
+		l.status.count(silent)
+		l.status.trouble("", why, false)
+		l.out.stale(why, l.clock.At(now))
+	}
+	if !l.frames.WantsQuiet() || now.Sub(l.last) < l.cfg.quietAfter() {
 		return
 	}
-	if frame := l.dec.frames.quiet(); frame != nil {
-		l.frame(frame, l.last)
+	if f := l.frames.Quiet(); f != nil {
+		l.frame(f, l.last)
 	}
 }
 
-// frame reads a frame whose last byte came at a time, and reports what it says.
-func (l *line) frame(frame []byte, at time.Time) {
-	l.doc.reset()
-	err := l.dec.parser.parse(frame, &l.doc)
+// mayBeStale says whether silence can make the values stale.
+func (l *line) mayBeStale() bool {
+	return l.cfg.StaleAfter > 0 && !l.stale && len(l.cfg.Requests) == 0
+}
+
+// frame gives a frame whose last byte came at a time to whom it is for.
+func (l *line) frame(f []byte, at time.Time) {
+	switch a := l.current; {
+	case a != nil && a.answeredBy(f):
+		l.answer(a, f, at)
+	case a != nil && (a.command == nil || len(l.asks) > 0):
+		l.wrong = string(f[:min(len(f), 40)])
+		l.drop(unexpect, f, at)
+	case a != nil:
+		l.wrong = string(f[:min(len(f), 40)])
+		l.read(l.unasked, "", f, at)
+	case len(l.asks) > 1 || len(l.asks) == 1 && l.asks[0].expect != nil:
+		l.drop(unexpect, f, at) // too late: nobody knows whose it is
+	case len(l.asks) == 1:
+		l.read(l.asks[0].reader, l.asks[0].device, f, at)
+	default:
+		l.read(l.unasked, "", f, at)
+	}
+}
+
+func (l *line) drop(kind string, f []byte, at time.Time) {
+	l.status.count(kind)
+	l.watch(Event{at, Dropped, f, kind})
+}
+
+// read reports what a frame says; false: it could not be read.
+func (l *line) read(r reader, device string, f []byte, at time.Time) bool {
+	if !l.limit.allow(at) {
+		l.drop(overRate, f, at)
+		return false
+	}
+	l.doc.Reset()
+	err := r.parser.Parse(f, &l.doc)
 	if err == nil {
-		l.values, err = l.dec.shaper.shape(l.values[:0], &l.doc)
+		l.values, err = r.shaper.Shape(l.values[:0], &l.doc)
 	}
 	switch {
-	case errors.Is(err, errForeign):
+	case errors.Is(err, parse.ErrForeign):
+		l.watch(Event{at, Received, f, "not asked for"})
+		return false
 	case err != nil:
 		l.status.count(unparsed)
-		l.status.trouble("a frame was refused: "+err.Error(), true)
-		l.log.Debug("frame refused", "error", err, "frame", frame)
-	default:
-		l.poll.answered()
-		l.status.heard(at)
-		l.out.report(l.doc.device, l.values, l.clock.At(at))
+		l.status.trouble(device, "a frame was refused: "+err.Error(), true)
+		l.log.Debug("frame refused", "error", err, "frame", f)
+		l.watch(Event{at, Refused, f, err.Error()})
+		return false
 	}
+	l.good, l.stale = at, false
+	l.watch(Event{at, Received, f, device})
+	l.status.heard(device, at)
+	if l.doc.Device != "" {
+		device = l.doc.Device
+	}
+	l.out.report(device, l.values, l.clock.At(at))
+	return true
 }

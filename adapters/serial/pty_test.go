@@ -13,6 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/weir-edge/weir/adapters/serial/frame"
+	"github.com/weir-edge/weir/adapters/serial/parse"
+	"github.com/weir-edge/weir/adapters/serial/serialtest"
 	"github.com/weir-edge/weir/adapters/serialport"
 	"github.com/weir-edge/weir/adapters/serialport/pty"
 	"github.com/weir-edge/weir/core"
@@ -39,31 +42,34 @@ func plug(t *testing.T, link string) (device *os.File) {
 func expected(t *testing.T, cfg Config, stream []byte) []string {
 	t.Helper()
 	cfg = cfg.withDefaults()
-	dec, err := cfg.decoder(func(string) {})
+	frames, err := frame.New(cfg.Framing, cfg.Checksum, cfg.MaxFrame, func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dec.frames.join()
-	var doc document
+	r, err := newReader(cfg.Parse, cfg.Rule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc parse.Document
 	var want []string
-	for frame := range dec.frames.feed(stream) {
-		doc.reset()
-		if err := dec.parser.parse(frame, &doc); err != nil {
+	for f := range frames.Feed(stream) {
+		doc.Reset()
+		if err := r.parser.Parse(f, &doc); err != nil {
 			t.Fatal(err)
 		}
-		values, err := dec.shaper.shape(nil, &doc)
+		values, err := r.shaper.Shape(nil, &doc)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, v := range values {
-			device := doc.device
+			device := doc.Device
 			if device == "" {
 				device = "_"
 			}
-			if i, ok := v.any.(int64); ok {
-				v.any = float64(i) // as JSON has it
+			if i, ok := v.Any.(int64); ok {
+				v.Any = float64(i) // as JSON has it
 			}
-			want = append(want, fmt.Sprint("t/", device, "/", v.name, " ", v.any, " ", v.unit))
+			want = append(want, fmt.Sprint("t/", device, "/", v.Name, " ", v.Any, " ", v.Unit))
 		}
 	}
 	return want
@@ -71,10 +77,10 @@ func expected(t *testing.T, cfg Config, stream []byte) []string {
 
 // Recorded streams go through a serial line and the whole adapter to the bus.
 func TestRecordedStreams(t *testing.T) {
-	nmea, p1 := Parse{Kind: "nmea"}, Parse{Kind: "obis"}
+	nmea, p1 := parse.Config{Kind: "nmea"}, parse.Config{Kind: "obis"}
 	tests := map[string]struct {
 		kind  string
-		parse Parse
+		parse parse.Config
 		sum   string
 	}{
 		"garmin48.nmea":         {"nmea", nmea, ""},
@@ -84,16 +90,16 @@ func TestRecordedStreams(t *testing.T) {
 		"v5.txt":                {"p1", p1, ""},
 		"v4_2.txt":              {"p1", p1, ""},
 		"fluvius_v171.txt":      {"p1", p1, ""},
-		"v3.txt":                {"p1", p1, noSum},
-		"esy5q3da1004_v304.txt": {"p1", p1, noSum},
+		"v3.txt":                {"p1", p1, frame.None},
+		"esy5q3da1004_v304.txt": {"p1", p1, frame.None},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			stream := append([]byte("\n"), recorded(t, tt.kind, name)...)
+			stream := append([]byte("\n"), serialtest.Recorded(t, tt.kind, name)...)
 			stream = append(stream, '\n')
 			link := filepath.Join(t.TempDir(), "by-id")
 			device := plug(t, link)
-			cfg := Config{Port: serialport.Config{Device: link}, Parse: tt.parse, Checksum: Checksum{Kind: tt.sum}}
+			cfg := Config{Port: serialport.Config{Device: link}, Parse: tt.parse, Checksum: frame.Sum{Kind: tt.sum}}
 			bus := newFakeBus()
 			stop := start(t, newTestAdapter(t, cfg, nil), bus)
 			if _, err := device.Write(stream); err != nil {
@@ -119,7 +125,7 @@ func TestRecordedStreams(t *testing.T) {
 func TestUnplugAndReplug(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "by-id")
 	bus := newFakeBus()
-	a := newTestAdapter(t, Config{Port: serialport.Config{Device: link}, Parse: Parse{Kind: "csv"}}, nil)
+	a := newTestAdapter(t, Config{Port: serialport.Config{Device: link}, Parse: parse.Config{Kind: "csv"}}, nil)
 	stop := start(t, a, bus) // nothing is plugged in yet
 	for i := range 3 {
 		device := plug(t, link)
@@ -156,9 +162,9 @@ func TestPolledDevice(t *testing.T) {
 		}
 	}()
 	cfg := Config{
-		Port:    serialport.Config{Device: link},
-		Request: Request{Every: 20 * time.Millisecond, Send: "P\r\n", Timeout: 10 * time.Second},
-		Parse:   Parse{Kind: "regex", Pattern: `^ST,(?P<weight>[+-] *[0-9.]+) kg$`, Fields: []Field{{Name: "weight", Unit: "kg"}}},
+		Port:     serialport.Config{Device: link},
+		Requests: []Request{{Every: 20 * time.Millisecond, Send: "P\r\n", Timeout: 10 * time.Second}},
+		Parse:    parse.Config{Kind: "regex", Pattern: `^ST,(?P<weight>[+-] *[0-9.]+) kg$`, Fields: []parse.Field{{Name: "weight", Unit: "kg"}}},
 	}
 	bus := newFakeBus()
 	stop := start(t, newTestAdapter(t, cfg, nil), bus)
@@ -177,7 +183,7 @@ func TestGarbageOnTheLine(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "by-id")
 	device := plug(t, link)
 	bus := newFakeBus()
-	a := newTestAdapter(t, Config{Port: serialport.Config{Device: link}, Parse: Parse{Kind: "nmea"}}, nil)
+	a := newTestAdapter(t, Config{Port: serialport.Config{Device: link}, Parse: parse.Config{Kind: "nmea"}}, nil)
 	stop := start(t, a, bus)
 	const rounds, size = 40, 32 << 10 // 1.3 million bytes
 	go func() {
@@ -203,7 +209,7 @@ func TestGarbageOnTheLine(t *testing.T) {
 	}
 	stop()
 	s := a.Status()
-	if len(bus.messages) != 0 || s.Errors[checksum] == 0 || s.Readings != 2*rounds {
+	if len(bus.messages) != 0 || s.Errors[frame.BadSum] == 0 || s.Readings != 2*rounds {
 		t.Errorf("%d messages too many, status %+v", len(bus.messages), s)
 	}
 }
@@ -218,7 +224,7 @@ func BenchmarkLine(b *testing.B) {
 	sentence := []byte("$INDPT,2.2,0.0*47\r\n")
 	batch := bytes.Repeat(sentence, 50)
 	bus := newFakeBus()
-	cfg := Config{Name: "line", Port: serialport.Config{Device: path}, Parse: Parse{Kind: "nmea"}}
+	cfg := Config{Name: "line", Port: serialport.Config{Device: path}, Parse: parse.Config{Kind: "nmea"}}
 	cfg.Output.Topic = "t/{field}"
 	a := New(cfg, core.NewClock(), discard())
 	ctx, cancel := context.WithCancel(context.Background())

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,14 +17,27 @@ import (
 type status struct {
 	mu sync.Mutex // guards all below
 	s  core.AdapterStatus
-	d  core.DeviceStatus
+	d  []*device // in the order of the configuration; a line without devices is one
 }
 
-func newStatus(name string) *status {
-	return &status{
-		s: core.AdapterStatus{Name: name, Type: "serial", State: "starting", Since: time.Now(), Errors: make(map[string]uint64)},
-		d: core.DeviceStatus{Name: name},
+// device is one device with the round trips of its last answers.
+type device struct {
+	core.DeviceStatus
+	took    [256]time.Duration // a ring
+	answers int                // ever
+}
+
+func newStatus(cfg Config) *status {
+	t := &status{
+		s: core.AdapterStatus{Name: cfg.Name, Type: "serial", State: "starting", Since: time.Now(), Errors: make(map[string]uint64)},
 	}
+	for _, d := range cfg.Devices {
+		t.d = append(t.d, &device{DeviceStatus: core.DeviceStatus{Name: d.Name}})
+	}
+	if len(t.d) == 0 {
+		t.d = append(t.d, &device{DeviceStatus: core.DeviceStatus{Name: cfg.Name}})
+	}
+	return t
 }
 
 // snapshot is a copy that the caller may keep.
@@ -32,8 +46,30 @@ func (t *status) snapshot() core.AdapterStatus {
 	defer t.mu.Unlock()
 	s := t.s
 	s.Errors = maps.Clone(s.Errors)
-	s.Devices = []core.DeviceStatus{t.d}
+	for _, d := range t.d {
+		s.Devices = append(s.Devices, d.snapshot())
+	}
 	return s
+}
+
+func (d *device) snapshot() core.DeviceStatus {
+	s := d.DeviceStatus
+	s.Errors = maps.Clone(s.Errors)
+	took := slices.Sorted(slices.Values(d.took[:min(d.answers, len(d.took))]))
+	if n := len(took); n > 0 {
+		s.P50, s.P99 = took[n/2].Seconds(), took[n*99/100].Seconds()
+	}
+	return s
+}
+
+// deviceLocked is the device of a name; "" is the only one.
+func (t *status) deviceLocked(name string) *device {
+	for _, d := range t.d {
+		if d.Name == name {
+			return d
+		}
+	}
+	return t.d[0]
 }
 
 // opened: the line is there.
@@ -53,7 +89,9 @@ func (t *status) lost(why string) (isNew, isOther bool) {
 		t.s.State, t.s.Since = "waiting", time.Now()
 	}
 	t.s.Error = why
-	t.d.Up, t.d.Error = false, why
+	for _, d := range t.d {
+		d.Up, d.Error = false, why
+	}
 	return isNew, isOther
 }
 
@@ -68,11 +106,32 @@ func plain(device string, err error) string {
 	return err.Error()
 }
 
-// heard: a good frame came at a time.
-func (t *status) heard(at time.Time) {
+// heard: a good frame of a device came at a time.
+func (t *status) heard(name string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.d.Up, t.d.Error, t.d.LastSeen = true, "", at
+	d := t.deviceLocked(name)
+	d.Up, d.Error, d.LastSeen = true, "", at
+}
+
+// answered: a device needed so long for its answer.
+func (t *status) answered(name string, took time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d := t.deviceLocked(name)
+	d.took[d.answers%len(d.took)] = took
+	d.answers++
+}
+
+// failed counts a request to a device that had no answer.
+func (t *status) failed(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d := t.deviceLocked(name)
+	if d.Errors == nil {
+		d.Errors = make(map[string]uint64)
+	}
+	d.Errors[noAnswer]++
 }
 
 // published: so many readings by now.
@@ -82,18 +141,20 @@ func (t *status) published(readings uint64) {
 	t.s.Readings = readings
 }
 
-// asked counts a request.
-func (t *status) asked() {
+// asked counts a request to a device.
+func (t *status) asked(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.d.Requests++
+	t.deviceLocked(name).Requests++
 }
 
-// trouble: the device is there, but what it sent is of no use, or it sent nothing.
-func (t *status) trouble(text string, up bool) {
+// trouble: the line is there, but what the device sent is of no use, or it sent
+// nothing.
+func (t *status) trouble(name, text string, up bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.d.Up, t.d.Error = up, text
+	d := t.deviceLocked(name)
+	d.Up, d.Error = up, text
 }
 
 // count counts an error by its kind.

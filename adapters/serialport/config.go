@@ -14,7 +14,7 @@ import (
 // Device is its default: 9600 baud, 8 data bits, no parity, 1 stop bit.
 type Config struct {
 	// Device is a path: /dev/ttyUSB0, or better /dev/serial/by-id/…, which names
-	// the same adapter after it was plugged in again.
+	// the same adapter after it was plugged in again, or what [Resolve] takes.
 	Device   string
 	Baud     int    // any rate that the hardware can make; default 9600
 	DataBits int    // 5 to 8; default 8
@@ -25,6 +25,8 @@ type Config struct {
 	// leaves them as the system sets them, which is on. A line without them (a
 	// pseudo-terminal, some USB adapters) ignores the setting.
 	DTR, RTS *bool
+
+	RS485 RS485 // default: the line is not shared
 }
 
 // Validate returns everything that is wrong with c, joined.
@@ -45,7 +47,7 @@ func (c Config) Validate() error {
 	if _, err := stopBits(c.StopBits); err != nil {
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.RS485.validate(), validateName(c.Device))...)
 }
 
 // maxBaud is beyond every UART and USB adapter known.

@@ -19,12 +19,14 @@ func TestValidate(t *testing.T) {
 		want []string // one phrase for each fault
 	}{
 		"defaults":     {Config{Device: "/dev/x"}, nil},
-		"everything":   {Config{"/dev/x", 115200, 7, "Even", "2", nil, nil}, nil},
+		"everything":   {Config{Device: "/dev/x", Baud: 115200, DataBits: 7, Parity: "Even", StopBits: "2", RS485: RS485{Mode: "auto", DelayAfter: time.Millisecond}}, nil},
 		"odd rate":     {Config{Device: "/dev/x", Baud: 12345}, nil},
 		"no device":    {Config{}, []string{"device must be set"}},
 		"baud":         {Config{Device: "/dev/x", Baud: -1}, []string{"baud (-1) must be"}},
 		"1.5 stop":     {Config{Device: "/dev/x", StopBits: "1.5"}, []string{`stop bits ("1.5") must be 1 or 2`}},
 		"all at once":  {Config{Baud: 1 << 30, DataBits: 9, Parity: "x", StopBits: "3"}, []string{"device", "baud", "data bits (9)", "parity", "stop bits"}},
+		"rs485":        {Config{Device: "/dev/x", RS485: RS485{Mode: "on", DelayBefore: time.Second}}, []string{`rs485 ("on") must be`, "rs485 delay (1s)"}},
+		"usb name":     {Config{Device: "usb:0403"}, []string{`device ("usb:0403") must be`}},
 		"too few bits": {Config{Device: "/dev/x", DataBits: 4}, []string{"data bits (4) must be 5, 6, 7 or 8"}},
 	}
 	for name, tt := range tests {
@@ -87,7 +89,7 @@ func TestModeReachesTheLine(t *testing.T) {
 			}
 			defer p.Close()
 			var got *unix.Termios
-			if err := control(p.data, func(fd int) (err error) {
+			if err := p.data.control(func(fd int) (err error) {
 				got, err = unix.IoctlGetTermios(fd, unix.TCGETS2)
 				return err
 			}); err != nil {

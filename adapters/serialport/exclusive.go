@@ -14,15 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openExclusive opens the device for Go's poller and locks it.
+// openExclusive opens the device and locks it.
 //
 // The lock is flock, which obliges all who ask for it: other adapters of this
 // process too, root too, and it is gone with the process however that ends.
 // TIOCEXCL, which the library sets as well, keeps out those who don't ask, but
 // not root.
-func openExclusive(device string) (*os.File, error) {
-	// O_NONBLOCK: don't wait for a carrier, and let the poller have it.
-	f, err := os.OpenFile(device, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+func openExclusive(device string) (*conn, error) {
+	c, err := openConn(device)
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		return nil, busy(device)
@@ -31,20 +30,20 @@ func openExclusive(device string) (*os.File, error) {
 	case err != nil:
 		return nil, err
 	}
-	if err := lock(f); err != nil {
-		f.Close()
+	if err := lock(c); err != nil {
+		c.close()
 		if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, busy(device)
 		}
 		return nil, fmt.Errorf("lock %s: %w", device, err)
 	}
-	return f, nil
+	return c, nil
 }
 
 // lock takes the lock, and refuses a line that another process has in exclusive
 // mode, as the system itself does unless we are root.
-func lock(f *os.File) error {
-	return control(f, func(fd int) error {
+func lock(c *conn) error {
+	return c.control(func(fd int) error {
 		if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			return err
 		}
@@ -53,20 +52,6 @@ func lock(f *os.File) error {
 		}
 		return nil
 	})
-}
-
-// control calls do with f's descriptor, which stays valid meanwhile. (File.Fd
-// would take the descriptor out of the poller's hands.)
-func control(f *os.File, do func(fd int) error) error {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	if err := conn.Control(func(fd uintptr) { failed = do(int(fd)) }); err != nil {
-		return err
-	}
-	return failed
 }
 
 // busy finds out who has the device, as far as /proc tells.

@@ -2,7 +2,6 @@ package serialport
 
 import (
 	"math"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,8 +23,8 @@ func exclusiveElsewhere(fd int) bool {
 // releaseExclusive takes a pseudo-terminal out of exclusive mode. The mode ends
 // when the last descriptor of the line is closed, which for a pseudo-terminal
 // may be its maker's: after a crash of ours nobody could open it again.
-func releaseExclusive(f *os.File) {
-	_ = control(f, func(fd int) error {
+func releaseExclusive(c *conn) {
+	_ = c.control(func(fd int) error {
 		if !isPTY(fd) {
 			return nil
 		}

@@ -2,12 +2,10 @@
 
 package serialport
 
-import "os"
-
 // What these do on Linux has no counterpart elsewhere, or no need.
 
 func closeOnExec() {}
 
 func exclusiveElsewhere(int) bool { return false }
 
-func releaseExclusive(*os.File) {}
+func releaseExclusive(*conn) {}

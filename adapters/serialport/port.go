@@ -21,13 +21,16 @@ type Port struct {
 	// Static after Open.
 	device   string
 	charTime time.Duration
-	data     *os.File    // in Go's poller: every byte passes here, and it holds the lock
+	data     *conn       // every byte passes here, and it holds the lock
 	line     serial.Port // the library's descriptor of the same line: settings, drain, flush
+	rs485    RS485       // zero: RTS isn't ours to move
+	restore  func()      // what the kernel did for RS-485 before us; never nil
 
 	// Owned by the owner.
 	closed bool
 
 	interrupted atomic.Bool
+	woken       atomic.Bool
 }
 
 // Open opens and configures the line for the caller's exclusive use. A device
@@ -37,23 +40,33 @@ func Open(cfg Config) (*Port, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open serial line: %w", err)
 	}
+	var err error
+	if cfg.Device, err = Resolve(cfg.Device); err != nil {
+		return nil, err
+	}
 	// 1. our descriptor, and with it the lock: from here on nobody who asks
 	//    before touching the line can disturb it, nor we him.
 	data, err := openExclusive(cfg.Device)
 	if err != nil {
 		return nil, err
 	}
-	// 2. the library sets the line up, on a descriptor of its own.
-	line, err := openLine(cfg, data)
+	// 2. RS-485, where the kernel does it, before anything can be sent;
+	p := &Port{device: cfg.Device, charTime: cfg.CharTime(), data: data, restore: func() {}}
+	if err := p.setUpRS485(cfg.RS485); err != nil {
+		data.close()
+		return nil, err
+	}
+	// 3. the library sets the line up, on a descriptor of its own.
+	p.line, err = openLine(cfg, data)
 	if err != nil {
-		data.Close()
+		p.restore()
+		data.close()
 		if pe, ok := errors.AsType[*serial.PortError](err); ok && pe.Code() == serial.PortBusy {
 			return nil, busy(cfg.Device)
 		}
 		return nil, fmt.Errorf("set up %s: %w", cfg.Device, err)
 	}
-	p := &Port{device: cfg.Device, charTime: cfg.CharTime(), data: data, line: line}
-	// 3. the modem lines, where there are any.
+	// 4. the modem lines, where there are any.
 	if err := p.setModemLines(cfg); err != nil {
 		p.Close()
 		return nil, err
@@ -62,7 +75,7 @@ func Open(cfg Config) (*Port, error) {
 }
 
 // openLine lets the library open and configure the device.
-func openLine(cfg Config, data *os.File) (serial.Port, error) {
+func openLine(cfg Config, data *conn) (serial.Port, error) {
 	line, err := serial.Open(cfg.Device, cfg.mode())
 	if err != nil {
 		return nil, err
@@ -77,6 +90,9 @@ func (p *Port) setModemLines(cfg Config) error {
 		if err := p.SetDTR(*cfg.DTR); err != nil {
 			return err
 		}
+	}
+	if p.rs485.byHand() { // listen until there is something to send
+		return p.SetRTS(p.rs485.Invert)
 	}
 	if cfg.RTS != nil {
 		return p.SetRTS(*cfg.RTS)
@@ -93,70 +109,110 @@ func (p *Port) Read(b []byte, deadline time.Time) (int, error) {
 	if p.closed {
 		return 0, fmt.Errorf("read from %s: %w", p.device, ErrGone)
 	}
-	if err := p.data.SetReadDeadline(deadline); err != nil {
-		return 0, p.fault("read from", err)
-	}
-	// After the deadline is set, so that Interrupt's own deadline either comes
-	// after it and wakes the read, or is seen here.
 	if p.interrupted.Load() {
 		return 0, fmt.Errorf("read from %s: %w", p.device, ErrInterrupted)
 	}
-	n, err := p.data.Read(b)
-	if errors.Is(err, os.ErrDeadlineExceeded) && !p.interrupted.Load() {
-		n, err = p.readWaiting(b)
+	if err := p.data.setDeadline(deadline); err != nil {
+		return 0, p.fault("read from", err)
 	}
-	if err != nil {
-		return n, p.fault("read from", err)
+	for {
+		n, err := p.data.read(b)
+		if err == nil {
+			return n, nil
+		}
+		if err != unix.EAGAIN {
+			return 0, p.fault("read from", err)
+		}
+		// After the deadline is set, so that what Interrupt and Wake set instead either
+		// comes after it and ends the wait, or is seen here.
+		if p.interrupted.Load() || p.woken.Swap(false) {
+			return 0, p.fault("read from", os.ErrDeadlineExceeded)
+		}
+		if err := p.data.waitRead(); err != nil {
+			return p.lastRead(b, err)
+		}
 	}
-	return n, nil
 }
 
-// readWaiting reads what is there already. The poller refuses once the deadline
-// is over, even if bytes came in time and it was only us who were late; taking
-// that for silence would end a frame, or fail a request, that is all right.
-func (p *Port) readWaiting(b []byte) (n int, err error) {
-	failed := control(p.data, func(fd int) error {
-		n, err = unix.Read(fd, b)
-		return nil
-	})
-	switch {
-	case failed != nil:
-		return 0, failed
-	case err == unix.EAGAIN || err == unix.EINTR:
-		return 0, os.ErrDeadlineExceeded
-	case err != nil:
-		return 0, err
-	case n == 0 && len(b) > 0:
-		return 0, io.EOF
+// lastRead is for bytes that came in time where it was only us who were late:
+// taking that for silence would end a frame, or fail a request, that is all right.
+func (p *Port) lastRead(b []byte, failed error) (int, error) {
+	if errors.Is(failed, os.ErrDeadlineExceeded) && !p.interrupted.Load() {
+		p.woken.Store(false)
+		n, err := p.data.read(b)
+		if err == nil {
+			return n, nil
+		}
+		if err != unix.EAGAIN {
+			failed = err
+		}
 	}
-	return n, nil
+	return 0, p.fault("read from", failed)
+}
+
+// Wake makes the Read that is going on, or the next one, return [ErrTimeout] at
+// once, if there is nothing to read. It may be called from any goroutine.
+func (p *Port) Wake() {
+	p.woken.Store(true)
+	p.data.expire()
 }
 
 // Write gives all of b to the line, or returns an error. It returns when the
 // system has taken the bytes; [Port.Drain] waits until they are sent. Where the
 // line doesn't take them in about the time that they need on the wire, Write
-// gives up with [ErrTimeout], and what was not sent yet never will be.
+// gives up with [ErrTimeout], and what was not sent yet never will be. With
+// RS-485 by hand it waits until they are sent, because the others can't be heard
+// before.
 func (p *Port) Write(b []byte) error {
 	if p.closed {
 		return fmt.Errorf("write to %s: %w", p.device, ErrGone)
 	}
-	limit := time.Now().Add(p.sendLimit(len(b)))
-	if err := p.data.SetWriteDeadline(limit); err != nil {
-		return p.fault("write to", err)
+	if p.rs485.byHand() {
+		return p.writeHalfDuplex(b)
 	}
-	if p.interrupted.Load() { // see Read
+	return p.write(b)
+}
+
+func (p *Port) write(b []byte) error {
+	if p.interrupted.Load() {
 		return fmt.Errorf("write to %s: %w", p.device, ErrInterrupted)
 	}
-	n, err := p.data.Write(b)
-	if err == nil {
-		return nil
+	limit := time.Now().Add(p.sendLimit(len(b)))
+	for taken := 0; ; {
+		n, err := p.data.write(b[taken:])
+		if taken += n; taken == len(b) {
+			return nil
+		}
+		if err == nil || err == unix.EAGAIN {
+			err = p.waitWrite(limit)
+		}
+		if err == nil {
+			continue
+		}
+		err = p.fault("write to", err)
+		if errors.Is(err, ErrTimeout) {
+			_ = p.line.ResetOutputBuffer() // half a request must not come late
+			return fmt.Errorf("%w (%d of %d bytes taken)", err, taken, len(b))
+		}
+		return err
 	}
-	err = p.fault("write to", err)
-	if errors.Is(err, ErrTimeout) {
-		_ = p.line.ResetOutputBuffer() // half a request must not come late
-		return fmt.Errorf("%w (%d of %d bytes taken)", err, n, len(b))
+}
+
+// waitWrite waits until the line takes more. A Wake meanwhile is for the next Read.
+func (p *Port) waitWrite(limit time.Time) error {
+	for {
+		if err := p.data.setDeadline(limit); err != nil {
+			return err
+		}
+		if p.interrupted.Load() { // see Read
+			return os.ErrDeadlineExceeded
+		}
+		err := p.data.waitWrite()
+		if errors.Is(err, os.ErrDeadlineExceeded) && p.woken.Load() && time.Now().Before(limit) {
+			continue
+		}
+		return err
 	}
-	return err
 }
 
 // sendLimit is how long sending n more bytes may take: twice the time on the
@@ -168,7 +224,7 @@ func (p *Port) sendLimit(n int) time.Duration {
 // unsent is how many bytes wait in the system to be sent.
 func (p *Port) unsent() int {
 	n := 0
-	_ = control(p.data, func(fd int) (err error) {
+	_ = p.data.control(func(fd int) (err error) {
 		n, err = unix.IoctlGetInt(fd, unix.TIOCOUTQ)
 		return err
 	})
@@ -233,7 +289,7 @@ func (p *Port) setModemLine(name string, on bool, set func(bool) error) error {
 // does not close the port: that is left to its owner.
 func (p *Port) Interrupt() {
 	p.interrupted.Store(true)
-	_ = p.data.SetDeadline(time.Unix(1, 0)) // fails only once the port is closed
+	p.data.expire()
 }
 
 // Close gives the line back. What was not sent yet is discarded (see
@@ -246,7 +302,8 @@ func (p *Port) Close() error {
 	// The system's close waits up to 30 s for unsent output; nobody wants it now.
 	_ = p.line.ResetOutputBuffer()
 	// The lock goes last, so that the next owner finds the line free.
-	err := errors.Join(p.line.Close(), p.data.Close())
+	p.restore()
+	err := errors.Join(p.line.Close(), p.data.close())
 	if err != nil {
 		return fmt.Errorf("close %s: %w", p.device, err)
 	}

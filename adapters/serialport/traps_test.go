@@ -246,7 +246,7 @@ func TestBusyByOurselves(t *testing.T) {
 
 func TestExclusiveModeDoesNotOutliveUs(t *testing.T) {
 	p, _ := openPair(t)
-	err := control(p.data, func(fd int) error {
+	err := p.data.control(func(fd int) error {
 		on, err := unix.IoctlGetInt(fd, unix.TIOCGEXCL)
 		if on != 0 {
 			t.Error("a pseudo-terminal is left in exclusive mode")

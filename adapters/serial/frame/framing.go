@@ -1,4 +1,4 @@
-package serial
+package frame
 
 import (
 	"bytes"
@@ -8,7 +8,8 @@ import (
 )
 
 // Framing says how the stream of bytes is cut into frames. It is one of
-// [Delimiter], [Length], [LengthPrefix], [StartEnd] and [IdleGap].
+// [Delimiter], [Length], [LengthPrefix], [StartEnd], [Escaped], [SML] and
+// [IdleGap].
 type Framing interface {
 	// Validate returns everything that is wrong, joined.
 	Validate() error
@@ -27,6 +28,10 @@ type splitter interface {
 	// quiet says what becomes of b, an unfinished frame, when nothing follows it.
 	quiet(b []byte) ending
 }
+
+// sized is a splitter that knows the size of the frame that b begins, or at
+// least how many bytes will tell it.
+type sized interface{ size(b []byte) int }
 
 // cut is what a splitter found. The zero cut: nothing yet, more bytes are needed.
 type cut struct {
@@ -90,9 +95,9 @@ func (d Delimiter) split(b []byte, limit int) cut {
 		return cut{}
 	case i < 0:
 		// The end of the delimiter's start may be there already.
-		return cut{drop: len(b) - len(delim) + 1, why: tooLong, lost: true}
+		return cut{drop: len(b) - len(delim) + 1, why: TooLong, lost: true}
 	case i > limit:
-		return cut{drop: i + len(delim), why: tooLong}
+		return cut{drop: i + len(delim), why: TooLong}
 	}
 	next := i + len(delim)
 	end := i
@@ -126,6 +131,8 @@ func (l Length) split(b []byte, limit int) cut {
 	}
 	return cut{frame: b[:l.Bytes:l.Bytes], next: l.Bytes, retry: 1}
 }
+
+func (l Length) size([]byte) int { return l.Bytes }
 
 func (Length) quiet([]byte) ending { return dropPart }
 
@@ -167,7 +174,7 @@ func (l LengthPrefix) split(b []byte, limit int) cut {
 	}
 	total := l.value(b[l.Offset:header]) + int64(l.Adjust)
 	if total < int64(header) || total > int64(limit) {
-		return cut{drop: 1, why: noise}
+		return cut{drop: 1, why: Noise}
 	}
 	n := int(total)
 	if len(b) < n {
@@ -188,6 +195,14 @@ func (l LengthPrefix) value(field []byte) int64 {
 	return v
 }
 
+func (l LengthPrefix) size(b []byte) int {
+	header := l.Offset + max(l.Width, 1)
+	if len(b) < header {
+		return header
+	}
+	return int(l.value(b[l.Offset:header])) + l.Adjust
+}
+
 func (LengthPrefix) quiet([]byte) ending { return dropPart }
 
 // StartEnd cuts frames between two markers.
@@ -196,6 +211,9 @@ type StartEnd struct {
 	Trailer    int  // so many bytes after End belong to the frame, such as a checksum
 	Line       bool // or: the rest of the line after End does (P1 telegrams)
 	Include    bool // leaves the markers in the frame
+	// Escape is a byte that makes the one behind it content, whatever that is; it is
+	// taken out of the frame. "": there is none.
+	Escape string
 }
 
 // Validate implements [Framing].
@@ -206,6 +224,12 @@ func (s StartEnd) Validate() error {
 	}
 	if s.End == "" || len(s.End) > maxMarker {
 		errs = append(errs, fmt.Errorf("end marker (%q) must be 1 to %d bytes", s.End, maxMarker))
+	}
+	if len(s.Escape) > 1 {
+		errs = append(errs, fmt.Errorf("escape (%q) must be one byte", s.Escape))
+	}
+	if s.Include && s.Escape != "" {
+		errs = append(errs, errors.New("include must be false where there is an escape"))
 	}
 	if s.Trailer < 0 || s.Trailer > maxMarker {
 		errs = append(errs, fmt.Errorf("trailer (%d) must be between 0 and %d", s.Trailer, maxMarker))
@@ -220,14 +244,14 @@ func (s StartEnd) split(b []byte, limit int) cut {
 	case i < 0 && len(b) < len(s.Start):
 		return cut{}
 	case i < 0:
-		return cut{drop: len(b) - len(s.Start) + 1, why: noise}
+		return cut{drop: len(b) - len(s.Start) + 1, why: Noise}
 	case i > 0:
-		return cut{drop: i, why: noise}
+		return cut{drop: i, why: Noise}
 	}
 	end, next := s.end(b)
 	switch {
 	case next > limit || next < 0 && len(b) >= limit:
-		return cut{drop: 1, why: tooLong} // the end was lost: look for a start behind this one
+		return cut{drop: 1, why: TooLong} // the end was lost: look for a start behind this one
 	case next < 0:
 		return cut{}
 	case s.Include:
@@ -239,11 +263,9 @@ func (s StartEnd) split(b []byte, limit int) cut {
 // end finds the end marker and the end of the frame in b, which begins with the
 // start marker; next is -1 when they haven't come yet.
 func (s StartEnd) end(b []byte) (end, next int) {
-	end = bytes.Index(b[len(s.Start):], []byte(s.End))
-	if end < 0 {
+	if end = s.endMarker(b); end < 0 {
 		return 0, -1
 	}
-	end += len(s.Start)
 	next = end + len(s.End)
 	if s.Line {
 		eol := bytes.IndexByte(b[next:], '\n')
@@ -258,9 +280,32 @@ func (s StartEnd) end(b []byte) (end, next int) {
 	return end, next
 }
 
+// endMarker is where the end marker is that no escape makes content, or -1.
+func (s StartEnd) endMarker(b []byte) int {
+	from := len(s.Start)
+	if s.Escape == "" {
+		if i := bytes.Index(b[from:], []byte(s.End)); i >= 0 {
+			return from + i
+		}
+		return -1
+	}
+	for i := from; i < len(b); i++ {
+		switch {
+		case bytes.HasPrefix(b[i:], []byte(s.End)):
+			return i
+		case b[i] == s.Escape[0]:
+			i++
+		}
+	}
+	return -1
+}
+
 // strip is the content without the markers, followed by the trailer.
 func (s StartEnd) strip(b []byte, end, next int) []byte {
 	content, trailer := b[len(s.Start):end], b[end+len(s.End):next]
+	if s.Escape != "" {
+		content = unescape(content, s.Escape[0], func(c byte) (byte, bool) { return c, true })
+	}
 	if len(trailer) == 0 {
 		return content[:len(content):len(content)]
 	}
@@ -288,7 +333,7 @@ func (IdleGap) begin([]byte, bool) int { return -1 } // only after a pause
 
 func (IdleGap) split(b []byte, limit int) cut {
 	if len(b) > limit {
-		return cut{drop: len(b), why: tooLong, lost: true}
+		return cut{drop: len(b), why: TooLong, lost: true}
 	}
 	return cut{}
 }

@@ -1,4 +1,4 @@
-package serial
+package parse
 
 import (
 	"encoding/hex"
@@ -17,9 +17,9 @@ type obisParser struct {
 	names map[string]string // by code without medium and channel
 }
 
-func newOBISParser() parser { return obisParser{obisNames()} }
+func newOBISParser() Parser { return obisParser{obisNames()} }
 
-func (p obisParser) parse(telegram []byte, doc *document) error {
+func (p obisParser) Parse(telegram []byte, doc *Document) error {
 	text := strings.ReplaceAll(string(telegram), "\r", "")
 	if !strings.HasPrefix(text, "/") || !printable([]byte(strings.ReplaceAll(text, "\n", ""))) {
 		return errors.New("it is not a telegram")
@@ -61,7 +61,7 @@ func obisGroups(s string) ([]string, error) {
 }
 
 // read adds the value of one line.
-func (p obisParser) read(code string, groups []string, doc *document) error {
+func (p obisParser) read(code string, groups []string, doc *Document) error {
 	medium, register, ok := obisCode(code)
 	if !ok {
 		return errors.New("it is no OBIS code")
@@ -171,6 +171,7 @@ func obisNames() map[string]string {
 		"96.13.1": "message_code",
 		"96.7.21": "power_failures",
 		"96.7.9":  "long_power_failures",
+		"16.7.0":  "power",
 		"1.7.0":   "power_import",
 		"2.7.0":   "power_export",
 		"1.8.0":   "energy_import",

@@ -1,4 +1,4 @@
-package serial
+package parse
 
 import (
 	"errors"
@@ -47,7 +47,7 @@ func (c nmeaColumns) at(i int) string {
 	return ""
 }
 
-func newNMEAParser(only []string) (parser, error) {
+func newNMEAParser(only []string) (Parser, error) {
 	p := nmeaParser{table: nmeaTable()}
 	for _, s := range only {
 		if s != strings.ToUpper(s) || len(s) < 3 {
@@ -61,9 +61,9 @@ func newNMEAParser(only []string) (parser, error) {
 	return p, nil
 }
 
-// parse takes what is between $ and *, or the whole line when no checksum was
+// Parse takes what is between $ and *, or the whole line when no checksum was
 // asked for.
-func (p nmeaParser) parse(frame []byte, doc *document) error {
+func (p nmeaParser) Parse(frame []byte, doc *Document) error {
 	line := strings.TrimSpace(string(frame))
 	line = line[strings.LastIndexAny(line, "$!")+1:]
 	if i := strings.LastIndexByte(line, '*'); i >= 0 {
@@ -75,9 +75,9 @@ func (p nmeaParser) parse(frame []byte, doc *document) error {
 		return errors.New("it is not an NMEA sentence")
 	}
 	if p.only != nil && !p.only[kind] {
-		return errForeign
+		return ErrForeign
 	}
-	doc.device = kind
+	doc.Device = kind
 	switch kind {
 	case "XDR":
 		return readTransducers(c, doc)
@@ -110,13 +110,13 @@ func nmeaType(address string) (string, bool) {
 }
 
 // numbered adds the columns of a sentence that isn't in the table.
-func (c nmeaColumns) numbered(kind string, doc *document) {
+func (c nmeaColumns) numbered(kind string, doc *Document) {
 	for i, column := range c[1:] {
 		doc.add(strings.ToLower(kind)+"_"+strconv.Itoa(i+1), untyped(column), "")
 	}
 }
 
-func (s nmeaSentence) read(c nmeaColumns, doc *document) error {
+func (s nmeaSentence) read(c nmeaColumns, doc *Document) error {
 	if err := c.read(s.status, doc); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (s nmeaSentence) read(c nmeaColumns, doc *document) error {
 	return c.read(s.data, doc)
 }
 
-func (c nmeaColumns) read(columns []nmeaColumn, doc *document) error {
+func (c nmeaColumns) read(columns []nmeaColumn, doc *Document) error {
 	for _, col := range columns {
 		v, err := col.read(c, col.at)
 		if err != nil {
@@ -141,7 +141,7 @@ func (c nmeaColumns) read(columns []nmeaColumn, doc *document) error {
 
 // readSatellites reads the count from the first GSV sentence of a group. Each
 // satellite system sends its own group, so the name tells the talker.
-func readSatellites(c nmeaColumns, doc *document) error {
+func readSatellites(c nmeaColumns, doc *Document) error {
 	if c.at(2) != "1" {
 		return nil
 	}
@@ -150,7 +150,7 @@ func readSatellites(c nmeaColumns, doc *document) error {
 }
 
 // readTransducers reads an XDR sentence: groups of type, value, unit and name.
-func readTransducers(c nmeaColumns, doc *document) error {
+func readTransducers(c nmeaColumns, doc *Document) error {
 	for i := 1; i+3 < len(c); i += 4 {
 		v, err := nmeaNumber(c, i+1)
 		if err != nil {

@@ -1,4 +1,4 @@
-package serial
+package parse
 
 import (
 	"fmt"
@@ -10,29 +10,29 @@ import (
 	"github.com/weir-edge/weir/adapters"
 )
 
-// document is what a parser read from one frame. It is reused from frame to frame.
-type document struct {
-	device string // which of several sources in one stream: the NMEA sentence
-	values []value
+// Document is what a parser read from one frame. It is reused from frame to frame.
+type Document struct {
+	Device string // which of several sources in one stream: the NMEA sentence
+	Values []Value
 }
 
-// value is one named value. Its any is a float64, int64, bool or string, or
+// Value is one named value. Its Any is a float64, float32, int64, uint64, bool or string, or
 // untyped: text of which the configuration says what it is.
-type value struct {
-	name string
-	any  any
-	unit string
-	rule adapters.Rule
+type Value struct {
+	Name string
+	Any  any
+	Unit string
+	Rule adapters.Rule
 }
 
 // untyped is a value that came as text from a device that tells no types.
 type untyped string
 
-func (d *document) add(name string, v any, unit string) {
-	d.values = append(d.values, value{name: name, any: v, unit: unit})
+func (d *Document) add(name string, v any, unit string) {
+	d.Values = append(d.Values, Value{Name: name, Any: v, Unit: unit})
 }
 
-func (d *document) reset() { d.device, d.values = "", d.values[:0] }
+func (d *Document) Reset() { d.Device, d.Values = "", d.Values[:0] }
 
 // FieldType says what a field's text is.
 type FieldType string
@@ -53,21 +53,28 @@ type Field struct {
 	// (not for csv, whose columns go by position).
 	From string
 	// Type defaults to what the protocol says (json, nmea, obis), to number where it
-	// says nothing (csv, kv, regex), and to text for text and raw.
+	// says nothing (csv, kv, regex), and to text for text and raw. In a binary frame it
+	// is one of [BinaryTypes].
 	Type   FieldType
 	Scale  float64 // reported is value*Scale + Offset; 0 is 1
 	Offset float64
+	At     int    // binary only: the place of the value's first byte
+	Order  Order  // binary only: of its bytes; default that of the frame
+	Bit    *int   // binary only, of a bool: the bit of the byte, 0 the lowest; nil: any
 	Unit   string // "" leaves the unit that the device tells
 	Rule   adapters.Rule
 }
 
-// skipped says whether the field stands for a column of no interest.
-func (f Field) skipped() bool { return f.Name == "" || f.Name == "-" }
+// Skipped says whether the field stands for a column of no interest.
+func (f Field) Skipped() bool { return f.Name == "" || f.Name == "-" }
 
-func (f Field) validate() error {
+func (f Field) validate(kind string) error {
 	switch f.Type {
 	case "", Number, Int, Bool, Text:
 	default:
+		if kind == "binary" {
+			break // its parser knows
+		}
 		return fmt.Errorf("field %s: type (%q) must be number, int, bool or text", f.Name, f.Type)
 	}
 	if !finite(f.Scale) || !finite(f.Offset) {
@@ -78,19 +85,19 @@ func (f Field) validate() error {
 
 // shape makes v what the field says. ok is false when it can't be that; a nil
 // value means that the device had none.
-func (f Field) shape(v value) (value, bool) {
-	shaped, ok := convert(v.any, f.kind(v.any))
+func (f Field) shape(v Value) (Value, bool) {
+	shaped, ok := convert(v.Any, f.kind(v.Any))
 	if !ok {
-		return value{}, false
+		return Value{}, false
 	}
 	if f.Scale != 0 || f.Offset != 0 {
 		shaped, ok = f.scaled(shaped)
 	}
-	unit := v.unit
+	unit := v.Unit
 	if f.Unit != "" {
 		unit = f.Unit
 	}
-	return value{f.Name, shaped, unit, f.Rule}, ok
+	return Value{f.Name, shaped, unit, f.Rule}, ok
 }
 
 // kind is the type that the field asks for, "" for that of the value itself.
@@ -103,19 +110,34 @@ func (f Field) kind(v any) FieldType {
 
 // scaled applies scale and offset to a number; other values have none.
 func (f Field) scaled(v any) (any, bool) {
-	x, ok := v.(float64)
-	if i, isInt := v.(int64); isInt {
-		x, ok = float64(i), true
-	}
+	x, ok := asFloat(v)
 	if !ok {
 		return v, v == nil
 	}
+	known := finite(x)
 	scale := f.Scale
 	if scale == 0 {
 		scale = 1
 	}
 	x = x*scale + f.Offset
-	return x, finite(x)
+	if _, single := v.(float32); single {
+		return float32(x), finite(x) || !known // no more digits than before
+	}
+	return x, finite(x) || !known // the reporter says what a NaN of the device's own is
+}
+
+func asFloat(v any) (x float64, ok bool) {
+	switch v := v.(type) {
+	case float64:
+		return v, true
+	case float32:
+		return float64(v), true
+	case int64:
+		return float64(v), true
+	case uint64:
+		return float64(v), true
+	}
+	return 0, false
 }
 
 // convert makes v a value of the type, nil where the device has none.

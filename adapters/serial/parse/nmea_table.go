@@ -1,4 +1,4 @@
-package serial
+package parse
 
 // nmeaTable says what the sentences mean whose values have names. Angles are in
 // degrees, positions in signed degrees.

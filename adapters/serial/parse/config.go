@@ -1,4 +1,4 @@
-package serial
+package parse
 
 import (
 	"encoding/csv"
@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Parse says how values are read from a frame.
-type Parse struct {
+// Config says how values are read from a frame.
+type Config struct {
 	// Kind is one of:
 	//
 	//	raw    the frame's bytes as they are, as one value
@@ -21,6 +21,8 @@ type Parse struct {
 	//	regex  the named groups of Pattern
 	//	nmea   an NMEA 0183 sentence
 	//	obis   a telegram of a smart meter (DSMR P1, IEC 62056-21)
+	//	sml    a transmission of a smart meter (SML)
+	//	binary values at fixed places
 	Kind string
 	// Fields are the values to report. None means all, by the names that the device
 	// gives them (csv: 1, 2, 3 …; raw and text: value).
@@ -29,30 +31,31 @@ type Parse struct {
 	// semicolons). One blank or tab stands for any number of them.
 	Separator string
 	Pattern   string   // regex only
+	Order     Order    // binary only: of the fields that don't say their own; default ABCD
 	Sentences []string // nmea only: those to report, such as RMC; none means all
 }
 
-// parser reads one frame into doc. It does not keep the frame.
-type parser interface {
-	parse(frame []byte, doc *document) error
+// Parser reads one frame into doc. It does not keep the frame.
+type Parser interface {
+	Parse(frame []byte, doc *Document) error
 }
 
-// errForeign is a frame that is all right but not asked for.
-var errForeign = errors.New("not to be reported")
+// ErrForeign is a frame that is all right but not asked for.
+var ErrForeign = errors.New("not to be reported")
 
 // valueName is the name of a frame's only value.
 const valueName = "value"
 
 // Validate returns everything that is wrong with p, joined.
-func (p Parse) Validate() error {
-	_, err := p.parser()
+func (p Config) Validate() error {
+	_, err := p.Parser()
 	errs := []error{err}
 	seen := make(map[string]bool)
 	for _, f := range p.Fields {
-		if f.skipped() {
+		if f.Skipped() {
 			continue
 		}
-		errs = append(errs, f.validate())
+		errs = append(errs, f.validate(p.Kind))
 		if seen[f.Name] {
 			errs = append(errs, fmt.Errorf("field %s is there twice", f.Name))
 		}
@@ -61,8 +64,8 @@ func (p Parse) Validate() error {
 	return errors.Join(errs...)
 }
 
-// parser makes the parser of the kind.
-func (p Parse) parser() (parser, error) {
+// Parser makes the parser of the kind.
+func (p Config) Parser() (Parser, error) {
 	switch p.Kind {
 	case "raw":
 		return parserFunc(parseRaw), nil
@@ -80,20 +83,24 @@ func (p Parse) parser() (parser, error) {
 		return newNMEAParser(p.Sentences)
 	case "obis":
 		return newOBISParser(), nil
+	case "sml":
+		return smlParser{obisParser{obisNames()}}, nil
+	case "binary":
+		return newBinaryParser(p)
 	}
-	return nil, fmt.Errorf("parse kind (%q) must be raw, text, csv, json, kv, regex, nmea or obis", p.Kind)
+	return nil, fmt.Errorf("parse kind (%q) must be raw, text, csv, json, kv, regex, nmea, obis, sml or binary", p.Kind)
 }
 
-type parserFunc func([]byte, *document) error
+type parserFunc func([]byte, *Document) error
 
-func (f parserFunc) parse(frame []byte, doc *document) error { return f(frame, doc) }
+func (f parserFunc) Parse(frame []byte, doc *Document) error { return f(frame, doc) }
 
-func parseRaw(frame []byte, doc *document) error {
+func parseRaw(frame []byte, doc *Document) error {
 	doc.add(valueName, string(frame), "")
 	return nil
 }
 
-func parseLine(frame []byte, doc *document) error {
+func parseLine(frame []byte, doc *Document) error {
 	if !printable(frame) {
 		return errNotText
 	}
@@ -109,13 +116,13 @@ type csvParser struct {
 	names     []string // "" skips; nil: any number of columns, 1, 2, 3 …
 }
 
-func newCSVParser(p Parse) csvParser {
+func newCSVParser(p Config) csvParser {
 	c := csvParser{separator: p.Separator}
 	if c.separator == "" {
 		c.separator = ","
 	}
 	for _, f := range p.Fields {
-		if f.skipped() {
+		if f.Skipped() {
 			f.Name = ""
 		}
 		c.names = append(c.names, f.Name)
@@ -123,9 +130,9 @@ func newCSVParser(p Parse) csvParser {
 	return c
 }
 
-// parse refuses another number of columns than configured: half a line must not
+// Parse refuses another number of columns than configured: half a line must not
 // pass for a whole one, nor a value move to the next name.
-func (p csvParser) parse(frame []byte, doc *document) error {
+func (p csvParser) Parse(frame []byte, doc *Document) error {
 	if !printable(frame) {
 		return errNotText
 	}
@@ -166,7 +173,7 @@ func (p csvParser) columns(line string) ([]string, error) {
 // pairParser reads name=value pairs.
 type pairParser struct{ separator string }
 
-func (p pairParser) parse(frame []byte, doc *document) error {
+func (p pairParser) Parse(frame []byte, doc *Document) error {
 	if !printable(frame) {
 		return errNotText
 	}
@@ -196,7 +203,7 @@ func (p pairParser) pairs(line string) []string {
 // regexParser reads the named groups of a pattern.
 type regexParser struct{ pattern *regexp.Regexp }
 
-func newRegexParser(pattern string) (parser, error) {
+func newRegexParser(pattern string) (Parser, error) {
 	re, err := regexp.Compile(pattern)
 	if err != nil {
 		return nil, fmt.Errorf("pattern: %w", err)
@@ -208,7 +215,7 @@ func newRegexParser(pattern string) (parser, error) {
 	return regexParser{re}, nil
 }
 
-func (p regexParser) parse(frame []byte, doc *document) error {
+func (p regexParser) Parse(frame []byte, doc *Document) error {
 	groups := p.pattern.FindSubmatch(frame)
 	if groups == nil {
 		return errors.New("the pattern does not match")

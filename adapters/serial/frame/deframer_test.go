@@ -1,4 +1,4 @@
-package serial
+package frame
 
 import (
 	"bytes"
@@ -13,33 +13,26 @@ import (
 	"pgregory.net/rapid"
 )
 
-// newTestDeframer makes a deframer that begins in step, and the map of its counts.
-func newTestDeframer(t testing.TB, f Framing, sum Checksum, limit int) (*deframer, map[string]uint64) {
+// newTestDeframer makes a Deframer that begins in step, and the map of its counts.
+func newTestDeframer(t testing.TB, f Framing, sum Sum, limit int) (*Deframer, map[string]uint64) {
 	t.Helper()
 	if err := f.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	verify, err := sum.verifier()
+	counts := make(map[string]uint64)
+	d, err := New(f, sum, limit, func(kind string) { counts[kind]++ })
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts := make(map[string]uint64)
-	d := &deframer{
-		split:   f,
-		verify:  verify,
-		checked: sum.Kind != "" && sum.Kind != noSum,
-		limit:   limit,
-		count:   func(kind string) { counts[kind]++ },
-	}
-	d.restart()
+	d.Restart()
 	return d, counts
 }
 
 // frames feeds all chunks and copies the frames.
-func frames(d *deframer, chunks ...string) []string {
+func frames(d *Deframer, chunks ...string) []string {
 	var got []string
 	for _, c := range chunks {
-		for f := range d.feed([]byte(c)) {
+		for f := range d.Feed([]byte(c)) {
 			got = append(got, string(f))
 		}
 	}
@@ -70,11 +63,11 @@ func TestFraming(t *testing.T) {
 		},
 		"the tail of a long line is no frame": {
 			framing: Delimiter{}, limit: 4, in: []string{"123456", "78", "9\nok\n"},
-			want: []string{"ok"}, counts: map[string]uint64{tooLong: 1},
+			want: []string{"ok"}, counts: map[string]uint64{TooLong: 1},
 		},
 		"a long line in one piece": {
 			framing: Delimiter{}, limit: 4, in: []string{"123456789\nok\n"},
-			want: []string{"ok"}, counts: map[string]uint64{tooLong: 1},
+			want: []string{"ok"}, counts: map[string]uint64{TooLong: 1},
 		},
 		"fixed length": {framing: Length{3}, in: []string{"abcde", "f", "gh"}, want: []string{"abc", "def"}},
 		"length prefix": {
@@ -87,11 +80,11 @@ func TestFraming(t *testing.T) {
 		},
 		"a length beyond the limit is noise": {
 			framing: LengthPrefix{Width: 2}, limit: 8, in: []string{"\xff\xff\x00\x04ab"},
-			want: []string{"\x00\x04ab"}, counts: map[string]uint64{noise: 1},
+			want: []string{"\x00\x04ab"}, counts: map[string]uint64{Noise: 1},
 		},
 		"start and end": {
 			framing: StartEnd{Start: "\x02", End: "\x03"}, in: []string{"noise\x02one\x03more\x02tw", "o\x03"},
-			want: []string{"one", "two"}, counts: map[string]uint64{noise: 2},
+			want: []string{"one", "two"}, counts: map[string]uint64{Noise: 2},
 		},
 		"a trailer behind the end": {
 			framing: StartEnd{Start: "\x02", End: "\x03", Trailer: 1}, in: []string{"\x02one\x03", "S\x02two\x03T"},
@@ -103,7 +96,7 @@ func TestFraming(t *testing.T) {
 		},
 		"a lost end costs one frame": {
 			framing: StartEnd{Start: "<", End: ">"}, limit: 8, in: []string{"<abcdefghij<ok>"},
-			want: []string{"ok"}, counts: map[string]uint64{tooLong: 1},
+			want: []string{"ok"}, counts: map[string]uint64{TooLong: 1},
 		},
 	}
 	for name, tt := range tests {
@@ -112,7 +105,7 @@ func TestFraming(t *testing.T) {
 			if limit == 0 {
 				limit = 64
 			}
-			d, counts := newTestDeframer(t, tt.framing, Checksum{}, limit)
+			d, counts := newTestDeframer(t, tt.framing, Sum{}, limit)
 			if diff := cmp.Diff(tt.want, frames(d, tt.in...)); diff != "" {
 				t.Errorf("frames (-want +got):\n%s", diff)
 			}
@@ -134,26 +127,26 @@ func TestJoinedInTheMiddle(t *testing.T) {
 		want    []string
 		counts  map[string]uint64
 	}{
-		"line":                      {Delimiter{}, []string{"0.1\n230.2\n"}, []string{"230.2"}, map[string]uint64{partial: 1}},
-		"line, in pieces":           {Delimiter{Bytes: "\r\n"}, []string{"0", ".1\r", "\n230.2\r\n"}, []string{"230.2"}, map[string]uint64{partial: 1}},
+		"line":                      {Delimiter{}, []string{"0.1\n230.2\n"}, []string{"230.2"}, map[string]uint64{Partial: 1}},
+		"line, in pieces":           {Delimiter{Bytes: "\r\n"}, []string{"0", ".1\r", "\n230.2\r\n"}, []string{"230.2"}, map[string]uint64{Partial: 1}},
 		"line, after a pause":       {Delimiter{}, []string{"", "230.1\n"}, []string{"230.1"}, nil},
-		"line, a pause within":      {Delimiter{}, []string{"23", "", "0.1\n230.2\n"}, []string{"230.2"}, map[string]uint64{partial: 1}},
+		"line, a pause within":      {Delimiter{}, []string{"23", "", "0.1\n230.2\n"}, []string{"230.2"}, map[string]uint64{Partial: 1}},
 		"line, a pause when known":  {Delimiter{}, []string{"", "23", "", "0.1\n"}, []string{"230.1"}, nil},
-		"line, a pause within long": {Delimiter{}, []string{"", strings.Repeat("x", 100), "", "0.1\n230.2\n"}, []string{"230.2"}, map[string]uint64{tooLong: 1}},
-		"length":                    {Length{2}, []string{"b", "cd", "ef"}, nil, map[string]uint64{partial: 1}},
-		"length, after a pause":     {Length{2}, []string{"b", "", "cd", "e", "", "fg"}, []string{"cd", "fg"}, map[string]uint64{partial: 2}},
-		"length prefix":             {LengthPrefix{}, []string{"\x02a\x02b"}, nil, map[string]uint64{partial: 1}},
-		"a marker tells":            {StartEnd{Start: "<", End: ">"}, []string{"b>", "<c>"}, []string{"c"}, map[string]uint64{noise: 1}},
+		"line, a pause within long": {Delimiter{}, []string{"", strings.Repeat("x", 100), "", "0.1\n230.2\n"}, []string{"230.2"}, map[string]uint64{TooLong: 1}},
+		"length":                    {Length{2}, []string{"b", "cd", "ef"}, nil, map[string]uint64{Partial: 1}},
+		"length, after a pause":     {Length{2}, []string{"b", "", "cd", "e", "", "fg"}, []string{"cd", "fg"}, map[string]uint64{Partial: 2}},
+		"length prefix":             {LengthPrefix{}, []string{"\x02a\x02b"}, nil, map[string]uint64{Partial: 1}},
+		"a marker tells":            {StartEnd{Start: "<", End: ">"}, []string{"b>", "<c>"}, []string{"c"}, map[string]uint64{Noise: 1}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			d, counts := newTestDeframer(t, tt.framing, Checksum{}, 64)
-			d.join()
+			d, counts := newTestDeframer(t, tt.framing, Sum{}, 64)
+			d.Join()
 			var got []string
 			for _, in := range tt.in {
 				if in != "" {
 					got = append(got, frames(d, in)...)
-				} else if frame := d.quiet(); frame != nil {
+				} else if frame := d.Quiet(); frame != nil {
 					t.Fatalf("frame %q at the pause", frame)
 				}
 			}
@@ -174,13 +167,13 @@ func TestJoinedInTheMiddle(t *testing.T) {
 func TestQuietIsWantedOnce(t *testing.T) {
 	for name, framing := range framings() {
 		for _, in := range []string{"", "x", "x\n<", strings.Repeat("x", 100)} {
-			d, _ := newTestDeframer(t, framing, Checksum{}, 12)
-			d.join()
+			d, _ := newTestDeframer(t, framing, Sum{}, 12)
+			d.Join()
 			frames(d, in)
-			if d.wantsQuiet() {
-				d.quiet()
+			if d.WantsQuiet() {
+				d.Quiet()
 			}
-			if d.wantsQuiet() {
+			if d.WantsQuiet() {
 				t.Errorf("%s: after %q and a pause another one is wanted", name, in)
 			}
 		}
@@ -188,8 +181,8 @@ func TestQuietIsWantedOnce(t *testing.T) {
 }
 
 func TestIdleGap(t *testing.T) {
-	d, counts := newTestDeframer(t, IdleGap{}, Checksum{}, 8)
-	d.join()
+	d, counts := newTestDeframer(t, IdleGap{}, Sum{}, 8)
+	d.Join()
 	steps := []struct {
 		in   string
 		want string // at the pause after it
@@ -200,61 +193,61 @@ func TestIdleGap(t *testing.T) {
 		if got := frames(d, s.in); got != nil {
 			t.Fatalf("frames %q without a pause", got)
 		}
-		if got := string(d.quiet()); got != s.want {
+		if got := string(d.Quiet()); got != s.want {
 			t.Errorf("after %q: frame %q; want %q", s.in, got, s.want)
 		}
 	}
-	if want := map[string]uint64{partial: 1, tooLong: 1}; !cmp.Equal(want, counts) {
+	if want := map[string]uint64{Partial: 1, TooLong: 1}; !cmp.Equal(want, counts) {
 		t.Errorf("counts %v; want %v", counts, want)
 	}
 }
 
 // With a checksum a binary framing finds its way back into step by itself.
 func TestResynchronise(t *testing.T) {
-	crc := reflectedCRC16(0xffff)
+	crc := crc16{0x8005, 0xffff, 0, true}.function()
 	good := func(s string) string {
-		return s + string(binary.LittleEndian.AppendUint16(nil, crc([]byte(s))))
+		return s + string(binary.LittleEndian.AppendUint16(nil, uint16(crc([]byte(s)))))
 	}
 	tests := map[string]struct {
 		framing Framing
-		sum     Checksum
+		sum     Sum
 		in      string
 		want    []string
 		counts  map[string]uint64
 	}{
 		"fixed length behind noise": {
 			Length{6},
-			Checksum{Kind: "crc16-modbus"},
+			Sum{Kind: "crc16-modbus"},
 			"###" + good("abcd") + good("efgh"),
 			[]string{"abcd", "efgh"},
-			map[string]uint64{checksum: 1},
+			map[string]uint64{BadSum: 1},
 		},
 		"a frame lost in the middle": {
 			Length{6},
-			Checksum{Kind: "crc16-modbus"},
+			Sum{Kind: "crc16-modbus"},
 			good("abcd") + "wx" + good("efgh") + good("ijkl"),
 			[]string{"abcd", "efgh", "ijkl"},
-			map[string]uint64{checksum: 1},
+			map[string]uint64{BadSum: 1},
 		},
 		"length prefix, wrong length": {
 			LengthPrefix{Adjust: 3},
-			Checksum{Kind: "crc16-modbus"},
+			Sum{Kind: "crc16-modbus"},
 			"\x05ab" + good("\x02ok") + good("\x03yes"),
 			[]string{"\x02ok", "\x03yes"},
-			map[string]uint64{checksum: 1},
+			map[string]uint64{BadSum: 1},
 		},
 		"markers, end lost": {
 			StartEnd{Start: "<", End: ">", Trailer: 1},
-			Checksum{Kind: "xor"},
+			Sum{Kind: "xor"},
 			"<ab<ok>" + string(rune('o'^'k')) + "<no>#<yes>" + string(rune('y'^'e'^'s')),
 			[]string{"ok", "yes"},
-			map[string]uint64{checksum: 2},
+			map[string]uint64{BadSum: 2},
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			d, counts := newTestDeframer(t, tt.framing, tt.sum, 64)
-			d.join()
+			d.Join()
 			if diff := cmp.Diff(tt.want, frames(d, tt.in)); diff != "" {
 				t.Errorf("frames (-want +got):\n%s", diff)
 			}
@@ -276,7 +269,7 @@ func TestFramingValidate(t *testing.T) {
 		"width":     {LengthPrefix{Width: 5}, "width (5) must be"},
 		"start":     {StartEnd{End: ">"}, `start marker ("") must be`},
 		"end":       {StartEnd{Start: ">"}, `end marker ("") must be`},
-		"trailer":   {StartEnd{"<", ">", -1, false, false}, "trailer (-1) must be"},
+		"trailer":   {StartEnd{Start: "<", End: ">", Trailer: -1}, "trailer (-1) must be"},
 		"gap":       {IdleGap{-1}, "idle gap (-1ns) must be"},
 	}
 	for name, tt := range tests {
@@ -310,7 +303,7 @@ func TestChunksDoNotMatter(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
 				alphabet := rapid.SampledFrom([]byte("ab\r\n<>/!\x00\x01\x05"))
 				in := string(rapid.SliceOf(alphabet).Draw(rt, "in"))
-				whole, _ := newTestDeframer(t, framing, Checksum{}, 12)
+				whole, _ := newTestDeframer(t, framing, Sum{}, 12)
 				want := frames(whole, in)
 
 				var chunks []string
@@ -318,7 +311,7 @@ func TestChunksDoNotMatter(t *testing.T) {
 					n := rapid.IntRange(1, len(rest)).Draw(rt, "chunk")
 					chunks, rest = append(chunks, rest[:n]), rest[n:]
 				}
-				pieces, _ := newTestDeframer(t, framing, Checksum{}, 12)
+				pieces, _ := newTestDeframer(t, framing, Sum{}, 12)
 				if got := frames(pieces, chunks...); !slices.Equal(got, want) {
 					rt.Fatalf("in pieces %q: %q; whole: %q", chunks, got, want)
 				}
@@ -334,10 +327,10 @@ func FuzzFraming(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, chunk uint8) {
 		const limit = 32
 		for name, framing := range framings() {
-			d, _ := newTestDeframer(t, framing, Checksum{}, limit)
-			d.join()
+			d, _ := newTestDeframer(t, framing, Sum{}, limit)
+			d.Join()
 			for c := range slices.Chunk(in, int(chunk)+1) {
-				for frame := range d.feed(c) {
+				for frame := range d.Feed(c) {
 					if len(frame) > limit+2 {
 						t.Fatalf("%s: a frame of %d bytes", name, len(frame))
 					}
@@ -346,7 +339,7 @@ func FuzzFraming(f *testing.F) {
 					t.Fatalf("%s holds %d bytes", name, len(d.buf))
 				}
 				if chunk%3 == 0 {
-					d.quiet()
+					d.Quiet()
 				}
 			}
 		}
@@ -358,12 +351,8 @@ func FuzzFraming(f *testing.F) {
 func TestGarbageGivesNoFrame(t *testing.T) {
 	const total = 10_000_000
 	r := rand.New(rand.NewPCG(1, 2))
-	d, counts := newTestDeframer(t, Delimiter{}, Checksum{Kind: "nmea"}, 1024)
-	d.join()
-	p, err := newNMEAParser(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, counts := newTestDeframer(t, Delimiter{}, Sum{Kind: "nmea"}, 1024)
+	d.Join()
 	chunk := make([]byte, 4096)
 	sent, got := 0, 0
 	for n := 0; n < total; n += len(chunk) {
@@ -373,9 +362,8 @@ func TestGarbageGivesNoFrame(t *testing.T) {
 		sentence := fmt.Sprintf("\nDPT,%d.%d,0.0", n, n%10)
 		line := fmt.Sprintf("\n$IN%s*%02X\r\n", sentence[1:], xor([]byte("IN"+sentence[1:])))
 		for _, b := range [][]byte{chunk, []byte(line)} {
-			for frame := range d.feed(b) {
-				var doc document
-				if !strings.HasPrefix(string(frame), "INDPT,") || p.parse(frame, &doc) != nil {
+			for frame := range d.Feed(b) {
+				if !strings.HasPrefix(string(frame), "INDPT,") {
 					t.Fatalf("garbage became %q", frame)
 				}
 				got++
@@ -386,19 +374,19 @@ func TestGarbageGivesNoFrame(t *testing.T) {
 	if got != sent {
 		t.Errorf("%d of %d good sentences came through", got, sent)
 	}
-	if counts[checksum] == 0 {
+	if counts[BadSum] == 0 {
 		t.Error("no garbage was counted")
 	}
 }
 
 func BenchmarkDeframer(b *testing.B) {
-	d, _ := newTestDeframer(b, Delimiter{}, Checksum{Kind: "nmea"}, 1024)
+	d, _ := newTestDeframer(b, Delimiter{}, Sum{Kind: "nmea"}, 1024)
 	chunk := bytes.Repeat([]byte("$GPGGA,232712.000,4404.1237962,N,12118.8472460,W,1,05,5.1,1132.560,M,-20.300,M,,0000*58\r\n"), 10)
 	b.SetBytes(int64(len(chunk)))
 	b.ReportAllocs()
 	for b.Loop() {
 		n := 0
-		for range d.feed(chunk) {
+		for range d.Feed(chunk) {
 			n++
 		}
 		if n != 10 {

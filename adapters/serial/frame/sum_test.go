@@ -1,4 +1,4 @@
-package serial
+package frame
 
 import (
 	"bytes"
@@ -9,23 +9,23 @@ import (
 func TestChecksum(t *testing.T) {
 	const digits = "123456789" // the check values of the catalogues are of this
 	tests := map[string]struct {
-		sum   Checksum
+		sum   Sum
 		frame string
 		want  string
 	}{
-		"nothing":             {Checksum{}, digits, digits},
-		"nmea":                {Checksum{Kind: "nmea"}, "$INDPT,2.2,0.0*47\r", "INDPT,2.2,0.0"},
-		"nmea, small letters": {Checksum{Kind: "nmea"}, "$GPGSV,4,1,14,30,77,063,18,28,70,264,19,07,48,101,27,13,41,305,16*7b", "GPGSV,4,1,14,30,77,063,18,28,70,264,19,07,48,101,27,13,41,305,16"},
-		"nmea behind garbage": {Checksum{Kind: "nmea"}, "\x00\xff$IN$INMTW,17.9,C*1B", "INMTW,17.9,C"},
-		"p1":                  {Checksum{Kind: "p1"}, "/X\r\n\r\n1-0:1.8.1(1*kWh)\r\n!6888\r\n", "/X\r\n\r\n1-0:1.8.1(1*kWh)\r\n"},
-		"xor":                 {Checksum{Kind: "xor"}, digits + "\x31", digits},
-		"xor in hex":          {Checksum{Kind: "xor", Hex: true}, digits + "31", digits},
-		"sum8":                {Checksum{Kind: "sum8"}, digits + "\xdd", digits},
-		"lrc":                 {Checksum{Kind: "lrc"}, digits + "\x23", digits},
-		"lrc in hex":          {Checksum{Kind: "lrc", Hex: true}, digits + "23", digits},
-		"modbus":              {Checksum{Kind: "crc16-modbus"}, digits + "\x37\x4b", digits},
-		"ccitt":               {Checksum{Kind: "crc16-ccitt"}, digits + "\x29\xb1", digits},
-		"ccitt in hex":        {Checksum{Kind: "crc16-ccitt", Hex: true}, digits + "29b1", digits},
+		"nothing":             {Sum{}, digits, digits},
+		"nmea":                {Sum{Kind: "nmea"}, "$INDPT,2.2,0.0*47\r", "INDPT,2.2,0.0"},
+		"nmea, small letters": {Sum{Kind: "nmea"}, "$GPGSV,4,1,14,30,77,063,18,28,70,264,19,07,48,101,27,13,41,305,16*7b", "GPGSV,4,1,14,30,77,063,18,28,70,264,19,07,48,101,27,13,41,305,16"},
+		"nmea behind garbage": {Sum{Kind: "nmea"}, "\x00\xff$IN$INMTW,17.9,C*1B", "INMTW,17.9,C"},
+		"p1":                  {Sum{Kind: "p1"}, "/X\r\n\r\n1-0:1.8.1(1*kWh)\r\n!6888\r\n", "/X\r\n\r\n1-0:1.8.1(1*kWh)\r\n"},
+		"xor":                 {Sum{Kind: "xor"}, digits + "\x31", digits},
+		"xor in hex":          {Sum{Kind: "xor", Hex: true}, digits + "31", digits},
+		"sum8":                {Sum{Kind: "sum8"}, digits + "\xdd", digits},
+		"lrc":                 {Sum{Kind: "lrc"}, digits + "\x23", digits},
+		"lrc in hex":          {Sum{Kind: "lrc", Hex: true}, digits + "23", digits},
+		"modbus":              {Sum{Kind: "crc16-modbus"}, digits + "\x37\x4b", digits},
+		"ccitt":               {Sum{Kind: "crc16-ccitt"}, digits + "\x29\xb1", digits},
+		"ccitt in hex":        {Sum{Kind: "crc16-ccitt", Hex: true}, digits + "29b1", digits},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestChecksum(t *testing.T) {
 }
 
 func TestChecksumUnknown(t *testing.T) {
-	if _, err := (Checksum{Kind: "md5"}).verifier(); err == nil || !strings.Contains(err.Error(), `checksum ("md5") must be`) {
+	if _, err := (Sum{Kind: "md5"}).verifier(); err == nil || !strings.Contains(err.Error(), `checksum ("md5") must be`) {
 		t.Errorf("verifier() = %v", err)
 	}
 }
@@ -89,7 +89,7 @@ func FuzzChecksum(f *testing.F) {
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		for _, kind := range []string{"nmea", "p1", "xor", "sum8", "lrc", "crc16-modbus", "crc16-ccitt"} {
 			for _, inHex := range []bool{false, true} {
-				verify, err := Checksum{Kind: kind, Hex: inHex}.verifier()
+				verify, err := Sum{Kind: kind, Hex: inHex}.verifier()
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -1,22 +1,16 @@
-package serial
+package frame
 
 import "iter"
 
 // The kinds of errors, as Status shows them.
 const (
-	noise    = "noise"     // bytes between frames
-	partial  = "partial"   // joined in the middle of a frame, or its end never came
-	tooLong  = "too-long"  // more than the maximum frame without an end
-	checksum = "checksum"  // it was wrong or missing
-	unparsed = "parse"     // a whole frame that is not what was expected
-	noAnswer = "no-answer" // to a request, in time
-	full     = "full"      // no room in the gateway for the reading
-	refused  = "refused"   // the gateway can't publish the reading
-	gone     = "gone"      // the device vanished
-	tooMany  = "points"    // more names than one line may have
+	Noise   = "noise"    // bytes between frames
+	Partial = "partial"  // joined in the middle of a frame, or its end never came
+	TooLong = "too-long" // more than the maximum frame without an end
+	BadSum  = "checksum" // it was wrong or missing
 )
 
-// deframer turns the stream of bytes into verified frames and finds its way
+// Deframer turns the stream of bytes into verified frames and finds its way
 // back into step after whatever isn't one. It does no I/O and knows no clock.
 //
 // Invariants:
@@ -24,7 +18,7 @@ const (
 //   - without a checksum, a frame whose beginning was not seen is never yielded:
 //     half a line "30.1" of "230.1" would be a wrong value;
 //   - it holds at most the maximum frame and what came with the last feed.
-type deframer struct {
+type Deframer struct {
 	// Static.
 	split   splitter
 	verify  verifier
@@ -40,9 +34,28 @@ type deframer struct {
 	noisy bool // nothing good came since the last count
 }
 
-// feed takes the bytes that have come and yields the frames that they complete,
+// New makes the deframer for frames of at most limit bytes. count is told of each
+// trouble by its kind. It begins as after [Deframer.Join].
+func New(f Framing, sum Sum, limit int, count func(kind string)) (*Deframer, error) {
+	verify, err := sum.verifier()
+	if err != nil {
+		return nil, err
+	}
+	checked := sum.Kind != "" && sum.Kind != None
+	return &Deframer{split: f, verify: verify, checked: checked, limit: limit, count: count}, nil
+}
+
+// Missing is how many bytes must still come, at least, until a frame can be whole.
+func (d *Deframer) Missing() int {
+	if s, ok := d.split.(sized); ok && d.synced {
+		return max(1, s.size(d.buf)-len(d.buf))
+	}
+	return 1
+}
+
+// Feed takes the bytes that have come and yields the frames that they complete,
 // each valid until the next one. The sequence is for one use, before the next feed.
-func (d *deframer) feed(b []byte) iter.Seq[[]byte] {
+func (d *Deframer) Feed(b []byte) iter.Seq[[]byte] {
 	d.buf = append(d.buf, b...)
 	return func(yield func([]byte) bool) {
 		rest := d.buf
@@ -61,12 +74,12 @@ func (d *deframer) feed(b []byte) iter.Seq[[]byte] {
 }
 
 // next is the first verified frame of b, if there is one yet, and the rest.
-func (d *deframer) next(b []byte) (frame, rest []byte, found bool) {
+func (d *Deframer) next(b []byte) (frame, rest []byte, found bool) {
 	for {
 		if !d.synced {
 			n := d.split.begin(b, d.checked)
 			if n != 0 && len(b) > 0 {
-				d.lostBytes(partial)
+				d.lostBytes(Partial)
 			}
 			if n < 0 {
 				return nil, unsyncedTail(b), false
@@ -81,7 +94,7 @@ func (d *deframer) next(b []byte) (frame, rest []byte, found bool) {
 				d.skip, d.noisy = 0, false
 				return payload, b[c.next:], true
 			}
-			d.lostFrame(checksum, c.next)
+			d.lostFrame(BadSum, c.next)
 			b = d.advance(b, c.retry)
 		case c.drop > 0:
 			d.dropped(c)
@@ -96,14 +109,14 @@ func (d *deframer) next(b []byte) (frame, rest []byte, found bool) {
 // that may be the first half of a delimiter.
 func unsyncedTail(b []byte) []byte { return b[max(0, len(b)-maxMarker+1):] }
 
-func (d *deframer) advance(b []byte, n int) []byte {
+func (d *Deframer) advance(b []byte, n int) []byte {
 	d.skip = max(0, d.skip-n)
 	return b[n:]
 }
 
-func (d *deframer) dropped(c cut) {
-	if c.why == noise {
-		d.lostBytes(noise)
+func (d *Deframer) dropped(c cut) {
+	if c.why == Noise {
+		d.lostBytes(Noise)
 	} else {
 		d.lostFrame(c.why, d.limit)
 	}
@@ -114,7 +127,7 @@ func (d *deframer) dropped(c cut) {
 
 // lostFrame counts a frame that failed; what is found inside its span is the
 // same trouble.
-func (d *deframer) lostFrame(kind string, span int) {
+func (d *Deframer) lostFrame(kind string, span int) {
 	if d.skip == 0 {
 		d.count(kind)
 		d.skip = span
@@ -123,16 +136,16 @@ func (d *deframer) lostFrame(kind string, span int) {
 }
 
 // lostBytes counts bytes outside of any frame, once between two good frames.
-func (d *deframer) lostBytes(kind string) {
+func (d *Deframer) lostBytes(kind string) {
 	if d.skip == 0 && !d.noisy {
 		d.count(kind)
 	}
 	d.noisy = true
 }
 
-// quiet tells that the line fell silent, upon which a frame may begin, and
+// Quiet tells that the line fell silent, upon which a frame may begin, and
 // returns the frame that ended that way, or nil.
-func (d *deframer) quiet() (frame []byte) {
+func (d *Deframer) Quiet() (frame []byte) {
 	part := d.buf
 	switch d.split.quiet(part) {
 	case keepPart:
@@ -141,7 +154,7 @@ func (d *deframer) quiet() (frame []byte) {
 		}
 	case dropPart:
 		if d.synced && len(part) > 0 {
-			d.lostFrame(partial, len(part))
+			d.lostFrame(Partial, len(part))
 		}
 		d.buf = part[:0]
 	case isFrame:
@@ -154,30 +167,30 @@ func (d *deframer) quiet() (frame []byte) {
 	return frame
 }
 
-func (d *deframer) verified(frame []byte) []byte {
+func (d *Deframer) verified(frame []byte) []byte {
 	payload, ok := d.verify(frame)
 	if !ok {
-		d.lostFrame(checksum, len(frame))
+		d.lostFrame(BadSum, len(frame))
 		return nil
 	}
 	return payload
 }
 
-// wantsQuiet says whether a pause of the line would mean anything now.
-func (d *deframer) wantsQuiet() bool {
+// WantsQuiet says whether a pause of the line would mean anything now.
+func (d *Deframer) WantsQuiet() bool {
 	if d.split.quiet(d.buf) == keepPart {
 		return !d.synced && !d.noisy
 	}
 	return !d.synced || len(d.buf) > 0
 }
 
-// restart forgets what has come: the line was flushed, the next byte begins a frame.
-func (d *deframer) restart() {
-	d.join()
+// Restart forgets what has come: the line was flushed, the next byte begins a frame.
+func (d *Deframer) Restart() {
+	d.Join()
 	d.synced = true
 }
 
-// join forgets what has come: the line was opened, perhaps in the middle of a frame.
-func (d *deframer) join() {
+// Join forgets what has come: the line was opened, perhaps in the middle of a frame.
+func (d *Deframer) Join() {
 	d.buf, d.synced, d.skip, d.noisy = d.buf[:0], false, 0, false
 }

@@ -1,4 +1,4 @@
-package serial
+package parse
 
 import (
 	"bytes"
@@ -7,6 +7,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/weir-edge/weir/adapters/serial/frame"
+	"github.com/weir-edge/weir/adapters/serial/serialtest"
 )
 
 func TestNMEA(t *testing.T) {
@@ -94,7 +97,7 @@ func TestNMEA(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			device, got, err := parsed(t, Parse{Kind: "nmea"}, tt.sentence)
+			device, got, err := parsed(t, Config{Kind: "nmea"}, tt.sentence)
 			if (err != nil) != (tt.want == nil) {
 				t.Fatalf("parse = %v, %v; want %v", got, err, tt.want)
 			}
@@ -106,12 +109,12 @@ func TestNMEA(t *testing.T) {
 }
 
 func TestNMEAOnlySomeSentences(t *testing.T) {
-	p := Parse{Kind: "nmea", Sentences: []string{"RMC", "PGRME"}}
+	p := Config{Kind: "nmea", Sentences: []string{"RMC", "PGRME"}}
 	for sentence, want := range map[string]error{
 		"$INRMC,194101,V,,,,,,,,,":              nil,
 		"$PGRME,9.1,M":                          nil,
-		"$INDPT,2.2,0.0":                        errForeign,
-		"$GPGSA,A,1,,,,,,,,,,,,,99.9,99.9,99.9": errForeign,
+		"$INDPT,2.2,0.0":                        ErrForeign,
+		"$GPGSA,A,1,,,,,,,,,,,,,99.9,99.9,99.9": ErrForeign,
 	} {
 		if _, _, err := parsed(t, p, sentence); err != want {
 			t.Errorf("%s: %v; want %v", sentence, err, want)
@@ -134,29 +137,34 @@ func TestNMEARecorded(t *testing.T) {
 	}
 	for name, want := range files {
 		t.Run(name, func(t *testing.T) {
-			recorded := recorded(t, "nmea", name)
-			d, counts := newTestDeframer(t, Delimiter{}, Checksum{Kind: "nmea"}, 1024)
+			recorded := serialtest.Recorded(t, "nmea", name)
+			rejected := 0
+			d, err := frame.New(frame.Delimiter{}, frame.Sum{Kind: "nmea"}, 1024, func(string) { rejected++ })
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Restart()
 			p, err := newNMEAParser(nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			n := 0
-			var doc document
-			for frame := range d.feed(append(bytes.TrimSpace(recorded), '\n')) {
-				doc.reset()
-				if err := p.parse(frame, &doc); err != nil {
-					t.Errorf("%s: %v", frame, err)
+			var doc Document
+			for sentence := range d.Feed(append(bytes.TrimSpace(recorded), '\n')) {
+				doc.Reset()
+				if err := p.Parse(sentence, &doc); err != nil {
+					t.Errorf("%s: %v", sentence, err)
 				}
-				for _, v := range doc.values {
-					x, _ := v.any.(float64)
-					if v.name == "lat" && math.Abs(x-want.lat) > 0.05 || v.name == "lon" && math.Abs(x-want.lon) > 0.05 {
-						t.Errorf("%s: %s = %v", frame, v.name, v.any)
+				for _, v := range doc.Values {
+					x, _ := v.Any.(float64)
+					if v.Name == "lat" && math.Abs(x-want.lat) > 0.05 || v.Name == "lon" && math.Abs(x-want.lon) > 0.05 {
+						t.Errorf("%s: %s = %v", sentence, v.Name, v.Any)
 					}
 				}
 				n++
 			}
-			if n != want.frames || counts[checksum] != uint64(want.rejected) {
-				t.Errorf("%d sentences, %v; want %d and %d rejected", n, counts, want.frames, want.rejected)
+			if n != want.frames || rejected != want.rejected {
+				t.Errorf("%d sentences, %d rejected; want %d and %d", n, rejected, want.frames, want.rejected)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package serial
+package parse
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 
 // parseJSON reads a document in the device's own order. Names of nested values
 // are joined by dots, elements of arrays are numbered from 0; null is no value.
-func parseJSON(frame []byte, doc *document) error {
+func parseJSON(frame []byte, doc *Document) error {
 	if !json.Valid(frame) {
 		return errors.New("it is not JSON")
 	}
@@ -22,7 +22,7 @@ func parseJSON(frame []byte, doc *document) error {
 
 // flatten adds the next value of dec under name. The depth is bounded, as the
 // length of the frame is.
-func flatten(dec *json.Decoder, name string, doc *document) error {
+func flatten(dec *json.Decoder, name string, doc *Document) error {
 	token, err := dec.Token()
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func flatten(dec *json.Decoder, name string, doc *document) error {
 }
 
 // flattenAll adds the values of an object or an array up to its end.
-func flattenAll(dec *json.Decoder, open json.Delim, name string, doc *document) error {
+func flattenAll(dec *json.Decoder, open json.Delim, name string, doc *Document) error {
 	for i := 0; dec.More(); i++ {
 		inner := strconv.Itoa(i)
 		if open == '{' {

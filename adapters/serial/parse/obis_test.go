@@ -1,10 +1,13 @@
-package serial
+package parse
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/weir-edge/weir/adapters/serial/frame"
+	"github.com/weir-edge/weir/adapters/serial/serialtest"
 )
 
 // A telegram of our own, in the manner of DSMR 5, with what is special about
@@ -30,7 +33,7 @@ const telegram = "/WEI5\\2T0001\r\n\r\n" +
 	"!\r\n"
 
 func TestOBIS(t *testing.T) {
-	_, got, err := parsed(t, Parse{Kind: "obis"}, telegram)
+	_, got, err := parsed(t, Config{Kind: "obis"}, telegram)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +62,7 @@ func TestOBISRefused(t *testing.T) {
 		"noise":          "/X\n1-0:1.8.1(1*k\x01h)\n!",
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, got, err := parsed(t, Parse{Kind: "obis"}, s); err == nil {
+			if _, got, err := parsed(t, Config{Kind: "obis"}, s); err == nil {
 				t.Errorf("read %v", got)
 			}
 		})
@@ -82,21 +85,29 @@ func TestOBISRecorded(t *testing.T) {
 			"power_import_peak kW": 2.589, "mbus1_reading m3": 112.384, "time": "2020-05-12T13:54:09+02:00", "voltage_l1 V": 234.7,
 		}},
 		"sagemcom_t210_d_r.txt": {"p1", 18, values{"energy_import Wh": 6545766.0, "1-0:3.8.0 varh": 747.0}},
-		"v2_2.txt":              {noSum, 14, values{"mbus1_reading m3": 1.001, "power_import kW": 1.01}},
-		"v3.txt":                {noSum, 16, values{"mbus1_reading m3": 1.001, "message_code": "012345678"}},
-		"esy5q3da1004_v304.txt": {noSum, 8, values{"energy_import kWh": 32549.5061662, "power_import W": 1688.21, "0-0:96.1.255": "1ESY1336001560"}},
-		"esy5q3db1024_v304.txt": {noSum, 9, values{"energy_export kWh": 19949.3221493, "1-0:0.0.0": "0272031312565"}},
+		"v2_2.txt":              {frame.None, 14, values{"mbus1_reading m3": 1.001, "power_import kW": 1.01}},
+		"v3.txt":                {frame.None, 16, values{"mbus1_reading m3": 1.001, "message_code": "012345678"}},
+		"esy5q3da1004_v304.txt": {frame.None, 8, values{"energy_import kWh": 32549.5061662, "power_import W": 1688.21, "0-0:96.1.255": "1ESY1336001560"}},
+		"esy5q3db1024_v304.txt": {frame.None, 9, values{"energy_export kWh": 19949.3221493, "1-0:0.0.0": "0272031312565"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			d, counts := newTestDeframer(t, Config{Parse: Parse{Kind: "obis"}}.withDefaults().Framing, Checksum{Kind: tt.sum}, telegramMaxFrame)
-			// Its second half comes first, as when a listener joins in the middle.
-			b := string(recorded(t, "p1", name))
-			got := frames(d, b[len(b)/2:], b)
-			if len(got) == 0 {
-				t.Fatalf("no telegram; %v", counts)
+			framing := frame.StartEnd{Start: "/", End: "!", Line: true, Include: true}
+			d, err := frame.New(framing, frame.Sum{Kind: tt.sum}, 8<<10, func(string) {})
+			if err != nil {
+				t.Fatal(err)
 			}
-			_, read, err := parsed(t, Parse{Kind: "obis"}, got[len(got)-1])
+			d.Restart()
+			// Its second half comes first, as when a listener joins in the middle.
+			b := string(serialtest.Recorded(t, "p1", name))
+			var got []string
+			for telegram := range d.Feed([]byte(b[len(b)/2:] + b)) {
+				got = append(got, string(telegram))
+			}
+			if len(got) == 0 {
+				t.Fatal("no telegram")
+			}
+			_, read, err := parsed(t, Config{Kind: "obis"}, got[len(got)-1])
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,6 @@
-package serial
+// Package serialtest helps the tests of the serial adapter: it finds the
+// recorded output of real devices, which lies beside the repository.
+package serialtest
 
 import (
 	"errors"
@@ -8,8 +10,9 @@ import (
 	"testing"
 )
 
-// recorded is a file of recorded device output, which lies beside the repository.
-func recorded(t testing.TB, kind, name string) []byte {
+// Recorded is a file of recorded device output; the test is skipped where the
+// recordings are not there.
+func Recorded(t testing.TB, kind, name string) []byte {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
