@@ -152,7 +152,7 @@ func (cl *client) transmit(d core.Delivery) {
 	b := cl.broker
 	m := d.Message
 	switch {
-	case m.Expired(b.stamp): // [MQTT-3.3.2-5]
+	case m.Expired(b.stamp) && !cl.begun(d): // [MQTT-3.3.2-5]
 		cl.discard(d, core.DroppedExpired)
 		return
 	case !b.may(cl.principal(), Receive, m.Topic):
@@ -175,6 +175,12 @@ func (cl *client) transmit(d core.Delivery) {
 		cl.pace.sent(uint64(started.PacketID), b.now)
 		cl.conn.sendPublish(d, started.PacketID, started.Dup)
 	}
+}
+
+// begun says whether the client may have part of a message already. Then it is
+// brought to its end even if it has expired [MQTT-4.3.3-7].
+func (cl *client) begun(d core.Delivery) bool {
+	return d.QoS == core.ExactlyOnce && cl.outbound().Knows(cl.receiver, d.Seq)
 }
 
 func (cl *client) transmitSaved(d core.Delivery, started session.Started) {

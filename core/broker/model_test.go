@@ -22,7 +22,7 @@ import (
 //   - at QoS 2 (published and granted) exactly once
 //   - in the order of its publisher, for each topic and QoS
 func TestModel(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(60) {
 		if ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { newModel(t, seed).run() })
 		}); !ok {

@@ -546,3 +546,23 @@ func TestPropertiesTravel(t *testing.T) { // [MQTT-3.3.2-15] … [MQTT-3.3.2-20]
 		old.Receive("t", "x")
 	})
 }
+
+// TestExpiryInFlight: a QoS 2 message whose first half has been sent is brought to
+// its end, although it has expired [MQTT-4.3.3-7] [MQTT-4.3.3-13].
+func TestExpiryInFlight(t *testing.T) {
+	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+		p, r := s.Pipe(), s.Pipe()
+		p.Connect(clean("p"))
+		r.Connect(durable("r"))
+		r.Subscribe("t", 2)
+		p.PublishPacket(packet.Publish{Topic: []byte("t"), QoS: 2, Properties: &packet.Properties{MessageExpiry: new(uint32(1))}})
+		first := r.NextPublish()
+		r.Close()
+		time.Sleep(2 * time.Second)
+		r = s.Pipe()
+		r.Connect(durable("r"))
+		if m := r.Receive("t", ""); m.PacketID != first.PacketID || !m.Dup {
+			t.Errorf("got %s", brokertest.Show(m))
+		}
+	})
+}

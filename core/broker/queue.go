@@ -41,7 +41,8 @@ type rule struct {
 }
 
 // Attach makes a rule a subscriber, with the durable state that it had before if
-// it takes QoS 1 or 2.
+// it takes QoS 1 or 2. Rules are to be attached before Run: what is published
+// before Attach is not owed to the rule, for what it takes is not known yet.
 func (b *Broker) Attach(cfg RuleConfig) (*Queue, error) {
 	setDefault(&cfg.MaxMessages, 4096)
 	setDefault(&cfg.MaxBytes, 4<<20)
