@@ -1,11 +1,10 @@
 package modbus
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/weir-edge/weir/adapters"
 	"github.com/weir-edge/weir/adapters/serialport"
@@ -74,8 +73,8 @@ func TestParseURL(t *testing.T) {
 		"rtu+tcp://server:4001": {Scheme: "rtu+tcp", Address: "server:4001"},
 	} {
 		got, err := ParseURL(text)
-		if diff := cmp.Diff(want, got); diff != "" || err != nil {
-			t.Errorf("%q: %v %s", text, err, diff)
+		if !reflect.DeepEqual(got, want) || err != nil {
+			t.Errorf("%q is %+v, %v; want %+v", text, got, err, want)
 		}
 	}
 	for text, want := range map[string]string{

@@ -412,11 +412,13 @@ func TestHostClosesIdleConnections(t *testing.T) {
 			return l, err
 		}
 		stop := start(t, a, bus)
+		time.Sleep(30 * time.Second)
 		for range 5 {
-			time.Sleep(30 * time.Second)
+			synctest.Wait()
 			current.(io.Closer).Close()
-			time.Sleep(30 * time.Second)
+			time.Sleep(time.Minute)
 		}
+		synctest.Wait()
 		current.Close()
 		bus.send(&core.Message{Topic: "p/d/p/set", Payload: []byte("7")})
 		synctest.Wait()

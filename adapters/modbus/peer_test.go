@@ -114,13 +114,16 @@ func libmodbusServer(t *testing.T) string {
 }
 
 func TestPeerLibmodbus(t *testing.T) {
+	t.Parallel()
 	server := libmodbusServer(t)
 	t.Run("tcp", func(t *testing.T) {
+		t.Parallel()
 		port := freePort(t)
 		run(t, server, "tcp", port)
 		testLibmodbus(t, "tcp://127.0.0.1:"+port)
 	})
 	t.Run("rtu", func(t *testing.T) {
+		t.Parallel()
 		master, slave := ptyPair(t)
 		run(t, server, "rtu", slave)
 		testLibmodbus(t, "rtu://"+master+"?baud=115200&parity=N")
@@ -227,16 +230,19 @@ else:
 `
 
 func TestPeerPymodbus(t *testing.T) {
+	t.Parallel()
 	const python = "/usr/bin/python3"
 	if exec.Command(python, "-c", "import pymodbus.server, serial_asyncio").Run() != nil {
 		missing(t, "python3-pymodbus with python3-serial-asyncio")
 	}
 	t.Run("tcp", func(t *testing.T) {
+		t.Parallel()
 		port := freePort(t)
 		run(t, python, "-c", pymodbusServer, "tcp", port)
 		testPymodbus(t, "tcp://127.0.0.1:"+port)
 	})
 	t.Run("rtu", func(t *testing.T) {
+		t.Parallel()
 		master, slave := ptyPair(t)
 		run(t, python, "-c", pymodbusServer, "rtu", slave)
 		testPymodbus(t, "rtu://"+master+"?baud=115200&parity=N")
