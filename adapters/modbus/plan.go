@@ -83,56 +83,45 @@ func (l limits) of(t table) int {
 // those of its points.
 //
 // Points are sorted by address; a request is a run of them. Which runs is found
-// by dynamic programming: the cheapest way to read the first i points ends with
-// some run j..i, before which the first j points are read in their cheapest way.
+// by dynamic programming from the end: the cheapest way to read the points from j
+// on begins with some run j..i, after which the rest is read in its cheapest way.
 // Whether to read a gap along or to start a new request follows from the cost.
 func plan(points []*point, cost lineCost, limit limits, barriers []span) []block {
 	points = slices.SortedStableFunc(slices.Values(points), func(a, b *point) int {
 		return cmp.Or(cmp.Compare(a.span.table, b.span.table), cmp.Compare(a.span.start, b.span.start), cmp.Compare(a.span.end, b.span.end))
 	})
-	best := make([]time.Duration, len(points)+1) // of the first i points
-	from := make([]int, len(points)+1)           // where their last run starts
-	for i := 1; i <= len(points); i++ {
-		best[i], from[i] = -1, i-1
-		run := points[i-1].span
-		for j := i - 1; j >= 0; j-- {
-			if j < i-1 && !joinable(points[j].span, &run, limit, barriers) {
-				break
-			}
-			if c := best[j] + cost.of(run.table, run.end-run.start); best[i] < 0 || c < best[i] {
-				best[i], from[i] = c, j
+	n := len(points)
+	best := make([]time.Duration, n+1) // of the points from j on
+	next := make([]int, n+1)           // the first point behind the run that begins with j
+	for j := n - 1; j >= 0; j-- {
+		run := points[j].span
+		best[j], next[j] = cost.of(run.table, run.end-run.start)+best[j+1], j+1
+		for i := j + 1; i < n && joinable(&run, points[i].span, limit, barriers); i++ {
+			if c := cost.of(run.table, run.end-run.start) + best[i+1]; c <= best[j] {
+				best[j], next[j] = c, i+1
 			}
 		}
 	}
-	return runs(points, from)
+	var blocks []block
+	for j := 0; j < n; j = next[j] {
+		blocks = append(blocks, newBlock(points[j:next[j]]))
+	}
+	return blocks
 }
 
-// joinable puts s before run, if a request may read both.
-func joinable(s span, run *span, limit limits, barriers []span) bool {
-	joined := span{s.table, s.start, max(s.end, run.end)}
-	if s.table != run.table || joined.end-joined.start > limit.of(s.table) {
+// joinable puts s, which begins in run or behind it, into run, if one request may
+// read both. If it may not, then nothing that is behind s can be joined either.
+func joinable(run *span, s span, limit limits, barriers []span) bool {
+	end := max(run.end, s.end)
+	if s.table != run.table || end-run.start > limit.of(s.table) {
 		return false
 	}
-	if gap := (span{s.table, s.end, run.start}); gap.end > gap.start {
-		if gap.end-gap.start > limit.gap {
-			return false
-		}
-		if slices.ContainsFunc(barriers, gap.overlaps) {
-			return false
-		}
+	gap := span{s.table, run.end, s.start}
+	if gap.end > gap.start && (gap.end-gap.start > limit.gap || slices.ContainsFunc(barriers, gap.overlaps)) {
+		return false
 	}
-	*run = joined
+	run.end = end
 	return true
-}
-
-// runs follows from back from the end.
-func runs(points []*point, from []int) []block {
-	var blocks []block
-	for i := len(points); i > 0; i = from[i] {
-		blocks = append(blocks, newBlock(points[from[i]:i]))
-	}
-	slices.Reverse(blocks)
-	return blocks
 }
 
 // newBlock reads points, which are sorted by address.
