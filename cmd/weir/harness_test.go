@@ -348,6 +348,17 @@ func (r *recorder) catchUp() {
 	}
 }
 
+// count is how many messages have arrived, repetitions included.
+func (r *recorder) count() (n int) {
+	r.catchUp()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range r.times {
+		n += k
+	}
+	return n
+}
+
 // run is one command with its output.
 func run(t testing.TB, name string, args ...string) (string, error) {
 	t.Helper()
