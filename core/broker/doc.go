@@ -51,4 +51,24 @@
 // A PUBLISH is decoded where it was read. Only when somebody has to keep it (a
 // queue, the log, the retained store) is it copied, once and in one piece, and
 // shared from then on. A QoS 0 message whose receivers have room costs none.
+//
+// # What it costs
+//
+// Measured beside mosquitto 2.0.11 without persistence (in brackets), by turns, on
+// two cores of which the load takes its share; this broker with its defaults and a
+// store on disk. CPU us of the broker per message of 100 bytes:
+//
+//	200 publishers, 5,000/s, one write each, to "#"   QoS 0  10 (15)   QoS 1  23 (29)
+//	as fast as they can, 10 publishers to one         QoS 0  0.3 (10)  QoS 1  1.0 (14)
+//	one to 50                                         QoS 0  0.14 (6.5)
+//	the same, QoS 1, to a durable session             2.1 (15), nothing written
+//	exactly once, on disk before each step            17
+//	connect and disconnect                            80 (65)
+//
+// More than four fifths of the first line are system calls. An idle connection with a
+// subscription takes 1.3 KiB.
+//
+// Of the loop's designs, a relay that does nothing else was measured (first line,
+// QoS 0 and 1): goroutine for each connection 32 and 41 us, blocking epoll_wait 25
+// and 36, the epoll set in Go's poller 18.5 and 24.5.
 package broker

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/weir-edge/weir/core"
@@ -68,6 +69,9 @@ func (b *Broker) Attach(cfg RuleConfig) (*Queue, error) {
 func (b *Broker) attach(q *Queue) {
 	q.endpoint = endpoint{subscriber: q, name: q.cfg.NoPublisher, excludes: q.cfg.Excludes}
 	if q.cfg.QoS > 0 {
+		if b.rules[q.cfg.Name] == nil {
+			b.oweRetained(q)
+		}
 		r := b.named(q.cfg.Name)
 		r.queue = q
 		q.receiver = r.receiver
@@ -85,6 +89,39 @@ func (b *Broker) attach(q *Queue) {
 	for _, filter := range q.cfg.Filters {
 		b.insert(filter, &q.endpoint, grant{options: options})
 	}
+}
+
+// oweRetained gives a rule that is new what was retained before it, as a new
+// subscription would get it. From then on it has seen everything.
+func (b *Broker) oweRetained(q *Queue) {
+	next := 0 // filter
+	var cursor *topic.Cursor[*core.Message]
+	b.work(func() (more bool) {
+		if cursor == nil || cursor.Done() {
+			if next == len(q.cfg.Filters) {
+				return false
+			}
+			cursor = b.retained.Cursor(q.cfg.Filters[next])
+			next++
+		}
+		for name, m := range cursor.Next(sliceSize) {
+			again := slices.ContainsFunc(q.cfg.Filters[:next-1], func(f string) bool { return topic.Match(f, name) })
+			if m.QoS > 0 && !again && m.Publisher != q.cfg.NoPublisher && !q.excluded(name) && !m.Expired(b.stamp) {
+				q.oweOne(m)
+			}
+		}
+		return true
+	})
+}
+
+// oweOne leaves a message in the log for the rule.
+func (q *Queue) oweOne(m *core.Message) {
+	q.behind = true
+	debt := []core.Debt{{Receiver: q.receiver}}
+	if _, _, err := q.broker.store.Append(m, debt, q.broker.cfg.SpillAfter); err != nil {
+		q.drop(core.DroppedStoreFull, 1)
+	}
+	q.fetch()
 }
 
 // named is what the store knows under a name, new if there is nothing.
