@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,25 +26,29 @@ type contender struct {
 	address string
 }
 
-// weirContender is this binary with its default settings, store and promise.
-func weirContender() (*contender, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+// newPeer is the broker at path: a Mosquitto, or another build of Weir.
+func newPeer(path string) *contender {
+	if strings.HasPrefix(filepath.Base(path), "weir") {
+		return newWeir(path)
 	}
+	return newMosquitto(path)
+}
+
+// newWeir has its default settings, store and promise.
+func newWeir(path string) *contender {
 	return &contender{
-		name: "weir", path: self,
+		name: filepath.Base(path), path: path,
 		args: func(config string) []string { return []string{"run", "--config", config} },
 		config: func(dir string, port int) string {
 			return fmt.Sprintf("data_dir: %s\nlisteners: [{name: bench, address: \"127.0.0.1:%d\"}]\nconsole: {address: \"127.0.0.1:0\"}\nlimits: {max_connections: 20000}\n",
 				filepath.Join(dir, "data"), port)
 		},
-	}, nil
+	}
 }
 
-// mosquittoContender keeps nothing on disk and drops nothing, so that it is
+// newMosquitto keeps nothing on disk and drops nothing, so that it is
 // measured at its best.
-func mosquittoContender(path string) *contender {
+func newMosquitto(path string) *contender {
 	return &contender{
 		name: filepath.Base(path), path: path,
 		args: func(config string) []string { return []string{"-c", config} },

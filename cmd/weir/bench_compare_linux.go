@@ -29,12 +29,13 @@ func newBenchCompareCommand() *cobra.Command {
 		Short: "Run Weir and Mosquitto by turns and print the figures beside each other",
 		Long: "Starts Weir (with its default settings, store included) and Mosquitto (which keeps\n" +
 			"nothing on disk) on loopback ports by turns, each afresh for every run, and\n" +
-			"prints the medians, their ratio and the bar that Weir sets itself.\n" +
+			"prints the medians, their ratio and the bar that Weir sets itself. Another build of\n" +
+			"Weir can take the place of Mosquitto.\n" +
 			"A scenario is given by its name or the beginning of it: " + strings.Join(comparisonNames(), ", ") + ".",
 		RunE: func(c *cobra.Command, args []string) error { return runCompare(c.Context(), c.OutOrStdout(), o, args) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.peer, "peer", "/usr/sbin/mosquitto", "the other broker: a mosquitto")
+	f.StringVar(&o.peer, "peer", "/usr/sbin/mosquitto", "the other broker: a mosquitto, or another weir")
 	f.IntVar(&o.rounds, "rounds", 3, "how often each takes its turn")
 	f.DurationVarP(&o.duration, "duration", "d", 2*time.Second, "how long each run measures")
 	f.BoolVar(&o.json, "json", false, "print all results as JSON, one a line")
@@ -125,13 +126,13 @@ func runCompare(ctx context.Context, out io.Writer, o compareOptions, args []str
 	if _, err := os.Stat(o.peer); err != nil {
 		return usageError{fmt.Errorf("no broker to compare with: %w", err)}
 	}
-	ours, err := weirContender()
+	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	t := newTable(out, o.json)
 	for _, c := range todo {
-		pair := &duel{comparison: c, ours: ours, peer: mosquittoContender(o.peer)}
+		pair := &duel{comparison: c, ours: newWeir(self), peer: newPeer(o.peer)}
 		if err := pair.fight(ctx, o); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
