@@ -124,6 +124,7 @@ func newRootCommand() *cobra.Command {
 		newDemoCommand(),
 		newPubCommand(),
 		newRunCommand(),
+		newSerialCommand(),
 		newStatusCommand(),
 		newSubCommand(),
 		newVersionCommand(),
