@@ -91,7 +91,6 @@ func (a *Adapter) Run(ctx context.Context, bus adapters.Bus) error {
 func (a *Adapter) Status() core.AdapterStatus {
 	s := a.status.snapshot()
 	s.Name, s.Type = a.config.Output.Adapter, "modbus"
-	s.Errors = make(map[string]uint64)
 	for _, d := range a.devices {
 		ds := d.stats.status(d.name)
 		for kind, n := range ds.Errors {
@@ -144,6 +143,7 @@ func (s *status) snapshot() core.AdapterStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	snapshot := core.AdapterStatus{
+		Errors:   make(map[string]uint64),
 		State:    s.state,
 		Error:    s.problem,
 		Since:    s.since,
@@ -152,6 +152,9 @@ func (s *status) snapshot() core.AdapterStatus {
 	}
 	if s.report != nil {
 		snapshot.Readings += s.report.Readings()
+		if lost := s.report.Lost(); lost > 0 {
+			snapshot.Errors["lost"] = lost
+		}
 	}
 	return snapshot
 }

@@ -194,7 +194,7 @@ func (b *bus) settle(u *unitState, want *expectation, timeout time.Duration, err
 		u.pending = u.pending[:0]
 	case err == nil: // the echo of a write that was made twice
 	default:
-		u.quietUntil = b.sent().Add(2 * timeout)
+		u.quietUntil = b.ended.Add(timeout)
 		if refused || errors.Is(err, errGarbled) {
 			u.quietUntil = b.ended // it has spoken
 		}

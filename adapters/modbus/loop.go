@@ -50,10 +50,7 @@ func (l *loop) run(ctx context.Context) {
 	defer l.close()
 	start := time.Now()
 	for _, d := range l.devices {
-		for _, g := range d.groups {
-			g.due, g.pos = start, 0
-			g.discard()
-		}
+		d.reset(start)
 	}
 	for ctx.Err() == nil {
 		if l.bus == nil && !l.connect(ctx) {

@@ -93,10 +93,9 @@ type device struct {
 // newDevice makes a device of a valid configuration; every is the adapter's period.
 func newDevice(line Line, every time.Duration, dc *Device) *device {
 	d := &device{
-		name:    dc.Name,
-		unit:    byte(dc.Unit),
-		line:    line,
-		planned: assumedTurnaround,
+		name: dc.Name,
+		unit: byte(dc.Unit),
+		line: line,
 		configured: limits{
 			registers: cmp.Or(dc.MaxRegisters, maxRegisters),
 			bits:      cmp.Or(dc.MaxBits, maxBits),
@@ -106,7 +105,6 @@ func newDevice(line Line, every time.Duration, dc *Device) *device {
 	if dc.MaxGap != nil {
 		d.configured.gap = *dc.MaxGap
 	}
-	d.limits = d.configured
 	byPeriod := make(map[time.Duration]*group)
 	for i := range dc.Points {
 		pc := &dc.Points[i]
@@ -114,7 +112,7 @@ func newDevice(line Line, every time.Duration, dc *Device) *device {
 		period := cmp.Or(pc.Every, dc.Every, every, defaultEvery)
 		g := byPeriod[period]
 		if g == nil {
-			g = &group{device: d, period: period, replan: true}
+			g = &group{device: d, period: period}
 			byPeriod[period] = g
 			d.groups = append(d.groups, g)
 		}
@@ -122,6 +120,19 @@ func newDevice(line Line, every time.Duration, dc *Device) *device {
 		d.points = append(d.points, p)
 	}
 	return d
+}
+
+// reset makes the device as it was at first, but for its stats: what was learned
+// in an earlier run of the adapter may be what that run failed by.
+func (d *device) reset(now time.Time) {
+	d.health, d.answers, d.planned = health{}, 0, assumedTurnaround
+	d.limits, d.barriers, d.forgetAt, d.note = d.configured, nil, time.Time{}, ""
+	for _, p := range d.points {
+		p.parked = nil
+	}
+	for _, g := range d.groups {
+		*g = group{device: d, period: g.period, points: g.points, due: now, replan: true}
+	}
 }
 
 // plan is the list of requests for those of points that are not parked.

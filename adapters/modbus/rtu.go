@@ -26,7 +26,7 @@ type rtuTransport struct {
 	gap  time.Duration // a silence within an answer that says: no more will come
 
 	// Set by the bus for each request.
-	timeout time.Duration // from the end of the request
+	timeout time.Duration // from the end of the request; the answer's own time comes on top
 	inStep  bool          // no answer of this unit to an earlier request can be on its way
 
 	// The result beside the answer.
@@ -69,8 +69,9 @@ func (t *rtuTransport) Send(request []byte) ([]byte, error) {
 	}
 	t.sent = time.Now()
 	t.lastByte = t.sent.Add(t.onWire(len(request)))
-	deadline := t.lastByte.Add(t.timeout)
-	time.Sleep(min(t.onWire(len(request)+want.length+rtuOverhead), maxSleep))
+	answer := t.onWire(want.length + rtuOverhead)
+	deadline := t.lastByte.Add(t.timeout + answer)
+	time.Sleep(min(time.Until(t.lastByte.Add(answer)), maxSleep))
 	return t.receive(scanner{request: request, want: &want, echo: &t.echo, inStep: t.inStep}, deadline)
 }
 
