@@ -38,9 +38,9 @@ const watermark = 4*segmentMemtable + 4<<20
 func segmentOptions(dir string, log *slog.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithMemTableSize(segmentMemtable).
-		WithBaseTableSize(segmentMemtable).
+		WithBaseTableSize(2 * segmentMemtable). // see guardTables
 		WithValueThreshold(segmentThreshold).
-		WithBlockSize(64 << 10).
+		WithBlockSize(256 << 10).
 		WithNumMemtables(1).
 		WithNumCompactors(0).
 		WithNumLevelZeroTables(5).
@@ -63,26 +63,40 @@ func segmentOptions(dir string, log *slog.Logger) badger.Options {
 func metaOptions(dir string, log *slog.Logger) badger.Options {
 	return segmentOptions(dir, log).
 		WithMemTableSize(metaMemtable).
-		WithBaseTableSize(metaMemtable).
+		WithBaseTableSize(2 * metaMemtable).
 		WithValueThreshold(metaThreshold).
-		WithBlockSize(4 << 10).
+		WithBlockSize(128 << 10).
 		WithNumLevelZeroTables(4).
 		WithValueLogFileSize(8 << 20). // values of up to 8 MiB: large retained messages
 		WithSyncWrites(true)
 }
 
 // guardTables refuses options with which Badger's table builder loses data on
-// 32-bit machines: its arena begins at twice BaseTableSize, and the shift by
-// which it finds the next part of the arena overflows, so that it begins anew
-// and overwrites. It never needs a next part while a whole memtable, with the
-// one transaction by which it may be exceeded, fits in the first.
+// 32-bit machines. The builder takes its blocks from an arena that begins with
+// one part of twice BaseTableSize, rounded up to a power of two. The shift by
+// which it goes on to a second part overflows there, so that it begins anew with
+// the first and overwrites what it has built. So the first part must be enough:
+//
+//   - no entry is larger than a block, because a block that grows is copied to a
+//     larger one, and its old place is lost;
+//   - of two blocks in a row one is more than half full, so that the blocks take
+//     at most twice what the memtable holds, and one more;
+//   - the memtable holds at most its size and one transaction, 15 % of it.
 func guardTables(o badger.Options) error {
-	largest := o.MemTableSize + o.MemTableSize*15/100
-	if o.BaseTableSize < o.MemTableSize || largest > 2*o.BaseTableSize {
-		return fmt.Errorf("table size %d is too small for a memtable of %d", o.BaseTableSize, o.MemTableSize)
+	arena := int64(1)
+	for arena < 2*o.BaseTableSize {
+		arena *= 2
+	}
+	need := 2*(o.MemTableSize+o.MemTableSize*15/100) + int64(o.BlockSize)
+	if o.ValueThreshold+entryOverhead > int64(o.BlockSize) || need > arena {
+		return fmt.Errorf("tables of %d with blocks of %d are too small for memtables of %d and values of %d",
+			o.BaseTableSize, o.BlockSize, o.MemTableSize, o.ValueThreshold)
 	}
 	return nil
 }
+
+// entryOverhead is more than a key and what Badger adds take in a block.
+const entryOverhead = 2 << 10
 
 // badgerLogger passes on what Badger has to complain about.
 type badgerLogger struct{ log *slog.Logger }

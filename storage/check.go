@@ -101,6 +101,9 @@ func checkFiles(dir string, o badger.Options) error {
 	if err != nil {
 		return transient(fmt.Errorf("list directory: %w", err))
 	}
+	if err := checkRegistry(filepath.Join(dir, badger.KeyRegistryFileName)); err != nil {
+		return err
+	}
 	known, err := manifestTables(dir, o)
 	if err != nil {
 		return err
@@ -124,6 +127,23 @@ func checkFiles(dir string, o badger.Options) error {
 		}
 	}
 	return nil
+}
+
+// checkRegistry removes a registry of encryption keys that is not an empty one.
+// We have no such keys, and Badger believes whatever lengths it reads there.
+func checkRegistry(path string) error {
+	const ivAndSanity, sanity = 28, "Hello Badger"
+	b, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return transient(fmt.Errorf("read key registry: %w", err))
+	}
+	if len(b) == ivAndSanity && strings.HasSuffix(string(b), sanity) {
+		return nil
+	}
+	return os.Remove(path)
 }
 
 // manifestTables gives the tables that the manifest names, nil when there is none.

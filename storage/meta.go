@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -82,22 +84,52 @@ func (m *metaDB) close() error {
 	return err
 }
 
-// frame appends the sum to a value.
-func frame(key, value []byte) []byte {
-	out := make([]byte, 0, len(value)+4)
-	return binary.BigEndian.AppendUint32(append(out, value...), valueSum(key, value))
-}
+// A topic may be longer than a key of Badger's. Long keys are stored as a hash,
+// behind the part by which they are looked for, and stand whole in the value.
+const (
+	longKey    = 1000
+	keyPrefix  = 9    // kind and receiver
+	hashedMark = 0xff // is in no topic, and in no key that is not hashed
+)
 
-func unframe(key, framed []byte) (value []byte, err error) {
-	n := len(framed) - 4
-	if n < 0 || binary.BigEndian.Uint32(framed[n:]) != valueSum(key, framed[:n]) {
-		return nil, fmt.Errorf("%w: value in meta", errDamaged)
+func storedKey(key []byte) []byte {
+	if len(key) <= longKey {
+		return key
 	}
-	return framed[:n:n], nil
+	hash := sha256.Sum256(key)
+	return append(append(bytes.Clone(key[:keyPrefix]), hashedMark), hash[:]...)
 }
 
-func valueSum(key, value []byte) uint32 {
-	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
+// frame appends the key, if it is a long one, its length, and the sum to a value.
+func frame(key, value []byte) []byte {
+	out, long := append(make([]byte, 0, len(value)+8), value...), 0
+	if len(key) > longKey {
+		out, long = append(out, key...), len(key)
+	}
+	out = binary.BigEndian.AppendUint32(out, uint32(long))
+	return binary.BigEndian.AppendUint32(out, valueSum(storedKey(key), out))
+}
+
+// unframe undoes frame.
+func unframe(stored, framed []byte) (key, value []byte, err error) {
+	n := len(framed) - 8
+	if n < 0 || binary.BigEndian.Uint32(framed[n+4:]) != valueSum(stored, framed[:n+4]) {
+		return nil, nil, fmt.Errorf("%w: value in meta", errDamaged)
+	}
+	long := int64(binary.BigEndian.Uint32(framed[n:]))
+	switch {
+	case long == 0:
+		return stored, framed[:n:n], nil
+	case long > int64(n):
+		return nil, nil, fmt.Errorf("%w: key in meta", errDamaged)
+	default:
+		cut := n - int(long)
+		return framed[cut:n], framed[:cut:cut], nil
+	}
+}
+
+func valueSum(stored, framed []byte) uint32 {
+	return crc32.Update(crc32.Checksum(stored, castagnoli), castagnoli, framed)
 }
 
 // get is nil for a key that is not set.
@@ -110,7 +142,8 @@ func (m *metaDB) get(key []byte) (value []byte, err error) {
 }
 
 func getFact(txn *badger.Txn, key []byte) ([]byte, error) {
-	item, err := txn.Get(key)
+	stored := storedKey(key)
+	item, err := txn.Get(stored)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil
 	}
@@ -121,7 +154,8 @@ func getFact(txn *badger.Txn, key []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read meta: %w", err)
 	}
-	return unframe(key, framed)
+	_, value, err := unframe(stored, framed)
+	return value, err
 }
 
 // view reads. Damage in a block of a table can make Badger run out of bounds.
@@ -137,7 +171,7 @@ func (m *metaDB) view(fn func(*badger.Txn) error) (err error) {
 	return m.db.View(fn)
 }
 
-// scan visits all facts whose keys have a prefix. Key and value are valid during
+// scan visits all facts whose keys have a prefix (of at most keyPrefix bytes). Key and value are valid during
 // the visit.
 func (m *metaDB) scan(prefix []byte, visit func(key, value []byte) error) error {
 	return m.view(func(txn *badger.Txn) error {
@@ -146,11 +180,11 @@ func (m *metaDB) scan(prefix []byte, visit func(key, value []byte) error) error 
 		for it.Rewind(); it.Valid(); it.Next() {
 			item := it.Item()
 			err := item.Value(func(framed []byte) error {
-				value, err := unframe(item.Key(), framed)
+				key, value, err := unframe(item.Key(), framed)
 				if err != nil {
 					return err
 				}
-				return visit(item.Key(), value)
+				return visit(key, value)
 			})
 			if err != nil {
 				return err
@@ -264,10 +298,10 @@ func (w *metaWriter) put(f fact) error {
 		w.digest.remove(f.key, old)
 	}
 	if f.deleted {
-		return w.txn.Delete(f.key)
+		return w.txn.Delete(storedKey(f.key))
 	}
 	w.digest.add(f.key, f.value)
-	return w.txn.Set(f.key, frame(f.key, f.value))
+	return w.txn.Set(storedKey(f.key), frame(f.key, f.value))
 }
 
 func (w *metaWriter) commit() error {

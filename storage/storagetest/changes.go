@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -19,6 +20,8 @@ func testChanges(t *testing.T, o *Owner) {
 	}
 	large := message(3)
 	large.Topic, large.Payload = "large", make([]byte, 300<<10)
+	long := message(4)
+	long.Topic = strings.Repeat("long/", 13000)
 	session := core.Session{
 		Receiver: alice, ClientID: "a:b", Identity: "user", Expiry: core.NeverExpires, Ended: clock.Now(),
 	}
@@ -29,6 +32,8 @@ func testChanges(t *testing.T, o *Owner) {
 		core.SubscriptionSaved{Subscription: core.Subscription{Receiver: alice, Filter: "b:c/#", Options: 1}},
 		core.RetainedSaved{Message: message(1)},
 		core.RetainedSaved{Message: large},
+		core.RetainedSaved{Message: long},
+		core.SubscriptionSaved{Subscription: core.Subscription{Receiver: alice, Filter: long.Topic + "/#", Options: 2}},
 		core.IncomingHeld{Owner: alice, PacketID: 65535},
 		core.OutgoingSaved{Outgoing: core.Outgoing{Owner: bob, PacketID: 1, Receiver: bob, Seq: 1 << 40, Released: true}},
 	}
@@ -72,7 +77,7 @@ func testChanges(t *testing.T, o *Owner) {
 		t.Error("load after record: no error")
 	}
 	o = o.Reopened(t) // what was recorded last is written by Close
-	o.wantState(slices.Delete(slices.Clone(kept), 6, 7))
+	o.wantState(slices.Delete(slices.Clone(kept), 8, 9))
 }
 
 func (o *Owner) wantState(want []core.Change) {
