@@ -50,7 +50,7 @@ type supervised struct {
 	waiting bool   // for the next run; guarded by mu
 	state   string // while waiting; guarded by mu
 	failure string // of the last run, while waiting; guarded by mu
-	since   time.Time
+	since   time.Time // guarded by mu
 	faults  map[string]uint64 // "restart", "panic"; guarded by mu
 }
 

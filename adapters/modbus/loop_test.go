@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -258,9 +259,11 @@ func TestLineDown(t *testing.T) {
 		a := newAdapter(t, Config{URL: "tcp://simulated:1", Devices: []Device{{Name: "d", Unit: 1, Points: []Point{{Name: "p", Register: "holding:0", Writable: true}}}}})
 		bus := newRecorder()
 		dialPipe(t, a, s)
-		working, dials, down := a.open, 0, true
+		var dials atomic.Int64
+		var up atomic.Bool
+		working := a.open
 		a.open = func(ctx context.Context) (link, error) {
-			if dials++; down {
+			if dials.Add(1); !up.Load() {
 				return nil, errors.New("no route to host")
 			}
 			return working(ctx)
@@ -271,8 +274,8 @@ func TestLineDown(t *testing.T) {
 		if st.State != "waiting" || st.Error != "no route to host" || st.Devices[0].Up {
 			t.Errorf("status is %+v", st)
 		}
-		if dials < 10 || dials > 20 {
-			t.Errorf("%d attempts in five minutes", dials)
+		if n := dials.Load(); n < 10 || n > 20 {
+			t.Errorf("%d attempts in five minutes", n)
 		}
 		if d := decode(t, bus.take()[0]); d.Quality != "comm-error" || d.Error != "no route to host" {
 			t.Errorf("reading is %+v", d)
@@ -282,7 +285,7 @@ func TestLineDown(t *testing.T) {
 		if m := bus.take(); len(m) != 1 || string(m[0].Payload) != `{"ok":false,"error":"the line is down: no route to host"}` {
 			t.Errorf("answer is %v", m)
 		}
-		down = false
+		up.Store(true)
 		time.Sleep(31 * time.Second)
 		if d := decode(t, bus.take()[0]); d.Quality != "good" || a.Status().State != "running" {
 			t.Errorf("reading is %+v", d)
