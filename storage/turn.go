@@ -44,8 +44,10 @@ func (l *Log) commit(now time.Time) (wait time.Duration) {
 	if wait := due.Sub(now); wait > 0 {
 		return wait
 	}
-	if wait := l.linger.wait(now, l.tail.live+l.pending.count); wait > 0 {
-		return wait
+	if len(l.deferred) == 0 { // nobody's Fetch waits for a position to be written
+		if wait := l.linger.wait(now, l.tail.live+l.pending.count); wait > 0 {
+			return wait
+		}
 	}
 	g := l.gather(now)
 	if g.empty() {
