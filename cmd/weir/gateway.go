@@ -26,11 +26,12 @@ import (
 //
 // Start
 //  1. the store is opened: what was owed at the last end is owed again
-//  2. the broker gets the store's state and opens its listeners
-//  3. the console opens its address
+//  2. the broker gets the store's state, and bridges attach to their queues, so
+//     that no message is acknowledged that is not owed to them
+//  3. the listeners and the console open their addresses
 //     — up to here an error means that nothing has started —
 //  4. the broker's loop runs
-//  5. bridges attach to their queues before any new message comes, and run
+//  5. bridges run
 //  6. adapters run
 //  7. ready
 //
@@ -48,14 +49,14 @@ type gateway struct {
 	clock   *core.Clock
 	started time.Time
 	store   *storage.Log
-	broker  *broker.Broker
+	broker  *broker.Broker // behind mu until open is done
 	console *console.Console
 
-	ready atomic.Bool
-
-	mu         sync.Mutex // guards what run adds while the console may look
 	bridges    []*bridge.Bridge
 	supervisor *adapters.Supervisor
+
+	mu    sync.Mutex
+	ready atomic.Bool
 }
 
 // open does steps 1 to 3.
@@ -70,7 +71,7 @@ func open(cfg *configs.Config, log *slog.Logger) (*gateway, error) {
 	if err := g.openStore(); err != nil {
 		return nil, err
 	}
-	if err := g.openBroker(); err != nil {
+	if err := errors.Join(g.openBroker(), g.openAdapters()); err != nil {
 		return nil, errors.Join(err, g.store.Close())
 	}
 	return g, nil
@@ -109,6 +110,9 @@ func (g *gateway) openBroker() error {
 	g.mu.Lock()
 	g.broker = b
 	g.mu.Unlock()
+	if g.bridges, err = g.attachBridges(); err != nil {
+		return err
+	}
 	if err := b.Start(); err != nil {
 		return err
 	}
@@ -134,26 +138,13 @@ func (g *gateway) run(ctx context.Context, say func(format string, args ...any))
 }
 
 // runRest starts what depends on the broker's loop and stops it in the reverse order.
-func (g *gateway) runRest(ctx context.Context, say func(string, ...any), brokerFailed <-chan error) error {
-	bridges, err := g.attachBridges() // 5
-	if err != nil {
-		return err
-	}
-	supervised, err := g.adapters()
-	if err != nil {
-		return err
-	}
-	supervisor := adapters.NewSupervisor(g.log, g.broker, supervised)
-	g.mu.Lock()
-	g.bridges, g.supervisor = bridges, supervisor
-	g.mu.Unlock()
-
+func (g *gateway) runRest(ctx context.Context, say func(string, ...any), brokerFailed <-chan error) (err error) {
 	var uplinks []*background
-	for _, b := range bridges {
-		uplinks = append(uplinks, g.background(b.Run))
+	for _, b := range g.bridges {
+		uplinks = append(uplinks, g.background(b.Run)) // 5
 	}
-	readers := g.background(supervisor.Run) // 6
-	g.ready.Store(true)                     // 7
+	readers := g.background(g.supervisor.Run) // 6
+	g.ready.Store(true)                       // 7
 	g.announce(say)
 	clock := g.background(g.watchClock)
 
@@ -272,7 +263,7 @@ func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int) br
 	}
 }
 
-func (g *gateway) adapters() ([]adapters.Supervised, error) {
+func (g *gateway) openAdapters() error {
 	var all []adapters.Supervised
 	for _, a := range g.cfg.Adapters {
 		s := adapters.Supervised{Name: a.Name}
@@ -280,7 +271,7 @@ func (g *gateway) adapters() ([]adapters.Supervised, error) {
 		case a.Modbus != nil:
 			m, err := modbus.New(*a.Modbus, g.clock, g.log)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			s.Type, s.Adapter = "modbus", m
 		case a.Serial != nil:
@@ -288,14 +279,12 @@ func (g *gateway) adapters() ([]adapters.Supervised, error) {
 		}
 		all = append(all, s)
 	}
-	return all, nil
+	g.supervisor = adapters.NewSupervisor(g.log, g.broker, all)
+	return nil
 }
 
 // status is the whole state, for the console.
 func (g *gateway) status(context.Context) (core.Status, error) {
-	g.mu.Lock()
-	bridges, supervisor := g.bridges, g.supervisor
-	g.mu.Unlock()
 	s := core.Status{
 		Gateway:     g.name,
 		Version:     version(),
@@ -307,14 +296,11 @@ func (g *gateway) status(context.Context) (core.Status, error) {
 		Clients:     g.broker.Clients(),
 		Buffer:      g.broker.Buffer(),
 		Bridges:     []core.BridgeStatus{},
-		Adapters:    []core.AdapterStatus{},
+		Adapters:    g.supervisor.Statuses(),
 		Process:     processStatus(),
 	}
-	for _, b := range bridges {
+	for _, b := range g.bridges {
 		s.Bridges = append(s.Bridges, b.Status())
-	}
-	if supervisor != nil {
-		s.Adapters = supervisor.Statuses()
 	}
 	return s, nil
 }
