@@ -47,10 +47,10 @@ type supervised struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	waiting bool   // for the next run; guarded by mu
-	state   string // while waiting; guarded by mu
-	failure string // of the last run, while waiting; guarded by mu
-	since   time.Time // guarded by mu
+	waiting bool              // for the next run; guarded by mu
+	state   string            // while waiting; guarded by mu
+	failure string            // of the last run, while waiting; guarded by mu
+	since   time.Time         // guarded by mu
 	faults  map[string]uint64 // "restart", "panic"; guarded by mu
 }
 

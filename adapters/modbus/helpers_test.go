@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"testing"
@@ -98,9 +99,7 @@ func (r *recorder) await(t testing.TB, what string, done func(map[string]reading
 	all := make(map[string]readingDoc)
 	limit := time.After(20 * time.Second)
 	for {
-		for topic, d := range latest(t, r.take()) {
-			all[topic] = d
-		}
+		maps.Copy(all, latest(t, r.take()))
 		if done(all) {
 			return all
 		}
