@@ -1,0 +1,184 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The faults of a disk of its own, which need root.
+var (
+	faultPower    = fault{"power", 0, 0, cutPower}
+	faultFull     = fault{"full", 200 * time.Millisecond, 1500 * time.Millisecond, fillDisk}
+	faultStall    = fault{"stall", 200 * time.Millisecond, 2 * time.Second, stallDisk}
+	faultReadOnly = fault{"read-only", 200 * time.Millisecond, time.Second, startReadOnly}
+)
+
+// disk is a small ext4 file system in a file.
+type disk struct {
+	t     testing.TB
+	image string
+	mount string
+}
+
+// newDisk makes and mounts one until the end of the test. On a file system in
+// memory a sync is fast, and still only what was synced survives a power cut.
+func newDisk(t testing.TB, bytes int64) *disk {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("a disk of its own needs root")
+	}
+	need(t, "mkfs.ext4", "e2fsck", "losetup", "fsfreeze")
+	home := t.TempDir()
+	if dir, err := os.MkdirTemp("/dev/shm", "weir-disk-"); err == nil {
+		home = dir
+		t.Cleanup(func() { os.RemoveAll(dir) })
+	}
+	d := &disk{t: t, image: filepath.Join(home, "image"), mount: filepath.Join(home, "mnt")}
+	err := errors.Join(os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, bytes), os.Mkdir(d.mount, 0o700))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.run("mkfs.ext4", "-q", "-F", d.image)
+	if out, err := run(t, lookPeer("mount"), "-o", "loop", d.image, d.mount); err != nil {
+		t.Skipf("no loop device to be had: %v %s", err, out)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(d.mount, 0) })
+	return d
+}
+
+func (d *disk) run(name string, args ...string) {
+	d.t.Helper()
+	if out, err := run(d.t, lookPeer(name), args...); err != nil {
+		d.t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+}
+
+// The flag of EXT4_IOC_SHUTDOWN that drops the journal with all the rest.
+const (
+	ext4Shutdown     = 0x8004587D
+	shutdownNoLogged = 2
+)
+
+// fail lets the file system forget all that is not synced, and refuse everything
+// from then on.
+func (d *disk) fail() error {
+	f, err := os.Open(d.mount)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.IoctlSetPointerInt(int(f.Fd()), ext4Shutdown, shutdownNoLogged)
+}
+
+// remount brings it back as a boot does: check, mount.
+func (d *disk) remount() {
+	d.t.Helper()
+	eventually(d.t, 10*time.Second, "unmounted", func() bool { return unix.Unmount(d.mount, 0) == nil })
+	// e2fsck ends with 1 when it has repaired something.
+	if out, err := run(d.t, lookPeer("e2fsck"), "-p", d.image); err != nil {
+		d.t.Logf("e2fsck: %v %s", err, out)
+	}
+	d.run("mount", "-o", "loop", d.image, d.mount)
+}
+
+// cutPower takes the power away, in this order:
+//
+//  1. what is acknowledged so far is noted;
+//  2. the disk forgets what is not synced;
+//  3. the process ends;
+//  4. what was acknowledged between 1 and 3 is in doubt;
+//  5. boot.
+func cutPower(s *faultStage, _ time.Duration, _ *rand.Rand) {
+	s.last()
+	sure := make(map[string]map[int]bool)
+	for prefix, src := range s.sources {
+		sure[prefix] = src.acknowledgedSet()
+	}
+	if err := s.disk.fail(); err != nil {
+		s.t.Fatalf("shut the file system down: %v", err)
+	}
+	s.g.kill()
+	s.disk.remount()
+	for prefix, src := range s.sources {
+		if s.doubt[prefix] == nil {
+			s.doubt[prefix] = make(map[int]bool)
+		}
+		for n := range src.acknowledgedSet() {
+			if !sure[prefix][n] {
+				s.doubt[prefix][n] = true
+			}
+		}
+	}
+	s.start()
+	s.ready()
+}
+
+// acknowledgedSet is a copy of what was acknowledged.
+func (a *audited) acknowledgedSet() map[int]bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.acked)
+}
+
+// fillDisk is another program that writes until nothing is left.
+func fillDisk(s *faultStage, d time.Duration, rng *rand.Rand) {
+	path := filepath.Join(s.disk.mount, "other")
+	f, err := os.Create(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer f.Close()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(s.disk.mount, &fs); err != nil {
+		s.t.Fatal(err)
+	}
+	left := int64(rng.IntN(8)) << 20 // at times less, at times nothing
+	if n := int64(fs.Bavail)*fs.Bsize - left; n > 0 {
+		_ = unix.Fallocate(int(f.Fd()), 0, 0, n) // as much as there is
+	}
+	if left == 0 {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, 64<<10))
+		}
+	}
+	time.Sleep(d)
+	if rng.IntN(2) == 0 { // and the gateway starts on it
+		killGateway(s, 0, rng)
+	}
+	if err := os.Remove(path); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// stallDisk lets every write and sync wait, as a tired SD card does.
+func stallDisk(s *faultStage, d time.Duration, _ *rand.Rand) {
+	s.disk.run("fsfreeze", "-f", s.disk.mount)
+	time.Sleep(d)
+	s.disk.run("fsfreeze", "-u", s.disk.mount)
+}
+
+// startReadOnly starts the gateway on a disk that cannot be written, as a system
+// does that found an error at its boot; then the disk can be written again.
+func startReadOnly(s *faultStage, d time.Duration, _ *rand.Rand) {
+	s.last()
+	s.g.kill()
+	s.disk.run("mount", "-o", "remount,ro", s.disk.mount)
+	s.start()
+	time.Sleep(d)
+	s.disk.run("mount", "-o", "remount,rw", s.disk.mount)
+	select {
+	case <-s.g.done: // it said why and ended: then it is the supervisor's to start it again
+		s.t.Logf("on a read-only disk the gateway ends with %s", strconv.Itoa(s.g.cmd.ProcessState.ExitCode()))
+		s.start()
+	default:
+	}
+	s.ready()
+}
