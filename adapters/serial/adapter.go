@@ -30,6 +30,7 @@ type port interface {
 	Read(b []byte, deadline time.Time) (int, error)
 	Write(b []byte) error
 	Flush() error
+	Rest(d time.Duration)
 	Close() error
 	Interrupt()
 	Wake()

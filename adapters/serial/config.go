@@ -129,7 +129,7 @@ func (c Config) restAfter() time.Duration {
 	return maxRest
 }
 
-const maxRest = 3 * time.Millisecond
+const maxRest = 4 * time.Millisecond
 
 // reader is what makes values of a frame.
 type reader struct {

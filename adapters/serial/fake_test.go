@@ -122,6 +122,8 @@ func (p *fakePort) Close() error {
 	return nil
 }
 
+func (p *fakePort) Rest(d time.Duration) { time.Sleep(d) }
+
 func (p *fakePort) Wake() {
 	select {
 	case p.woken <- struct{}{}:

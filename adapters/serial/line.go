@@ -112,7 +112,7 @@ func (l *line) rest(now time.Time) {
 		d = min(d, at.Sub(now))
 	}
 	if d > 0 {
-		time.Sleep(d) // too short to be worth an interruption
+		l.port.Rest(d) // too short to be worth an interruption
 	}
 }
 

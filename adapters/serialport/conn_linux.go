@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,11 +19,16 @@ import (
 // at full speed, read every few milliseconds, costs a tenth of what it costs to be
 // told of every few bytes.
 //
+// The calls of every turn go to the kernel without telling Go's scheduler: they
+// never block, and to tell it wakes its monitor thread, which costs more than the
+// call.
+//
 // The owner calls all methods but expire, which may be called by anybody.
 type conn struct {
 	fd     int
 	ready  *os.File // the epoll set; it has the deadline
 	raw    syscall.RawConn
+	alarm  alarm
 	closed bool
 }
 
@@ -53,24 +59,35 @@ func (c *conn) watch() error {
 		return err
 	}
 	c.ready = os.NewFile(uintptr(set), "epoll")
-	if c.raw, err = c.ready.SyscallConn(); err != nil {
+	if c.raw, err = c.ready.SyscallConn(); err == nil {
+		c.alarm, err = newAlarm()
+	}
+	if err != nil {
 		c.ready.Close()
 	}
 	return err
 }
 
+// rest sleeps. Go's own timers are too dear for sleeps of a few milliseconds, many
+// hundred times a second: the poller waits in whole milliseconds, so that it wakes
+// twice or thrice for each.
+func (c *conn) rest(d time.Duration) { c.alarm.sleep(d) }
+
 // read reads what is there; unix.EAGAIN: nothing.
 func (c *conn) read(b []byte) (int, error) {
-	n, err := unix.Read(c.fd, b)
+	if len(b) == 0 {
+		return 0, nil
+	}
+	n, _, no := unix.RawSyscall(unix.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	switch {
-	case err == unix.EINTR:
+	case no == unix.EINTR:
 		return 0, unix.EAGAIN
-	case err != nil:
-		return 0, err
-	case n == 0 && len(b) > 0:
+	case no != 0:
+		return 0, no
+	case n == 0:
 		return 0, io.EOF
 	}
-	return n, nil
+	return int(n), nil
 }
 
 // write writes what there is room for; unix.EAGAIN: nothing.
@@ -99,17 +116,18 @@ func (c *conn) wait(events uint32) error {
 	err := c.raw.Read(func(set uintptr) bool {
 		if !armed {
 			armed = true
-			if failed = unix.EpollCtl(int(set), unix.EPOLL_CTL_MOD, c.fd, &event); failed != nil {
+			if _, _, no := unix.RawSyscall6(unix.SYS_EPOLL_CTL, set, unix.EPOLL_CTL_MOD, uintptr(c.fd), uintptr(unsafe.Pointer(&event)), 0, 0); no != 0 {
+				failed = no
 				return true
 			}
 		}
-		var got [1]unix.EpollEvent
-		n, err := unix.EpollWait(int(set), got[:], 0)
-		if err != nil && err != unix.EINTR {
-			failed = err
+		var got unix.EpollEvent
+		n, _, no := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, set, uintptr(unsafe.Pointer(&got)), 1, 0, 0, 0)
+		if no != 0 && no != unix.EINTR {
+			failed = no
 			return true
 		}
-		return n > 0
+		return no == 0 && n > 0
 	})
 	return errors.Join(err, failed)
 }
@@ -124,5 +142,40 @@ func (c *conn) control(do func(fd int) error) error {
 
 func (c *conn) close() error {
 	c.closed = true
-	return errors.Join(c.ready.Close(), unix.Close(c.fd))
+	return errors.Join(c.ready.Close(), c.alarm.file.Close(), unix.Close(c.fd))
+}
+
+// alarm is a timer of the kernel's in Go's poller.
+type alarm struct {
+	file *os.File
+	raw  syscall.RawConn
+}
+
+func newAlarm() (a alarm, err error) {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return a, err
+	}
+	a.file = os.NewFile(uintptr(fd), "timer")
+	if a.raw, err = a.file.SyscallConn(); err != nil {
+		a.file.Close()
+	}
+	return a, err
+}
+
+// sleep sleeps for d, which is more than 0.
+func (a alarm) sleep(d time.Duration) {
+	set := false
+	err := a.raw.Read(func(fd uintptr) bool {
+		if set {
+			return true // it went off; that it was isn't read, the next setting forgets it
+		}
+		set = true
+		at := unix.ItimerSpec{Value: unix.NsecToTimespec(d.Nanoseconds())}
+		_, _, no := unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, fd, 0, uintptr(unsafe.Pointer(&at)), 0, 0, 0)
+		return no != 0
+	})
+	if err != nil {
+		time.Sleep(d)
+	}
 }

@@ -29,6 +29,7 @@ func (c *conn) setDeadline(t time.Time) error { return c.f.SetDeadline(t) }
 func (c *conn) expire()                       { _ = c.f.SetDeadline(time.Unix(1, 0)) } // fails only once it is closed
 func (c *conn) waitRead() error               { return nil }
 func (c *conn) waitWrite() error              { return nil }
+func (c *conn) rest(d time.Duration)          { time.Sleep(d) }
 func (c *conn) close() error                  { return c.f.Close() }
 
 // control calls do with the descriptor, which stays valid meanwhile.

@@ -157,6 +157,15 @@ func (p *Port) Wake() {
 	p.data.expire()
 }
 
+// Rest sleeps for a few milliseconds, in which nothing wakes the process for this
+// line: what comes is read at once afterwards. It is for those that read a
+// stream.
+func (p *Port) Rest(d time.Duration) {
+	if !p.closed && d > 0 {
+		p.data.rest(d)
+	}
+}
+
 // Write gives all of b to the line, or returns an error. It returns when the
 // system has taken the bytes; [Port.Drain] waits until they are sent. Where the
 // line doesn't take them in about the time that they need on the wire, Write
