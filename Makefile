@@ -27,8 +27,9 @@ fuzz: ## each fuzz target for FUZZ (20s)
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
 	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) $$p || exit 1; done; done
 
-bench: ## benchmarks of the hot paths
+bench: build ## benchmarks of the hot paths; then Weir and Mosquitto by turns (bin/weir bench compare: longer, with medians)
 	$(GO) test -run '^$$' -bench . -benchmem ./core/... ./storage/... ./bridge/... ./adapters/...
+	@[ -x /usr/sbin/mosquitto ] || { echo "no mosquitto to compare with: make peers"; exit 0; }; bin/weir bench compare --rounds 1 -d 1s
 
 faults: build ## the long fault run: kills and cuts against the real binary and a real upstream
 	WEIR_FAULTS=long $(GO) test -count=1 -timeout 2h -run 'Fault|Kill|Outage' -v ./cmd/weir ./storage

@@ -186,17 +186,13 @@ func (f *flow) unacknowledged() bool {
 	return false
 }
 
-// settled is true when everything has arrived, or nothing has for patience.
+// settled is true when everything has arrived, or nothing has for too long.
 func (f *flow) settled() bool {
 	if f.outstanding() <= 0 && !f.unacknowledged() {
 		return true
 	}
-	return f.run.now-f.last > int64(patience)
+	return f.run.now-f.last > int64(f.run.o.Patience)
 }
-
-// patience is how long the broker may deliver nothing before what is on its way
-// counts as lost. It may still come late.
-const patience = 3 * time.Second
 
 // pace is what publishes in each turn of the loop.
 func (f *flow) pace() (publish, stop func(), err error) {
@@ -240,7 +236,7 @@ func (f *flow) nextPublisher() *publisher {
 func (f *flow) fill() {
 	o := &f.run.o
 	out := f.outstanding()
-	if out > 0 && f.run.now-f.last > int64(patience) {
+	if out > 0 && f.run.now-f.last > int64(f.run.o.Patience) {
 		f.forgone += uint64(out)
 		out = 0
 	}

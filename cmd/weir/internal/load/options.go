@@ -31,6 +31,9 @@ type Options struct {
 	Duration time.Duration
 	Warmup   time.Duration
 	Count    int // of connections, filters or retained messages
+
+	Settle   time.Duration // how long the broker has to come to rest before its memory is read
+	Patience time.Duration // after how long without a delivery what is on its way counts as lost
 }
 
 // scenario is a kind of load with its defaults.
@@ -112,6 +115,8 @@ func (o *Options) complete() (scenario, error) {
 	setDefault(&o.Version, packet.V311)
 	setDefault(&o.Duration, 3*time.Second)
 	setDefault(&o.Warmup, o.Duration/10)
+	setDefault(&o.Settle, time.Second)
+	setDefault(&o.Patience, 3*time.Second)
 	// Mosquitto 2.0 resets a 3.1.1 publisher with more unfinished QoS 2 messages
 	// than its max_inflight_messages, which is 20 and which nobody tells that client.
 	if o.QoS == 2 {

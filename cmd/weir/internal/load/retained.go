@@ -78,7 +78,7 @@ func (r *run) readRetained(qos byte) error {
 			return err
 		}
 		return r.run(answerLimit, func() bool {
-			return reader.n == r.o.Count || r.now-reader.latest > int64(patience)
+			return reader.n == r.o.Count || r.now-reader.latest > int64(r.o.Patience)
 		})
 	})
 	if err != nil {

@@ -105,12 +105,9 @@ func (r *run) account(c cost, n uint64, h *histogram) {
 
 // memory is the broker's own memory after it has come to rest.
 func (r *run) memory() (int64, error) {
-	if err := r.rest(settle); err != nil {
+	if err := r.rest(r.o.Settle); err != nil {
 		return 0, err
 	}
 	_, own, err := r.broker.Memory()
 	return own, err
 }
-
-// settle is how long a broker has to come to rest before its memory is read.
-const settle = time.Second
