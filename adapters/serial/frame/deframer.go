@@ -45,14 +45,6 @@ func New(f Framing, sum Sum, limit int, count func(kind string)) (*Deframer, err
 	return &Deframer{split: f, verify: verify, checked: checked, limit: limit, count: count}, nil
 }
 
-// Missing is how many bytes must still come, at least, until a frame can be whole.
-func (d *Deframer) Missing() int {
-	if s, ok := d.split.(sized); ok && d.synced {
-		return max(1, s.size(d.buf)-len(d.buf))
-	}
-	return 1
-}
-
 // Feed takes the bytes that have come and yields the frames that they complete,
 // each valid until the next one. The sequence is for one use, before the next feed.
 func (d *Deframer) Feed(b []byte) iter.Seq[[]byte] {

@@ -292,6 +292,9 @@ func framings() map[string]Framing {
 			Start: "<<", End: ">", Trailer: 2,
 		},
 		"telegram": StartEnd{Start: "/", End: "!", Line: true, Include: true},
+		"slip":     Escaped{"slip"},
+		"dle":      Escaped{"dle"},
+		"sml":      SML{},
 		"gap":      IdleGap{},
 	}
 }

@@ -29,10 +29,6 @@ type splitter interface {
 	quiet(b []byte) ending
 }
 
-// sized is a splitter that knows the size of the frame that b begins, or at
-// least how many bytes will tell it.
-type sized interface{ size(b []byte) int }
-
 // cut is what a splitter found. The zero cut: nothing yet, more bytes are needed.
 type cut struct {
 	frame []byte // nil: none
@@ -132,8 +128,6 @@ func (l Length) split(b []byte, limit int) cut {
 	return cut{frame: b[:l.Bytes:l.Bytes], next: l.Bytes, retry: 1}
 }
 
-func (l Length) size([]byte) int { return l.Bytes }
-
 func (Length) quiet([]byte) ending { return dropPart }
 
 // beginIf: where frames have no mark, one may begin anywhere if a checksum
@@ -193,14 +187,6 @@ func (l LengthPrefix) value(field []byte) int64 {
 		}
 	}
 	return v
-}
-
-func (l LengthPrefix) size(b []byte) int {
-	header := l.Offset + max(l.Width, 1)
-	if len(b) < header {
-		return header
-	}
-	return int(l.value(b[l.Offset:header])) + l.Adjust
 }
 
 func (LengthPrefix) quiet([]byte) ending { return dropPart }

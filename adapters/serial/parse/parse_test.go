@@ -175,6 +175,8 @@ func FuzzParse(f *testing.F) {
 		{Kind: "kv"},
 		{Kind: "nmea"},
 		{Kind: "obis"},
+		{Kind: "sml"},
+		{Kind: "binary", Order: CDAB, Fields: []Field{{Name: "a", Type: "uint32"}, {Name: "b", At: 3, Type: "string(3)"}, {Name: "c", At: 1, Type: "bcd16", Scale: 0.1}}},
 		{Kind: "csv", Separator: ";", Fields: []Field{{Name: "a"}, {Name: "b", Type: Int, Scale: 2}}},
 		{Kind: "regex", Pattern: `(?P<state>\w+),.*?(?P<weight>[+-] *[0-9.]+)`},
 	}
@@ -199,7 +201,7 @@ func FuzzParse(f *testing.F) {
 					if !finite(x) {
 						t.Errorf("%s: %s = %v", p.Kind, v.Name, x)
 					}
-				case int64, bool, string:
+				case int64, uint64, float32, bool, string:
 				default:
 					t.Errorf("%s: %s is a %T", p.Kind, v.Name, x)
 				}
