@@ -3,6 +3,7 @@ package broker_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -539,11 +540,15 @@ func TestPropertiesTravel(t *testing.T) { // [MQTT-3.3.2-15] … [MQTT-3.3.2-20]
 			PayloadFormat: new(byte(1)), ContentType: []byte("text/plain"), ResponseTopic: []byte("answer"),
 			CorrelationData: []byte{1, 2, 3}, User: []packet.UserProperty{{Name: []byte("b"), Value: []byte("1")}, {Name: []byte("a"), Value: []byte("2")}, {Name: []byte("b"), Value: []byte("1")}},
 		}
-		go p.PublishPacket(packet.Publish{Topic: []byte("t"), Payload: []byte("x"), QoS: 1, Properties: props})
+		var publishing sync.WaitGroup
+		publishing.Go(func() {
+			p.PublishPacket(packet.Publish{Topic: []byte("t"), Payload: []byte("x"), QoS: 1, Properties: props})
+		})
 		if diff := cmp.Diff(props, r.Receive("t", "x").Properties); diff != "" {
 			t.Errorf("properties (-want +got):\n%s", diff)
 		}
 		old.Receive("t", "x")
+		publishing.Wait() // its PUBACK comes after ours
 	})
 }
 
