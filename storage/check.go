@@ -36,7 +36,7 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 		return nil, err
 	}
 	done, err := markOpening(dir)
-	if err != nil {
+	if err != nil && !(o.ReadOnly && errors.Is(err, syscall.ENOSPC)) { // a full disk has to be drained
 		return nil, err
 	}
 	db, err := s.open(o)
@@ -86,13 +86,14 @@ func markOpening(dir string) (done func(), err error) {
 	if b, err := os.ReadFile(name); err == nil {
 		attempts, _ = strconv.Atoi(strings.TrimSpace(string(b)))
 	}
+	done = func() { os.Remove(name) }
 	if attempts >= openAttempts {
-		return nil, fmt.Errorf("opening %s has ended the process %d times", filepath.Base(dir), attempts)
+		return done, fmt.Errorf("opening %s has ended the process %d times", filepath.Base(dir), attempts)
 	}
 	if err := os.WriteFile(name, []byte(strconv.Itoa(attempts+1)), 0o600); err != nil {
-		return nil, transient(fmt.Errorf("mark opening: %w", err))
+		return done, transient(fmt.Errorf("mark opening: %w", err))
 	}
-	return func() { os.Remove(name) }, nil
+	return done, nil
 }
 
 // checkFiles looks at the files of a Badger directory.

@@ -55,7 +55,8 @@ type committer struct {
 	state   *state
 	encoder *encoder
 
-	active *segment // nil before the first write and after a failure
+	active *segment // nil before the first write
+	broken bool     // a write to it has failed
 	resume uint64   // first page of the unsealed segment that is to be opened, 0: make a new one
 	holds  sealRecord
 	owed   debtors // of the active segment
@@ -69,6 +70,7 @@ type committer struct {
 
 // run works until stop is closed and all jobs are done.
 func (c *committer) run(stop <-chan struct{}) {
+	keepSpare(c.cfg.Dir, c.seam)
 	for {
 		select {
 		case <-c.jobs.ready:
@@ -131,7 +133,10 @@ func (c *committer) commit(g *group) {
 	for _, ch := range g.changes {
 		ops = appendOps(ops, ch)
 	}
-	if r.err = c.ready(); r.err == nil {
+	if r.err = c.room(g.size()); r.err == nil {
+		r.err = c.ready()
+	}
+	if r.err == nil {
 		r.segment = c.active.first
 		r.err = c.write(g, ops, &r)
 	}
@@ -159,8 +164,11 @@ func (c *committer) fold(ops []op) {
 
 // ready makes sure that a group can be written.
 func (c *committer) ready() error {
-	if err := c.room(); err != nil {
+	if err := c.room(0); err != nil {
 		return err
+	}
+	if c.broken {
+		c.leave()
 	}
 	if c.active != nil {
 		return nil
@@ -171,9 +179,11 @@ func (c *committer) ready() error {
 	return c.activate()
 }
 
-func (c *committer) room() error {
+// room says whether the watermark is kept when so many bytes are written. A group
+// that does not fit is not begun, because what there is of it would stay.
+func (c *committer) room(bytes int64) error {
 	free, err := c.seam.free(c.cfg.Dir)
-	if err == nil && free < watermark {
+	if err == nil && free-bytes < watermark {
 		err = errFullDisk
 	}
 	return err
@@ -229,6 +239,9 @@ func (c *committer) abandon(s *segment, why error) error {
 func (c *committer) write(g *group, ops []op, r *result) error {
 	first := c.next
 	err := c.encoder.encode(g, ops, first, rand.Uint64(), func(n uint64, page []byte, messages int) error {
+		if err := c.room(0); err != nil {
+			return err
+		}
 		if err := c.active.write(n, page); err != nil {
 			return err
 		}
@@ -274,9 +287,13 @@ func (c *committer) hold(g *group, r *result) {
 // fail ends the handle of the active segment after a failed write or sync: what
 // the kernel still holds of it can not be trusted to reach the disk.
 func (c *committer) fail(why error) {
-	if c.active == nil || errors.Is(why, errFullDisk) {
-		return
-	}
+	c.broken = c.active != nil && !errors.Is(why, errFullDisk)
+}
+
+// leave closes a broken segment. That waits until there is room, because closing
+// writes.
+func (c *committer) leave() {
+	c.broken = false
 	if err := c.active.close(); err != nil {
 		c.log.Warn("close failed segment", "error", err)
 	}
@@ -285,14 +302,15 @@ func (c *committer) fail(why error) {
 
 // maintain writes the checkpoint and seals the active segment when they are due.
 func (c *committer) maintain(sealNow bool) error {
-	if sealNow && c.active == nil && c.resume != 0 { // Close has sealed it, and nothing came since
-		c.tell(result{segment: c.resume, sealed: true})
-		c.resume = 0
-		return nil
+	if sealNow && c.active == nil && c.resume != 0 {
+		return c.sealIdle()
 	}
-	full := c.active != nil && (sealNow || int64(c.holds.Bytes) >= c.cfg.segment)
+	full := c.active != nil && !c.broken && (sealNow || int64(c.holds.Bytes) >= c.cfg.segment)
 	if !full && c.state.bytes < checkpointEvery {
 		return nil
+	}
+	if err := c.room(0); err != nil {
+		return err
 	}
 	if err := c.saveState(); err != nil {
 		return err
@@ -315,10 +333,24 @@ func (c *committer) maintain(sealNow bool) error {
 // finish seals what is open, although it may be written on, so that nothing of it
 // can be missing without a word at the next Open.
 func (c *committer) finish() error {
-	if c.active != nil {
+	if c.active != nil && !c.broken {
 		return c.maintain(true)
 	}
 	return c.saveState()
+}
+
+// sealIdle seals the segment that is to be written on and is not open. After a
+// clean end it is sealed already.
+func (c *committer) sealIdle() error {
+	if s := c.ring.find(c.resume); !s.isSealed() {
+		if err := c.ready(); err != nil {
+			return err
+		}
+		return c.maintain(true)
+	}
+	c.tell(result{segment: c.resume, sealed: true})
+	c.resume = 0
+	return nil
 }
 
 // tend does maintain, and tells when that fails.
@@ -331,9 +363,10 @@ func (c *committer) tend(sealNow bool) {
 
 // probe tries what has failed: the room, the segment, the checkpoint, the seal.
 func (c *committer) probe() {
+	keepSpare(c.cfg.Dir, c.seam)
 	r := result{probed: true}
 	if c.active == nil && c.resume == 0 {
-		r.err = c.room()
+		r.err = c.room(0)
 	} else if r.err = c.ready(); r.err == nil {
 		r.err = c.maintain(false)
 	}

@@ -29,7 +29,8 @@ type Config struct {
 	// The watermark that keeps Badger alive (12 MiB) holds in any case. Default 0.
 	Reserve int64
 	// MaxTail bounds the bytes of messages in memory; beyond it Append refuses,
-	// whatever the policies say, because memory is not to be had. Default 16 MiB.
+	// whatever the policies say, because memory is not to be had. A quarter of it
+	// is only for messages that need no disk. Default 16 MiB.
 	MaxTail int64
 	// MaxInflight is the usual window of unacknowledged messages of a receiver.
 	// After so many payments a position is written. Default 64.

@@ -18,6 +18,14 @@ type group struct {
 // empty says whether there is nothing to write.
 func (g *group) empty() bool { return len(g.entries)+len(g.changes)+len(g.ops) == 0 }
 
+// size is at least what the messages of the group take on disk.
+func (g *group) size() (n int64) {
+	for _, e := range g.entries {
+		n += int64(e.m.Size())
+	}
+	return n
+}
+
 // encoder turns groups into pages. It belongs to the committer.
 type encoder struct {
 	codec    *codec

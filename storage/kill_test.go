@@ -100,7 +100,6 @@ type judge struct {
 	t        *testing.T
 	all      map[core.Seq]*sent
 	owed     map[core.ReceiverID]map[core.Seq]bool
-	held     map[uint16]core.Seq
 	synced   int // counter of the retained message that is durable
 	newest   core.Seq
 	settled  int

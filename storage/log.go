@@ -90,7 +90,7 @@ type counts struct {
 
 // Append takes m, owed to the receivers of debts. See broker.Log.
 //
-// ErrFull refuses it when memory is used up (Config.MaxTail), or when the
+// ErrFull refuses it when the tail is used up (Config.MaxTail), or when the
 // message would need the disk, the disk or the budget is used up, and the
 // policies of its receivers make no room. A message of which all receivers are
 // live, and that may be held, passes through memory even then.
@@ -98,7 +98,7 @@ func (l *Log) Append(m *core.Message, debts []core.Debt, hold time.Duration) (co
 	if l.closed {
 		return 0, false, core.ErrClosed
 	}
-	if l.tail.bytes > 0 && l.tail.bytes+int64(m.Size()) > l.cfg.MaxTail {
+	if l.tail.bytes > 0 && l.tail.bytes+int64(m.Size()) > l.tailLimit(debts, hold) {
 		return 0, false, core.ErrFull
 	}
 	debts, err := l.admit(m, debts, hold)
@@ -127,6 +127,15 @@ func (l *Log) Append(m *core.Message, debts []core.Debt, hold time.Duration) (co
 	e.settled = l.cfg.Promise == Memory
 	l.tail.push(e)
 	return e.seq, e.settled, nil
+}
+
+// tailLimit leaves a quarter of the tail to messages that may pass through
+// memory, for the time when the disk takes nothing.
+func (l *Log) tailLimit(debts []core.Debt, hold time.Duration) int64 {
+	if needsDisk(debts, hold) {
+		return l.cfg.MaxTail / 4 * 3
+	}
+	return l.cfg.MaxTail
 }
 
 // receiver finds or makes the bookkeeping of a receiver.

@@ -13,7 +13,8 @@ import (
 
 // Open opens a store, or makes it. In this order:
 //
-//  1. the directory is ours: another process that has it is an error;
+//  1. the directory is ours: another process that has it is an error; and there
+//     is room to open it;
 //  2. meta, with the state up to its checkpoint;
 //  3. the segments, each checked; what can not be read goes to quarantine;
 //  4. the pages above the checkpoint, replayed into the state;
@@ -78,6 +79,9 @@ func lockDir(dir string) (unlock func() error, err error) {
 }
 
 func open(cfg Config) (*Log, error) {
+	if err := useSpare(cfg.Dir, cfg.seam); err != nil {
+		return nil, err
+	}
 	ring := newRing(cfg.Dir, cfg.seam, cfg.Logger)
 	st, lost, err := openState(cfg.Dir, cfg.seam, cfg.Logger, ring.setAside)
 	if err != nil {

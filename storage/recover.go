@@ -82,6 +82,7 @@ func (rec *recovery) segment(s *segment, last bool) error {
 		return rec.abandon(s, seal, err)
 	}
 	if sealed {
+		s.sealed = true
 		resume := last && int64(seal.Bytes) < rec.limit
 		if resume { // sealed by Close: it is written on
 			rec.resume, rec.holds = s.first, seal

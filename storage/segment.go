@@ -256,10 +256,10 @@ func (s *segment) newest() (n uint64, err error) {
 //  3. durably;
 //  4. the files go.
 func (s *segment) remove() error {
+	s.forget()
 	if err := s.close(); err != nil {
 		s.log.Warn("close segment before removing it", "segment", s.first, "error", err)
 	}
-	s.forget()
 	trash := filepath.Join(filepath.Dir(s.dir), trashPrefix+filepath.Base(s.dir))
 	if err := s.seam.rename(s.dir, trash); err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("rename segment: %w", err)
@@ -274,6 +274,12 @@ func (s *segment) remove() error {
 	}
 	s.seam.step("remove: files gone")
 	return nil
+}
+
+func (s *segment) isSealed() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.sealed
 }
 
 // forget lets no reader in any more.

@@ -128,6 +128,21 @@ func (t *tail) choose(now time.Time, pass uint64) []*held {
 	return chosen
 }
 
+// groupBytes is about how much a group holds: what is left comes with the next.
+const groupBytes = 4 << 20
+
+// cut takes the oldest of what was chosen; that keeps to the rule as well.
+func (t *tail) cut(chosen []*held, now time.Time) []*held {
+	size := 0
+	for i, e := range chosen {
+		if size += e.m.Size(); i > 0 && size > groupBytes {
+			t.expect(now)
+			return chosen[:i]
+		}
+	}
+	return chosen
+}
+
 // concerns says whether an unpaid receiver was marked in this pass.
 func (e *held) concerns(pass uint64) bool {
 	for i := range e.debts {

@@ -110,11 +110,16 @@ func (l *Log) reserveNow() bool {
 	return !l.reserving && l.seq+reserveLow > l.reserved
 }
 
-// gather makes a group of what is due.
+// gather makes a group of what is due. A group without changes is cut to
+// groupBytes; one with changes is not, because a packet id must be held in the
+// same group in which its message is written.
 func (l *Log) gather(now time.Time) *group {
 	l.pass++
 	g := &group{mark: l.seq, ticket: l.pending.ticket}
 	l.flight = l.tail.choose(now, l.pass)
+	if l.pending.count == 0 {
+		l.flight = l.tail.cut(l.flight, now)
+	}
 	g.entries = entriesOf(l.flight)
 	g.changes = l.pending.take()
 	l.pending.ticket++

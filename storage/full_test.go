@@ -1,0 +1,148 @@
+package storage_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/storage"
+	"github.com/weir-edge/weir/storage/storagetest"
+)
+
+// smallDisk mounts a file system of a few megabytes, where the test may.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("weir-test", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("mount a small tmpfs: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	return dir
+}
+
+// noise is a message that takes its room.
+func noise(i int) *core.Message {
+	m := &core.Message{Topic: "noise", Payload: make([]byte, 50_000), QoS: 1, Received: core.NewClock().Now()}
+	x := uint64(i) + 1
+	for k := range m.Payload {
+		x = x*6364136223846793005 + 1442695040888963407
+		m.Payload[k] = byte(x >> 56)
+	}
+	return m
+}
+
+// fillUp appends until the store refuses.
+func fillUp(t *testing.T, o *storagetest.Owner, limit int) (taken []core.Seq) {
+	t.Helper()
+	for i := range limit {
+		seq, _, err := o.Store.Append(noise(i), []core.Debt{{Receiver: uplink}}, 0)
+		if errors.Is(err, core.ErrFull) {
+			if o.Store.Status().State == "full" {
+				return taken
+			}
+			o.Until("the tail to be written", func() bool {
+				st := o.Store.Status()
+				return st.Held < 10 || st.State == "full"
+			})
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken = append(taken, seq)
+		o.Turn()
+	}
+	t.Fatalf("%d messages and not full: %+v", limit, o.Store.Status())
+	return nil
+}
+
+// hog takes all of the room that is left on the disk, at a moment when Badger is
+// not turning a journal into a table: that could not be survived.
+func hog(t *testing.T, o *storagetest.Owner, dir string) (name string) {
+	t.Helper()
+	o.Until("Badger to be idle", func() bool {
+		journals, _ := filepath.Glob(filepath.Join(dir, "store", "q", "*", "*.mem"))
+		return len(journals) <= 1
+	})
+	name = filepath.Join(dir, "hog")
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for size := 1 << 20; size > 0; {
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	return name
+}
+
+// TestDiskFull fills a small disk, from within and from without. The process
+// lives, what was settled is there, and all is well again when there is room.
+func TestDiskFull(t *testing.T) {
+	dir := smallDisk(t, "96m")
+	store := filepath.Join(dir, "store")
+	cfg := storage.Config{Dir: store}
+	o := storagetest.NewOwner(t, open(t, cfg))
+	ticket := o.Store.Record(core.RuleSaved{Name: "uplink", Receiver: uplink}, false)
+	o.Until("the receiver to be known", func() bool { return o.Synced >= ticket })
+	o.Store.SetPolicy(uplink, core.Policy{OnFull: core.Refuse})
+	taken := fillUp(t, o, 3000)
+	t.Logf("%d messages until full: %+v", len(taken), o.Store.Status())
+
+	name := hog(t, o, dir)
+	passThrough(t, o)
+	settled := len(o.Settled)
+	drained := 0
+	for drained < 400 { // more than a segment
+		next, _ := o.Fetch(uplink, 40)
+		for _, d := range next {
+			o.Paid(uplink, d.Seq)
+		}
+		drained += len(next)
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	o.UntilSettled(taken...)
+	t.Logf("%d of %d were settled while full; healed in %v", settled, len(taken), time.Since(start))
+
+	name = hog(t, o, dir)
+	o = o.Reopened(t) // with the spare
+	o.Store.SetPolicy(uplink, core.Policy{OnFull: core.Refuse})
+	passThrough(t, o)
+	left := o.Drain(uplink, 64) // gives its room back as it goes
+	if len(left) < len(taken)-drained || left[len(left)-1].Seq != taken[len(taken)-1] {
+		t.Errorf("%d messages left of %d", len(left), len(taken)-drained)
+	}
+	o.Until("health", func() bool { return o.Store.Status().State == "ok" })
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	o.UntilSettled(o.Append(noise(0), 0, core.Debt{Receiver: uplink}))
+}
+
+// passThrough: what all receivers acknowledge at once needs no disk.
+func passThrough(t *testing.T, o *storagetest.Owner) {
+	t.Helper()
+	const healthy = uplink + 1
+	for i := range 20 {
+		seq := o.Append(noise(i), time.Minute, core.Debt{Receiver: healthy, Live: true})
+		o.Turn()
+		o.Paid(healthy, seq)
+		if !o.Settled[seq] {
+			t.Fatal("a message that everybody has is not settled while the disk is full")
+		}
+	}
+}
