@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -161,8 +162,8 @@ func escape(s string) (c byte, n int, ok bool) {
 		return s[0], 1, true
 	}
 	if len(s) >= 4 && s[1] == 'x' {
-		_, err := fmt.Sscanf(s[2:4], "%02x", &c)
-		return c, 4, err == nil
+		v, err := strconv.ParseUint(s[2:4], 16, 8)
+		return byte(v), 4, err == nil
 	}
 	if len(s) < 2 {
 		return 0, 0, false
