@@ -99,7 +99,7 @@ func readFraming(m *strict.Map, c *serial.Config) {
 	case "start":
 		c.Framing = readStartEnd(m)
 	case "escaped":
-		var e frame.Escaped
+		e := frame.Escaped{Protocol: "slip"}
 		strict.Choice(m, "escaped", &e.Protocol, "slip", "hdlc", "dle")
 		c.Framing = e
 	case "sml":

@@ -1,28 +1,36 @@
 // Package serial reads devices that talk on a serial line: sensors, scales,
 // receivers, meters. What the device says is a matter of configuration:
 //
-//	bytes → frames (Framing) → verified (Checksum) → values (Parse)
-//	      → named and scaled (Field) → readings, to the adapters.Reporter
+//	bytes → frames → verified      package frame
+//	      → values → named and scaled  package parse
+//	      → readings                   to the adapters.Reporter
+//	requests ← templates ← turns       package exchange
 //
-// Each step up to the last is pure: it takes bytes and gives bytes or values,
-// does no I/O and knows no clock. A new framing, checksum or parser is one more
-// implementation of its one small interface or function: splitter, verifier,
-// parser.
+// Those packages are pure; this one owns the line and the time.
 //
 // # Never a false value
 //
-// A wrong value is worse than none. Therefore
-//
-//   - a frame whose checksum is wrong is dropped and counted, and the search goes
-//     on one byte behind its start (behind its end where a delimiter marks it);
-//   - without a checksum, a frame is only taken when its beginning was seen: after
-//     a delimiter, a start marker or a pause. Half a line is not a value;
-//   - a csv line with too few or too many columns, or a field that is not what it
-//     should be, condemns the whole frame;
-//   - an NMEA sentence whose status says that there is no fix has no position.
+// A wrong value is worse than none, and each package says what it does about that.
+// Here: an answer is only taken for that of the device that was asked
+// ([Expect]); what comes too late, when nobody knows whose it is, is dropped.
 //
 // What is dropped is counted by reason in the adapter's status: noise, partial,
-// too-long, checksum, parse, no-answer.
+// too-long, checksum, parse, no-answer, unexpected, rate. The values of a device
+// that falls silent are published again as stale ([Config.StaleAfter]), and a
+// device that babbles is read at [Config.MaxRate], no more.
+//
+// # Whose turn it is
+//
+// One exchange at a time is on the line. Before each: commands that wait
+// ([Write]), then the request whose time has come first. A repeat comes before
+// both, since its answer may be on its way. A command is answered when the device
+// has acknowledged it, or when it can't.
+//
+// # A line at full speed
+//
+// A UART delivers a few bytes at a time, hundreds of times a second; to be woken
+// for each costs several percent of a core. So when bytes have come, the line is
+// left alone for 4 ms and then read in one piece ([serialport.Port.Rest]).
 //
 // # One goroutine
 //

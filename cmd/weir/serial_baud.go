@@ -145,7 +145,6 @@ func judgeBytes(heard []byte) heardAt {
 	if len(heard) == 0 {
 		return h
 	}
-	// The first piece may begin in the middle of a character.
 	even, odd, high, text := 0, 0, 0, 0
 	for _, c := range heard {
 		if bits.OnesCount8(c)%2 == 0 {
@@ -161,10 +160,7 @@ func judgeBytes(heard []byte) heardAt {
 		}
 	}
 	n := len(heard)
-	plain := make([]byte, 0, 24)
-	for _, c := range heard[max(0, n-24):] {
-		plain = append(plain, c)
-	}
+	plain := slices.Clone(heard[max(0, n-24):])
 	h.Score = float64(text) / float64(n)
 	switch {
 	case high == 0:
