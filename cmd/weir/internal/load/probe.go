@@ -1,47 +1,34 @@
+//go:build linux
+
 package load
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Probe reads what the kernel counts for the broker's process. The zero Probe,
 // for a broker on another machine, reads zeros.
 type Probe struct{ PID int }
 
-// ticks of a second, in which /proc counts CPU time: the same on every Linux.
-const ticks = 100
-
-// CPU is the time that all threads of the process have spent, with that of its
-// children that have ended.
+// CPU is the time that all threads of the process have spent, those that have
+// ended included: to the nanosecond, where /proc counts hundredths of a second.
 func (p Probe) CPU() (time.Duration, error) {
 	if p.PID == 0 {
 		return 0, nil
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
-	if err != nil {
+	// The kernel's CPUCLOCK_SCHED of a process, see clock_getcpuclockid(3).
+	clock := int32(^p.PID<<3 | 2)
+	var ts unix.Timespec
+	if err := unix.ClockGettime(clock, &ts); err != nil {
 		return 0, fmt.Errorf("read the broker's CPU time: %w", err)
 	}
-	// The name in parentheses may hold anything; utime is the 12th field behind it.
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	const utime = 11
-	if len(fields) < utime+4 {
-		return 0, errors.New("read the broker's CPU time: unexpected format")
-	}
-	var sum int64
-	for _, f := range fields[utime : utime+4] {
-		n, err := strconv.ParseInt(string(f), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("read the broker's CPU time: %w", err)
-		}
-		sum += n
-	}
-	return time.Duration(sum) * time.Second / ticks, nil
+	return time.Duration(ts.Nano()), nil
 }
 
 // Memory is the resident memory of the process in bytes, and what of it is its

@@ -220,7 +220,7 @@ func TestRunErrors(t *testing.T) {
 		{"payload without room for the stamp", t.Context(), Options{Scenario: "pairs", Size: 10}, "size (10) must be at least 24"},
 		{"payload too large for the broker", t.Context(), Options{Scenario: "pairs", Address: small, Size: 5000}, "connection lost"},
 		{"nobody listens", t.Context(), Options{Scenario: "pairs", Address: "127.0.0.1:1"}, "connection refused"},
-		{"no such process", t.Context(), Options{Scenario: "connect", Address: address, Count: 1, PID: 1 << 30}, "CPU time"},
+		{"no such process", t.Context(), Options{Scenario: "connect", Address: address, Count: 1, PID: 5_000_000}, "CPU time"},
 		{"cancelled", ended, Options{Scenario: "connect", Address: address}, "context canceled"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
