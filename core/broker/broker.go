@@ -146,14 +146,13 @@ func (b *Broker) Run(ctx context.Context) error {
 		b.timers.set(&b.sysTimer, time.Now().Add(b.cfg.SysInterval))
 	}
 	b.warnOfStrays()
-	deadline := time.Now() // what was loaded may have left work
-	for ctx.Err() == nil {
-		if err := b.poll.wait(deadline); err != nil {
-			return errors.Join(err, b.stop())
+	err := b.poll.run(func() (deadline time.Time, more bool) { // what was loaded may have left work
+		if ctx.Err() != nil {
+			return deadline, false
 		}
-		deadline = b.turn()
-	}
-	return b.stop()
+		return b.turn(), true
+	})
+	return errors.Join(err, b.stop())
 }
 
 // turn is one turn of the loop; the deadline is when the next is due at the latest.

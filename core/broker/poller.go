@@ -6,10 +6,11 @@ import "time"
 // ready (epoll), the other is only woken up; in both every connection ends up in
 // the same state machine.
 type poller interface {
-	// wait returns when a socket is ready, when wake was called, or at the
-	// deadline (zero: none). It waits in Go's own poller, never in a blocking
+	// run takes turns until turn says that there are no more: when a socket is
+	// ready, when wake was called, and at the deadline that turn returns (zero:
+	// none). Between the turns it waits in Go's own poller, never in a blocking
 	// system call, so that neither the collector nor the scheduler waits with it.
-	wait(deadline time.Time) error
+	run(turn func() (deadline time.Time, more bool)) error
 	// dispatch hands every socket that was found ready to its owner. There may be
 	// more than were found.
 	dispatch() (more bool)
@@ -25,14 +26,21 @@ type idle struct{ woken chan struct{} }
 
 func newIdle() *idle { return &idle{woken: make(chan struct{}, 1)} }
 
-func (p *idle) wait(deadline time.Time) error {
+func (p *idle) run(turn func() (deadline time.Time, more bool)) error {
+	for deadline, more := turn(); more; deadline, more = turn() {
+		p.wait(deadline)
+	}
+	return nil
+}
+
+func (p *idle) wait(deadline time.Time) {
 	if deadline.IsZero() {
 		<-p.woken
-		return nil
+		return
 	}
 	left := time.Until(deadline)
 	if left <= 0 {
-		return nil
+		return
 	}
 	timer := time.NewTimer(left)
 	defer timer.Stop()
@@ -40,7 +48,6 @@ func (p *idle) wait(deadline time.Time) error {
 	case <-p.woken:
 	case <-timer.C:
 	}
-	return nil
 }
 
 func (p *idle) dispatch() (more bool) { return false }

@@ -53,19 +53,20 @@ type acceptor struct {
 // connections does not starve those that are there.
 const maxAccepts = 64
 
-func (a *acceptor) ready(bool, bool) {
+func (a *acceptor) ready(bool, bool) (drained bool) {
 	for range maxAccepts {
 		fd, err := rawAccept(a.fd)
 		switch {
 		case err == nil:
 			a.take(fd)
 		case errors.Is(err, unix.EAGAIN):
-			return
+			return true
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
 			a.pause(err)
-			return
+			return true
 		} // anything else is about that one connection
 	}
+	return false
 }
 
 func (a *acceptor) take(fd int) {
@@ -116,15 +117,16 @@ var _ link = (*socket)(nil)
 
 // ready reads once: what is left makes the socket ready again in the next turn,
 // after the others had theirs.
-func (s *socket) ready(in, out bool) {
+func (s *socket) ready(in, out bool) (drained bool) {
 	if out {
 		s.watch(s.in, false)
 		s.conn.writable()
 	}
 	if !in || s.conn.phase == closed {
-		return
+		return true
 	}
-	n, err := rawRead(s.fd, s.conn.space())
+	space := s.conn.space()
+	n, err := rawRead(s.fd, space)
 	switch {
 	case err == unix.EAGAIN:
 	case err != nil:
@@ -134,6 +136,7 @@ func (s *socket) ready(in, out bool) {
 	default:
 		s.conn.took(n)
 	}
+	return n < len(space)
 }
 
 func (s *socket) write(b []byte) (int, error) {
