@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -69,7 +70,7 @@ func (l *Log) flush() (done bool, err error) {
 	deadline := time.Now().Add(closePatience)
 	for {
 		l.flushOnce()
-		if l.tail.live == 0 && l.pending.count == 0 && len(l.dirty) == 0 {
+		if l.tail.live == 0 && l.pending.count == 0 && !slices.ContainsFunc(l.dirty, (*receiver).needed) {
 			return true, nil
 		}
 		if l.health.err == nil {

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -78,9 +79,15 @@ func (l *Log) finish(r result, h core.LogHandler) {
 		l.written(r, h)
 	case r.err != nil:
 		l.health.failed(r.err, time.Now(), l.cfg.retry)
-		l.unleave()
+		l.unleave(r.segment)
 	case r.probed:
 		l.health.succeeded()
+	case r.salvaged:
+		if s := l.segment(r.segment); s != nil {
+			s.leaving = false
+			l.release(s)
+		}
+		l.resume()
 	case r.sealed:
 		l.sealed(r.segment)
 	case r.dropped:
@@ -157,7 +164,8 @@ func (l *Log) written(r result, h core.LogHandler) {
 		l.reserving, l.reserved = false, r.group.mark+reserveBlock
 	}
 	for _, r := range l.saving {
-		r.unsaved -= r.saving
+		r.unsaved -= min(r.unsaved, r.saving)
+		r.saving = 0
 	}
 	l.resume()
 	l.release(seg)
@@ -172,6 +180,7 @@ func (l *Log) segmentFor(r result) *segmentInfo {
 	seg := l.segment(r.segment)
 	if seg == nil {
 		seg = &segmentInfo{first: r.segment}
+		l.noRoom = 0
 		l.segments = append(l.segments, seg)
 	}
 	seg.last, seg.bytes = r.last, seg.bytes+r.bytes
@@ -226,10 +235,10 @@ func (l *Log) sealed(first uint64) {
 	}
 }
 
-// unleave lets segments be sealed or removed that could not be.
-func (l *Log) unleave() {
+// unleave lets a segment be removed, or the active one be sealed, that could not be.
+func (l *Log) unleave(first uint64) {
 	for _, s := range l.segments {
-		if !s.sealed {
+		if !s.sealed || s.first == first {
 			s.leaving = false
 		}
 	}
@@ -244,7 +253,12 @@ func (l *Log) removed(first uint64) {
 	}
 	for _, r := range l.receivers {
 		r.leave(first)
+		if len(r.spans) == 0 { // what it paid is gone
+			r.dirty, r.unsaved, r.saving = false, 0, 0
+		}
 	}
+	l.dirty = slices.DeleteFunc(l.dirty, func(r *receiver) bool { return !r.dirty })
+	l.resume()
 }
 
 // lost drops what a segment owed that had to be set aside.
@@ -261,4 +275,5 @@ func (l *Log) lost(first uint64) {
 		r.settleSpans()
 	}
 	l.removed(first)
+	l.resume()
 }

@@ -24,7 +24,9 @@ type job struct {
 	seal  bool   // seal the active segment, or
 	drop  uint64 // remove the segment that begins with this page,
 	aside bool   // or rather keep it in quarantine, or
-	probe bool   // see whether the disk is well again
+
+	salvage uint64 // salvage what can be read of this segment, or
+	probe   bool   // see whether the disk is well again
 }
 
 // result is what the committer tells the owner.
@@ -34,12 +36,14 @@ type result struct {
 	sealed  bool
 	dropped bool
 	probed  bool // the disk is well
-	lost    bool // set aside: it could not be opened again
-	pages   int
-	last    uint64 // page
-	bytes   int64
-	free    int64 // bytes on the file system, -1: not known
-	err     error
+
+	salvaged bool // the segment can be read again, as far as it goes
+	lost     bool // set aside: it could not be opened again
+	pages    int
+	last     uint64 // page
+	bytes    int64
+	free     int64 // bytes on the file system, -1: not known
+	err      error
 }
 
 // errFullDisk: below the watermark nothing is written.
@@ -98,6 +102,8 @@ func (c *committer) do(j job) {
 		c.commit(j.group)
 	case j.seal:
 		c.tend(true)
+	case j.salvage > 0:
+		c.salvage(j.salvage)
 	case j.probe:
 		c.probe()
 	default:
@@ -298,100 +304,4 @@ func (c *committer) leave() {
 		c.log.Warn("close failed segment", "error", err)
 	}
 	c.active = nil
-}
-
-// maintain writes the checkpoint and seals the active segment when they are due.
-func (c *committer) maintain(sealNow bool) error {
-	if sealNow && c.active == nil && c.resume != 0 {
-		return c.sealIdle()
-	}
-	full := c.active != nil && !c.broken && (sealNow || int64(c.holds.Bytes) >= c.cfg.segment)
-	if !full && c.state.bytes < checkpointEvery {
-		return nil
-	}
-	if err := c.room(0); err != nil {
-		return err
-	}
-	if err := c.saveState(); err != nil {
-		return err
-	}
-	c.seam.step("checkpoint: written")
-	if !full {
-		return nil
-	}
-	sealed := c.active
-	c.holds.Receivers = c.owed.list
-	if err := sealed.seal(c.holds); err != nil {
-		c.fail(err)
-		return fmt.Errorf("seal segment: %w", err)
-	}
-	c.active, c.resume = nil, 0
-	c.tell(result{segment: sealed.first, sealed: true})
-	return nil
-}
-
-// finish seals what is open, although it may be written on, so that nothing of it
-// can be missing without a word at the next Open.
-func (c *committer) finish() error {
-	if c.active != nil && !c.broken {
-		return c.maintain(true)
-	}
-	return c.saveState()
-}
-
-// sealIdle seals the segment that is to be written on and is not open. After a
-// clean end it is sealed already.
-func (c *committer) sealIdle() error {
-	if s := c.ring.find(c.resume); !s.isSealed() {
-		if err := c.ready(); err != nil {
-			return err
-		}
-		return c.maintain(true)
-	}
-	c.tell(result{segment: c.resume, sealed: true})
-	c.resume = 0
-	return nil
-}
-
-// tend does maintain, and tells when that fails.
-func (c *committer) tend(sealNow bool) {
-	if err := c.maintain(sealNow); err != nil {
-		c.log.Warn("maintain the store", "error", err)
-		c.tell(result{err: err})
-	}
-}
-
-// probe tries what has failed: the room, the segment, the checkpoint, the seal.
-func (c *committer) probe() {
-	keepSpare(c.cfg.Dir, c.seam)
-	r := result{probed: true}
-	if c.active == nil && c.resume == 0 {
-		r.err = c.room(0)
-	} else if r.err = c.ready(); r.err == nil {
-		r.err = c.maintain(false)
-	}
-	c.tell(r)
-}
-
-func (c *committer) saveState() error {
-	return c.state.save(c.next-1, c.mark)
-}
-
-// drop removes a sealed segment. Where that fails, the next Open tries again.
-func (c *committer) drop(first uint64, aside bool) {
-	s := c.ring.drop(first)
-	if s == nil {
-		return
-	}
-	remove := s.remove
-	if aside {
-		remove = func() error {
-			s.forget()
-			return errors.Join(s.close(), c.ring.setAside(s.dir, errDamaged))
-		}
-	}
-	if err := remove(); err != nil {
-		c.log.Warn("remove segment", "segment", first, "error", err)
-	}
-	c.tell(result{segment: first, dropped: true})
 }

@@ -112,6 +112,7 @@ func name(c core.Change) string {
 func TestDamage(t *testing.T) {
 	for _, killed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("killed=%v", killed), func(t *testing.T) {
+			t.Parallel()
 			a := makeOriginal(t, killed)
 			lost, total := 0, 0
 			for _, file := range a.files(t) {

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -173,5 +174,23 @@ func copySparse(from, to string) error {
 			return err
 		}
 		at = hole
+	}
+}
+
+// PretendNewer marks a closed store as written by a newer version.
+func PretendNewer(t testing.TB, dir string) {
+	t.Helper()
+	for _, name := range []string{"meta-a", "meta-b"} {
+		m := &metaDB{dir: filepath.Join(dir, name), seam: newSeam(), log: slog.New(slog.DiscardHandler)}
+		if err := m.open(); err != nil {
+			t.Fatal(err)
+		}
+		c := m.checkpoint
+		c.Format = formatVersion + 1
+		o := set([]byte{keyCheckpoint}, &c)
+		err := m.db.Update(func(txn *badger.Txn) error { return txn.Set(o.Key, frame(o.Key, o.Value)) })
+		if err := errors.Join(err, m.close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

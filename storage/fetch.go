@@ -22,7 +22,7 @@ func (l *Log) Fetch(id core.ReceiverID, maxMessages, maxBytes int) {
 // kill can not repeat more; unless the disk takes nothing, because a full one has
 // to be drained.
 func (l *Log) request(r *receiver) {
-	if r.unsaved >= l.cfg.MaxInflight && l.health.err == nil && !l.health.full() {
+	if r.unsaved >= l.cfg.MaxInflight && r.needed() && l.health.err == nil && !l.health.full() {
 		l.deferred = append(l.deferred, r)
 		return
 	}
@@ -60,8 +60,33 @@ func (l *Log) arrive(f *fetched, h core.LogHandler) {
 		l.refetchAt = time.Now().Add(retryMin)
 		return
 	}
+	if f.broken > 0 && len(f.found) == 0 {
+		l.repair(r, f.broken)
+		return
+	}
 	r.page = max(r.page, f.page)
 	l.answer(r, f, h)
+}
+
+// repair has a segment salvaged that can not be opened. The receiver waits for
+// that. What can not be opened even then is lost.
+func (l *Log) repair(r *receiver, first uint64) {
+	seg := l.segment(first)
+	switch {
+	case seg == nil: // it is gone meanwhile
+	case !seg.salvaged:
+		seg.salvaged, seg.leaving = true, true // nothing else is done with it
+		l.jobs.put(job{salvage: first})
+		fallthrough
+	case seg.leaving:
+		l.deferred = append(l.deferred, r)
+		return
+	default:
+		if s := r.spanIn(first); s != nil {
+			l.dropSpan(r, s, core.DroppedUnreadable)
+		}
+	}
+	l.request(r)
 }
 
 // answer delivers what is owed to r next: what was found on disk, and, when the
@@ -172,20 +197,23 @@ func (l *Log) writeOff(e *held, r *receiver) {
 // finishSegments counts as unreadable what a damaged segment still owed when it
 // was read to its end.
 func (l *Log) finishSegments(r *receiver, f *fetched) {
+	for _, first := range f.damaged {
+		if seg := l.segment(first); seg != nil {
+			seg.damaged = true
+		}
+	}
 	for i, s := range f.job.segments[:f.done] {
 		span := r.spanIn(s.segment)
 		if span == nil {
 			continue
-		}
-		if slices.Contains(f.damaged, s.segment) {
-			span.seg.damaged = true
 		}
 		// Pages may have come to the last one since the job was given.
 		if i == len(f.job.segments)-1 && span.seg.last > s.last {
 			continue
 		}
 		missing := span.owed() - min(span.owed(), r.openIn(span))
-		if missing > 0 && span.seg.damaged {
+		if missing > 0 {
+			l.log.Error("messages can not be read", "segment", s.segment, "receiver", r.name, "messages", missing)
 			l.lose(r.id, core.DroppedUnreadable, missing)
 			l.credit(r, span, missing)
 			l.soil(r)

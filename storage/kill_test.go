@@ -35,6 +35,7 @@ var kills = flag.Int("kills", 220, "how often TestKill kills a store")
 // between steps and at random moments, always on the same directory. The child
 // tells what it was promised; the next one tells what it finds.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	dir := scratch(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -31,6 +31,7 @@ type Log struct {
 	busy      bool    // the committer has a group
 	pass      uint64
 	health    health
+	noRoom    int // nobody below this priority can give way; 0: not known
 	counts    counts
 	deferred  []*receiver // whose Fetch waits until their positions are on disk
 	refetch   []*receiver // whose pages the system refused to read
@@ -68,7 +69,8 @@ type segmentInfo struct {
 	owing       int // receivers to whom something in it is owed
 	sealed      bool
 	leaving     bool // the committer was told to seal or remove it
-	damaged     bool
+	damaged     bool // it goes to quarantine, not to the bin
+	salvaged    bool // what was damaged of it is in quarantine already
 	oldest      core.Stamp
 	newest      core.Stamp
 }
@@ -207,6 +209,7 @@ func (l *Log) credit(r *receiver, s *span, n uint64) {
 func (l *Log) spanPaid(r *receiver, s *span) {
 	r.settleSpans()
 	s.seg.owing--
+	l.noRoom = 0
 	l.release(s.seg)
 }
 
@@ -225,7 +228,7 @@ func (l *Log) release(s *segmentInfo) {
 	case s.owing > 0 || s.leaving:
 	case s.sealed:
 		s.leaving = true
-		l.jobs.put(job{drop: s.first, aside: s.damaged})
+		l.jobs.put(job{drop: s.first, aside: s.damaged && !s.salvaged})
 	case s.bytes >= min(idleSegmentBytes, l.cfg.segment) && !l.busy:
 		s.leaving = true
 		l.jobs.put(job{seal: true})
@@ -243,6 +246,7 @@ func (l *Log) Owed(id core.ReceiverID) uint64 {
 // SetPolicy bounds what may be owed to a receiver. See broker.Log.
 func (l *Log) SetPolicy(id core.ReceiverID, p core.Policy) {
 	l.receiver(id).policy = p
+	l.noRoom = 0
 }
 
 // Rewind begins anew with what is owed to a receiver. See broker.Log.

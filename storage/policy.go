@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -89,52 +88,50 @@ func (l *Log) waiting() bool {
 	return slices.ContainsFunc(l.segments, func(s *segmentInfo) bool { return s.leaving && s.owing == 0 })
 }
 
-// makeRoom drops the oldest segment in which only receivers of the lowest
-// priority, and none above top, are owed something, among those whose policy
-// allows that. It begins with the lowest priority. False: nothing can be dropped.
+// makeRoom gives up the oldest segment that is owed to receivers of low priority
+// only, among those whose policy allows that and whose priority is not above top;
+// the lower the better. Nothing is dropped that would not make room. False: there
+// is no such segment.
 func (l *Log) makeRoom(top int) bool {
 	if l.waiting() {
 		return true
 	}
-	var victims []*receiver
+	if top < l.noRoom { // nothing has changed since the last look
+		return false
+	}
+	best, bestLevel := (*segmentInfo)(nil), top+1
+	for _, seg := range l.segments {
+		if level, ok := l.level(seg); ok && level < bestLevel {
+			best, bestLevel = seg, level
+		}
+	}
+	if best == nil {
+		l.noRoom = top + 1
+		return false
+	}
 	for _, r := range l.receivers {
-		if r.onDisk > 0 && r.policy.Priority <= top && (r.policy.OnFull == core.DropOldest || r.policy.OnFull == "") {
-			victims = append(victims, r)
+		if s := r.spanIn(best.first); s != nil {
+			l.dropSpan(r, s, core.DroppedStoreFull)
 		}
 	}
-	slices.SortFunc(victims, func(a, b *receiver) int {
-		return cmp.Or(cmp.Compare(a.policy.Priority, b.policy.Priority), cmp.Compare(a.id, b.id))
-	})
-	freed := false
-	for i := 0; i < len(victims) && !freed; {
-		n := i // all of one priority, segment by segment, until one is free
-		for n < len(victims) && victims[n].policy.Priority == victims[i].policy.Priority {
-			n++
-		}
-		freed = l.dropSegments(victims[i:n])
-		i = n
-	}
-	return freed
+	l.letGo(best)
+	return true
 }
 
-// dropSegments drops what is owed to these receivers, oldest segment first,
-// until one is not needed any more.
-func (l *Log) dropSegments(victims []*receiver) (freed bool) {
-	for _, seg := range slices.Clone(l.segments) {
-		if seg.owing == 0 {
+// level is the highest priority among those to whom something in a segment is
+// owed. ok is false when one of them does not give way.
+func (l *Log) level(seg *segmentInfo) (level int, ok bool) {
+	for _, r := range l.receivers {
+		s := r.spanIn(seg.first)
+		if s == nil || s.owed() == 0 {
 			continue
 		}
-		for _, r := range victims {
-			if s := r.spanIn(seg.first); s != nil {
-				l.dropSpan(r, s, core.DroppedStoreFull)
-			}
+		if p := r.policy; p.OnFull != core.DropOldest && p.OnFull != "" {
+			return 0, false
 		}
-		if seg.owing == 0 {
-			l.letGo(seg)
-			return true
-		}
+		level = max(level, r.policy.Priority)
 	}
-	return false
+	return level, seg.owing > 0
 }
 
 // letGo has a segment removed although it may be small and the active one.
@@ -144,7 +141,7 @@ func (l *Log) letGo(s *segmentInfo) {
 	}
 	s.leaving = true
 	if s.sealed {
-		l.jobs.put(job{drop: s.first, aside: s.damaged})
+		l.jobs.put(job{drop: s.first, aside: s.damaged && !s.salvaged})
 	} else {
 		l.jobs.put(job{seal: true})
 	}

@@ -30,6 +30,7 @@ type fetched struct {
 	found   []located
 	page    uint64   // where to go on
 	damaged []uint64 // segments in which pages were missing or damaged
+	broken  uint64   // the segment that can not be opened: nothing behind it was read
 	done    int      // how many of job.segments were read to their end
 	err     error    // the system refused; try again later
 }
@@ -85,10 +86,13 @@ func (r *reader) fetch(j *fetchJob) *fetched {
 					f.err = err
 					return f
 				}
-				r.damage(f, seg, err)
+				r.log.Error("page can not be read", "segment", seg.first, "page", f.page, "error", err)
 				if unusable(err) {
-					f.page = span.last + 1
-					break
+					f.broken = seg.first
+					return f
+				}
+				if n := len(f.damaged); n == 0 || f.damaged[n-1] != seg.first {
+					f.damaged = append(f.damaged, seg.first)
 				}
 				continue
 			}
@@ -104,13 +108,6 @@ func (r *reader) fetch(j *fetchJob) *fetched {
 // unusable: not the page but the whole segment can not be read.
 func unusable(err error) bool {
 	return !errors.Is(err, errMissing) && !errors.Is(err, errDamaged)
-}
-
-func (r *reader) damage(f *fetched, seg *segment, why error) {
-	r.log.Error("page can not be read", "segment", seg.first, "page", f.page, "error", why)
-	if n := len(f.damaged); n == 0 || f.damaged[n-1] != seg.first {
-		f.damaged = append(f.damaged, seg.first)
-	}
 }
 
 // pick takes from a page what is owed to the receiver; true when that is enough.

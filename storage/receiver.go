@@ -283,6 +283,12 @@ func (r *receiver) leave(first uint64) {
 	r.spans = slices.DeleteFunc(r.spans, func(s *span) bool { return s.seg.first == first })
 }
 
+// needed says whether a kill could make the receiver look at what it has paid:
+// some of it is in a segment that stays.
+func (r *receiver) needed() bool {
+	return slices.ContainsFunc(r.spans, func(s *span) bool { return !s.seg.leaving })
+}
+
 func (r *receiver) spanIn(segment uint64) *span {
 	for _, s := range r.spans {
 		if s.seg.first == segment {

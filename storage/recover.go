@@ -146,135 +146,56 @@ func (rec *recovery) take(s *segment, r sealRecord, sealed bool) {
 	rec.next = max(rec.next, r.Last+1)
 }
 
-// abandon sets a segment aside that can not be opened or read.
+// abandon sets a segment aside that can not be opened or read, and goes on with
+// what can be salvaged of it.
 func (rec *recovery) abandon(s *segment, seal sealRecord, why error) error {
-	if err := rec.ring.setAside(s.dir, why); err != nil {
+	holds, ok, err := rec.ring.salvage(s, why)
+	if err != nil {
 		return err
 	}
 	rec.setAside++
-	rec.losses = append(rec.losses, seal.Receivers...)
+	rec.losses = append(rec.losses, missing(seal.Receivers, holds.Receivers)...)
 	rec.next = max(rec.next, s.first, seal.Last+1)
+	if !ok {
+		return nil
+	}
+	fresh := rec.ring.newSegment(s.first)
+	if err := rec.tryOpen(fresh, holds, true); err != nil {
+		return err
+	}
+	rec.take(fresh, holds, true)
 	return nil
 }
 
-// scan reads the pages of a segment, up to a page or (0) to the end, sums them
-// up, and replays those above the checkpoint. A group at the end that is not
-// whole was never acknowledged: it is cut off, and its numbers are used again.
+// missing is what was owed and is not left.
+func missing(owed, left []debtorRecord) (lost []debtorRecord) {
+	for _, d := range owed {
+		for _, l := range left {
+			if l.Receiver == d.Receiver {
+				d.Count -= min(d.Count, l.Count)
+			}
+		}
+		if d.Count > 0 {
+			lost = append(lost, d)
+		}
+	}
+	return lost
+}
+
+// scan sums up the pages of a segment and replays those above the checkpoint.
 func (rec *recovery) scan(s *segment, last uint64) (sealRecord, error) {
-	sum := summary{holds: sealRecord{First: s.first, Last: s.first - 1}}
-	newest, err := s.newest()
-	if err != nil {
-		return sum.holds, err
-	}
-	if last == 0 {
-		last = newest
-	}
-	var run []page // of the group that is not whole yet
-	lost, torn := 0, false
-	var buf []byte
-	for n := s.first; n <= last; n++ {
-		p, size, err := rec.load(s, n, buf)
-		if err != nil {
-			if errors.Is(err, errTransient) {
-				return sum.holds, err
-			}
-			lost, torn = lost+1, true
-			continue
-		}
-		if !follows(run, p, torn) {
-			run = run[:0]
-			if p.place != 0 && !torn {
-				continue // left over from a group that was cut off before
-			}
-		}
-		torn = false
-		sum.size += size
-		run = append(run, p)
-		if !p.last {
-			continue
-		}
-		for i := range run {
-			if err := rec.replay(&sum, &run[i]); err != nil {
-				return sum.holds, err
-			}
-		}
-		sum.end(lost, n)
-		run, lost = run[:0], 0
-	}
-	if sum.lost > 0 {
+	holds, lost, err := scan(s, rec.codec, last, rec.replay)
+	if lost > 0 {
 		rec.damaged = append(rec.damaged, s.first)
-		rec.log.Error("pages can not be read", "segment", s.first, "pages", sum.lost)
+		rec.log.Error("pages can not be read", "segment", s.first, "pages", lost)
 	}
-	sum.holds.Receivers = sum.owed.list
-	return sum.holds, nil
+	return holds, err
 }
 
-// follows says whether p continues the run, of which pages may have been torn out.
-func follows(run []page, p page, torn bool) bool {
-	if len(run) == 0 {
-		return p.place == 0 || torn
-	}
-	prev := run[len(run)-1]
-	return p.group == prev.group && (p.place == prev.place+1 || torn)
-}
-
-func (rec *recovery) load(s *segment, n uint64, buf []byte) (page, int64, error) {
-	b, err := s.read(n, buf[:0])
-	if err != nil {
-		return page{}, 0, err
-	}
-	p, err := rec.codec.parsePage(b)
-	if err == nil && p.page != n {
-		err = errDamaged
-	}
-	p.body = nil
-	return p, int64(len(b)), err
-}
-
-// summary sums up the pages of a segment.
-type summary struct {
-	holds sealRecord
-	owed  debtors
-	size  int64 // of the pages since end
-	lost  int
-}
-
-func (rec *recovery) replay(sum *summary, p *page) error {
-	h := &sum.holds
-	if p.messages > 0 {
-		if h.Messages == 0 {
-			h.Oldest = p.index.Base
-		}
-		h.Newest = p.index.Newest
-	}
-	h.Messages += uint64(p.messages)
-	for _, d := range p.index.Receivers {
-		sum.owed.merge(d)
-	}
+func (rec *recovery) replay(p *page) error {
 	rec.mark = max(rec.mark, p.mark)
 	if p.page <= rec.state.main.checkpoint.Page {
 		return nil
 	}
 	return rec.state.apply(p.index.Changes)
-}
-
-// end takes note that the pages up to n are whole.
-func (s *summary) end(lost int, n uint64) {
-	s.holds.Last = n
-	s.holds.Bytes += uint64(s.size)
-	s.size = 0
-	s.lost += lost
-}
-
-// merge adds what a page owes to a receiver.
-func (d *debtors) merge(o debtorRecord) {
-	id := core.ReceiverID(o.Receiver)
-	i, ok := d.find(id)
-	if !ok {
-		d.list = append(d.list, o)
-		d.index(id, len(d.list)-1)
-		return
-	}
-	e := &d.list[i]
-	e.Count, e.Bytes, e.Last = e.Count+o.Count, e.Bytes+o.Bytes, max(e.Last, o.Last)
 }

@@ -41,10 +41,13 @@ func newRing(root string, s *seam, log *slog.Logger) *ring {
 	return r
 }
 
-// list finds the segments on disk and clears away what a crash has left half removed.
+// list finds the segments on disk.
 func (r *ring) list() ([]*segment, error) {
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make ring: %w", err)
+	}
+	if err := r.tidy(); err != nil {
+		return nil, err
 	}
 	names, err := os.ReadDir(r.dir)
 	if err != nil {
@@ -52,17 +55,32 @@ func (r *ring) list() ([]*segment, error) {
 	}
 	var found []*segment
 	for _, f := range names {
-		if strings.HasPrefix(f.Name(), trashPrefix) {
-			if err := r.seam.removeAll(filepath.Join(r.dir, f.Name())); err != nil {
-				r.log.Warn("remove drained segment", "error", err)
-			}
-			continue
-		}
 		if first, ok := parseSegmentName(f.Name()); ok {
 			found = append(found, r.newSegment(first))
 		}
 	}
 	return found, nil // ReadDir sorts, and names sort by number
+}
+
+// tidy ends what a crash has left half done.
+func (r *ring) tidy() error {
+	names, err := os.ReadDir(r.dir)
+	if err != nil {
+		return fmt.Errorf("list ring: %w", err)
+	}
+	for _, f := range names {
+		switch {
+		case strings.HasPrefix(f.Name(), trashPrefix):
+			if err := r.seam.removeAll(filepath.Join(r.dir, f.Name())); err != nil {
+				r.log.Warn("remove drained segment", "error", err)
+			}
+		case strings.HasPrefix(f.Name(), salvagePrefix):
+			if err := r.finishSalvage(f.Name()); err != nil {
+				return fmt.Errorf("finish salvage: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 func (r *ring) newSegment(first uint64) *segment {
@@ -78,7 +96,8 @@ func (r *ring) newSegment(first uint64) *segment {
 func (r *ring) add(s *segment) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.segments = append(r.segments, s)
+	i, _ := slices.BinarySearchFunc(r.segments, s.first, bySegment)
+	r.segments = slices.Insert(r.segments, i, s)
 }
 
 // drop makes the reader forget a segment.
@@ -94,12 +113,12 @@ func (r *ring) drop(first uint64) *segment {
 	return nil
 }
 
+func bySegment(s *segment, first uint64) int { return cmp.Compare(s.first, first) }
+
 func (r *ring) find(first uint64) *segment {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	i, ok := slices.BinarySearchFunc(r.segments, first, func(s *segment, f uint64) int {
-		return cmp.Compare(s.first, f)
-	})
+	i, ok := slices.BinarySearchFunc(r.segments, first, bySegment)
 	if !ok {
 		return nil
 	}

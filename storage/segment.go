@@ -265,12 +265,14 @@ func (s *segment) remove() error {
 		return fmt.Errorf("rename segment: %w", err)
 	}
 	s.seam.step("remove: renamed")
+	// From here on it is rubbish. What fails now is done by the next Open.
 	if err := s.seam.syncDir(filepath.Dir(s.dir)); err != nil {
-		return err
+		s.log.Warn("sync directory of removed segment", "segment", s.first, "error", err)
+		return nil
 	}
 	s.seam.step("remove: rename synced")
 	if err := s.seam.removeAll(trash); err != nil {
-		return fmt.Errorf("remove segment: %w", err)
+		s.log.Warn("remove files of removed segment", "segment", s.first, "error", err)
 	}
 	s.seam.step("remove: files gone")
 	return nil
@@ -287,6 +289,13 @@ func (s *segment) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = true
+}
+
+// admit undoes forget.
+func (s *segment) admit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = false
 }
 
 const trashPrefix = "trash-"

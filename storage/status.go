@@ -27,6 +27,9 @@ func (l *Log) sweep(now time.Time) {
 	if !now.Before(l.sweepAt) {
 		l.sweepAt = now.Add(sweepEvery)
 		l.expire()
+		for _, s := range l.segments {
+			l.release(s)
+		}
 	}
 }
 

@@ -88,13 +88,13 @@ func (l *Log) due() (at time.Time, ok bool) {
 		earliest(time.Time{})
 	}
 	for _, r := range l.dirty {
-		if r.unsaved >= l.cfg.MaxInflight {
+		switch {
+		case !r.needed():
+		case r.unsaved >= l.cfg.MaxInflight:
 			earliest(time.Time{})
-			break
+		default:
+			earliest(l.health.positionAt)
 		}
-	}
-	if len(l.dirty) > 0 {
-		earliest(l.health.positionAt)
 	}
 	return at, ok
 }
@@ -123,12 +123,7 @@ func (l *Log) gather(now time.Time) *group {
 	g.entries = entriesOf(l.flight)
 	g.changes = l.pending.take()
 	l.pending.ticket++
-	for _, r := range l.dirty {
-		record := r.record()
-		g.ops = append(g.ops, set(receiverKey(keyPosition, r.id, ""), &record))
-		r.dirty, r.saving = false, r.unsaved
-	}
-	l.dirty, l.saving = l.saving[:0], l.dirty
+	g.ops = l.gatherPositions()
 	if l.reserveNow() {
 		l.reserving = true
 		g.ops = append(g.ops, reservation(l.seq))
@@ -138,6 +133,24 @@ func (l *Log) gather(now time.Time) *group {
 		l.health.positionAt = now.Add(positionEvery)
 	}
 	return g
+}
+
+// gatherPositions tells what was paid. Where all that was paid is about to be
+// removed, nothing has to be told.
+func (l *Log) gatherPositions() (ops []op) {
+	told, later := l.saving[:0], []*receiver(nil)
+	for _, r := range l.dirty {
+		if !r.needed() {
+			later = append(later, r)
+			continue
+		}
+		record := r.record()
+		ops = append(ops, set(receiverKey(keyPosition, r.id, ""), &record))
+		r.dirty, r.saving = false, r.unsaved
+		told = append(told, r)
+	}
+	l.dirty, l.saving = later, told
+	return ops
 }
 
 func entriesOf(chosen []*held) []entry {

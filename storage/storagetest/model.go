@@ -302,6 +302,9 @@ func (m *model) learn(r *modelReceiver, settled map[core.Seq]bool, commits uint6
 
 // check compares what can be seen without a call that changes anything.
 func (m *model) check(rt *rapid.T) {
+	if len(m.o.Dropped) > 0 {
+		rt.Fatalf("dropped %v", m.o.Dropped)
+	}
 	for _, r := range m.receivers {
 		if got := m.o.Store.Owed(r.id); got != uint64(len(r.owed)) {
 			rt.Fatalf("receiver %d: owed %d, want %d", r.id, got, len(r.owed))

@@ -1,0 +1,106 @@
+package storage_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/storage"
+	"github.com/weir-edge/weir/storage/storagetest"
+)
+
+func TestSecondOpenIsRefused(t *testing.T) {
+	dir := scratch(t)
+	open(t, storage.Config{Dir: dir})
+	_, err := storage.Open(storage.Config{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "in use by another process") {
+		t.Errorf("second open: %v", err)
+	}
+}
+
+func TestNewerFormatIsRefused(t *testing.T) {
+	dir := scratch(t)
+	o := open(t, storage.Config{Dir: dir})
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	storage.PretendNewer(t, dir)
+	_, err := storage.Open(storage.Config{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "newer version") {
+		t.Errorf("open: %v", err)
+	}
+	if aside, _ := os.ReadDir(filepath.Join(dir, "quarantine")); len(aside) > 0 {
+		t.Errorf("%d directories in quarantine", len(aside))
+	}
+}
+
+func TestCloseLeavesNothingRunning(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	o := storagetest.NewOwner(t, open(t, storage.SmallSegments(storage.Config{Dir: scratch(t)}, 4<<10)))
+	o.Store.Record(core.RuleSaved{Name: "uplink", Receiver: uplink}, false)
+	pump(o, 500, 50)
+	o.Drain(uplink, 64)
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	goleak.VerifyNone(t, before)
+}
+
+// TestNumbersAreNeverGivenTwice: not even those of messages that never reached
+// the disk, whatever way the process ends.
+func TestNumbersAreNeverGivenTwice(t *testing.T) {
+	cfg, clone := storage.Crashable(storage.Config{Dir: scratch(t)})
+	o := storagetest.NewOwner(t, open(t, cfg))
+	last := core.Seq(0)
+	pass := func() {
+		seq := o.Append(noise(0), time.Hour, core.Debt{Receiver: uplink, Live: true})
+		if seq <= last {
+			t.Fatalf("%d after %d", seq, last)
+		}
+		last = seq
+		o.Paid(uplink, seq)
+	}
+	pass()
+	for range 3 {
+		copied := scratch(t)
+		clone(t, copied)
+		pass()
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+		cfg, clone = storage.Crashable(storage.Config{Dir: copied})
+		o = storagetest.NewOwner(t, open(t, cfg))
+		pass()
+		o = o.Reopened(t)
+		pass()
+		cfg, clone = storage.Crashable(storage.Config{Dir: copied})
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o = storagetest.NewOwner(t, open(t, cfg))
+	}
+}
+
+// TestNothingIsWrittenWhileAllKeepUp: a healthy uplink costs no wear.
+func TestNothingIsWrittenWhileAllKeepUp(t *testing.T) {
+	o := storagetest.NewOwner(t, open(t, storage.Config{Dir: scratch(t)}))
+	ticket := o.Store.Record(core.RuleSaved{Name: "uplink", Receiver: uplink}, false)
+	o.Until("the receiver to be known", func() bool { return o.Synced >= ticket })
+	before := o.Store.Status()
+	for i := range 10_000 {
+		seq := o.Append(noise(0), 250*time.Millisecond, core.Debt{Receiver: uplink, Live: true})
+		if i%7 == 0 {
+			o.Turn()
+		}
+		o.Paid(uplink, seq)
+	}
+	o.Turn()
+	if after := o.Store.Status(); after.Written > 0 || after.Commits != before.Commits || after.Held > 0 {
+		t.Errorf("%d messages in %d commits were written, %d are held", after.Written, after.Commits, after.Held)
+	}
+}

@@ -1,0 +1,152 @@
+package storage
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/weir-edge/weir/core"
+)
+
+// salvagePrefix is that of a directory into which pages are being salvaged. Open
+// takes it for rubbish, unless it was finished and only its name is missing.
+const salvagePrefix = "new-"
+
+// salvage makes a new segment of what can be read of a damaged one, whatever is
+// wrong with Badger's files, in this order:
+//
+//  1. pages are found in the files by their magic, and checked by their sums;
+//  2. they are written into a new segment, which is sealed;
+//  3. the damaged one goes to quarantine, whole;
+//  4. the new one takes its place.
+//
+// ok is false when nothing was found; then only the third step is done. The
+// segment is not open for anybody.
+func (r *ring) salvage(s *segment, why error) (holds sealRecord, ok bool, err error) {
+	dec, err := newDecoder()
+	if err != nil {
+		return holds, false, err
+	}
+	defer dec.close()
+	found, err := scavenge(s.dir, dec)
+	if err != nil {
+		return holds, false, err
+	}
+	fresh := r.newSegment(s.first)
+	fresh.dir = filepath.Join(r.dir, salvagePrefix+segmentName(s.first))
+	if len(found) > 0 {
+		if holds, err = fresh.refill(found, dec); err != nil {
+			return holds, false, errors.Join(err, fresh.close(), r.seam.removeAll(fresh.dir))
+		}
+		ok = holds.Last >= holds.First
+	}
+	if err := r.setAside(s.dir, why); err != nil {
+		return holds, false, err
+	}
+	if !ok {
+		return holds, false, r.seam.removeAll(fresh.dir)
+	}
+	if err := r.seam.rename(fresh.dir, s.dir); err != nil {
+		return holds, false, transient(fmt.Errorf("rename salvaged segment: %w", err))
+	}
+	r.log.Warn("salvaged a damaged segment", "segment", s.first, "pages", len(found), "messages", holds.Messages)
+	return holds, true, r.seam.syncDir(r.dir)
+}
+
+// refill writes pages into a new segment and seals it.
+func (s *segment) refill(pages map[uint64][]byte, dec *codec) (sealRecord, error) {
+	if err := s.seam.removeAll(s.dir); err != nil {
+		return sealRecord{}, fmt.Errorf("clear for salvage: %w", err)
+	}
+	if err := s.openWriter(); err != nil {
+		return sealRecord{}, err
+	}
+	for _, n := range slices.Sorted(maps.Keys(pages)) {
+		if n < s.first {
+			continue
+		}
+		if err := s.write(n, pages[n]); err != nil {
+			return sealRecord{}, err
+		}
+	}
+	if err := s.journal.sync(); err != nil {
+		return sealRecord{}, err
+	}
+	holds, _, err := scan(s, dec, 0, func(*page) error { return nil })
+	if err != nil {
+		return holds, err
+	}
+	return holds, s.seal(holds)
+}
+
+// finishSalvage gives a salvaged segment the name that a crash has kept from it.
+func (r *ring) finishSalvage(name string) error {
+	dir := filepath.Join(r.dir, name)
+	target := filepath.Join(r.dir, name[len(salvagePrefix):])
+	_, sealed := readSeal(dir)
+	if _, err := os.Stat(target); sealed && os.IsNotExist(err) {
+		return r.seam.rename(dir, target)
+	}
+	return r.seam.removeAll(dir)
+}
+
+// scavenge finds the pages in the files of a damaged segment. Pages that were cut
+// into chunks are not found: they are few and large.
+func scavenge(dir string, dec *codec) (map[uint64][]byte, error) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, transient(fmt.Errorf("list damaged segment: %w", err))
+	}
+	pages := make(map[uint64][]byte)
+	marks := make(map[uint64]core.Seq)
+	for _, f := range files {
+		switch filepath.Ext(f.Name()) {
+		case ".sst", ".mem", ".orphan":
+		default:
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			return nil, transient(fmt.Errorf("read damaged segment: %w", err))
+		}
+		for page, p := range pagesIn(b, dec) {
+			// A group that failed was written again, later, under the same number.
+			if old, ok := marks[p.page]; !ok || core.Seq(p.mark) > old {
+				pages[p.page], marks[p.page] = bytes.Clone(page), core.Seq(p.mark)
+			}
+		}
+	}
+	return pages, nil
+}
+
+// pagesIn finds whole pages in bytes.
+func pagesIn(b []byte, dec *codec) func(yield func([]byte, *page) bool) {
+	return func(yield func([]byte, *page) bool) {
+		for {
+			i := bytes.Index(b, []byte(pageMagic))
+			if i < 0 || len(b)-i < pageHeader {
+				return
+			}
+			b = b[i:]
+			size := pageHeader + uint64(binary.BigEndian.Uint32(b[48:])) + uint64(binary.BigEndian.Uint32(b[56:]))
+			if size > uint64(len(b)) || binary.BigEndian.Uint32(b[68:]) > 0 {
+				b = b[len(pageMagic):]
+				continue
+			}
+			p, err := dec.parsePage(b[:size])
+			if err != nil {
+				b = b[len(pageMagic):]
+				continue
+			}
+			if !yield(b[:size], &p) {
+				return
+			}
+			b = b[size:]
+		}
+	}
+}
