@@ -57,6 +57,7 @@ func TestFaults(t *testing.T) {
 		{"for a while ENOSPC", true, syscall.ENOSPC, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			for n := 1; ; n += c.stride {
 				f := &faults{nth: n, sticky: c.sticky, err: c.err}
 				life(t, f)

@@ -54,35 +54,27 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 // TestNumbersAreNeverGivenTwice: not even those of messages that never reached
 // the disk, whatever way the process ends.
 func TestNumbersAreNeverGivenTwice(t *testing.T) {
-	cfg, clone := storage.Crashable(storage.Config{Dir: scratch(t)})
-	o := storagetest.NewOwner(t, open(t, cfg))
-	last := core.Seq(0)
-	pass := func() {
-		seq := o.Append(noise(0), time.Hour, core.Debt{Receiver: uplink, Live: true})
-		if seq <= last {
-			t.Fatalf("%d after %d", seq, last)
-		}
-		last = seq
-		o.Paid(uplink, seq)
-	}
-	pass()
+	dir, last := scratch(t), core.Seq(0)
 	for range 3 {
-		copied := scratch(t)
-		clone(t, copied)
+		cfg, clone := storage.Crashable(storage.Config{Dir: dir})
+		o := storagetest.NewOwner(t, open(t, cfg))
+		pass := func() {
+			seq := o.Append(noise(0), time.Hour, core.Debt{Receiver: uplink, Live: true})
+			if seq <= last {
+				t.Fatalf("%d after %d", seq, last)
+			}
+			last = seq
+			o.Paid(uplink, seq)
+		}
+		pass()
+		o = o.Reopened(t) // after a clean end,
+		pass()
+		dir = scratch(t)
+		clone(t, dir) // and after a kill
 		pass()
 		if err := o.Close(); err != nil {
 			t.Fatal(err)
 		}
-		cfg, clone = storage.Crashable(storage.Config{Dir: copied})
-		o = storagetest.NewOwner(t, open(t, cfg))
-		pass()
-		o = o.Reopened(t)
-		pass()
-		cfg, clone = storage.Crashable(storage.Config{Dir: copied})
-		if err := o.Close(); err != nil {
-			t.Fatal(err)
-		}
-		o = storagetest.NewOwner(t, open(t, cfg))
 	}
 }
 
