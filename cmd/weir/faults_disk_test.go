@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,41 +91,58 @@ func (d *disk) remount() {
 
 // cutPower takes the power away, in this order:
 //
-//  1. what is acknowledged so far is noted;
+//  1. what has arrived upstream and what is acknowledged so far is noted;
 //  2. the disk forgets what is not synced;
 //  3. the process ends;
-//  4. what was acknowledged between 1 and 3 is in doubt;
+//  4. what arrived or was acknowledged between 1 and 3 is in doubt, because a
+//     sync that runs when the file system fails may end well and keep nothing;
 //  5. boot.
 func cutPower(s *faultStage, _ time.Duration, _ *rand.Rand) {
 	s.last()
-	sure := make(map[string]map[int]bool)
-	for prefix, src := range s.sources {
-		sure[prefix] = src.acknowledgedSet()
-	}
+	arrived, sure := s.arrivals(), s.acknowledged()
 	if err := s.disk.fail(); err != nil {
 		s.t.Fatalf("shut the file system down: %v", err)
 	}
 	s.g.kill()
 	s.disk.remount()
-	for prefix, src := range s.sources {
-		if s.doubt[prefix] == nil {
-			s.doubt[prefix] = make(map[int]bool)
-		}
-		for n := range src.acknowledgedSet() {
-			if !sure[prefix][n] {
-				s.doubt[prefix][n] = true
-			}
-		}
-	}
+	addNew(s.doubt, sure, s.acknowledged())
+	addNew(s.twice, arrived, s.arrivals())
 	s.start()
 	s.ready()
 }
 
-// acknowledgedSet is a copy of what was acknowledged.
-func (a *audited) acknowledgedSet() map[int]bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return maps.Clone(a.acked)
+// acknowledged is a copy of what was acknowledged to each source.
+func (s *faultStage) acknowledged() map[string]map[int]bool {
+	all := make(map[string]map[int]bool)
+	for prefix, src := range s.sources {
+		src.mu.Lock()
+		all[prefix] = maps.Clone(src.acked)
+		src.mu.Unlock()
+	}
+	return all
+}
+
+// arrivals are the messages that have reached the upstream, of each source.
+func (s *faultStage) arrivals() map[string]map[int]bool {
+	s.upstream.count()
+	all := newDoubt()
+	for prefix, tally := range s.upstream.tallies {
+		for n := range tally.times {
+			all[prefix][n] = true
+		}
+	}
+	return all
+}
+
+// addNew adds to doubt what is in after and not in before.
+func addNew(doubt, before, after map[string]map[int]bool) {
+	for prefix, numbers := range after {
+		for n := range numbers {
+			if !before[prefix][n] {
+				doubt[prefix][n] = true
+			}
+		}
+	}
 }
 
 // fillDisk is another program that writes until nothing is left.
@@ -135,7 +152,6 @@ func fillDisk(s *faultStage, d time.Duration, rng *rand.Rand) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer f.Close()
 	var fs unix.Statfs_t
 	if err := unix.Statfs(s.disk.mount, &fs); err != nil {
 		s.t.Fatal(err)
@@ -149,13 +165,38 @@ func fillDisk(s *faultStage, d time.Duration, rng *rand.Rand) {
 			_, err = f.Write(make([]byte, 64<<10))
 		}
 	}
+	s.fills++
 	time.Sleep(d)
-	if rng.IntN(2) == 0 { // and the gateway starts on it
-		killGateway(s, 0, rng)
+	again := rng.IntN(2) == 0 // the gateway starts on it
+	if again {
+		s.last()
+		s.g.kill()
+		s.start()
+		time.Sleep(d)
 	}
-	if err := os.Remove(path); err != nil {
+	if err := errors.Join(f.Close(), os.Remove(path)); err != nil {
 		s.t.Fatal(err)
 	}
+	if again {
+		s.supervise()
+	}
+}
+
+// supervise is what systemd does: a gateway that ended because it could not open
+// its store is started again. That is allowed only with the exit code and the
+// words of a refusal: neither a panic nor a signal is one.
+func (s *faultStage) supervise() {
+	s.t.Helper()
+	select {
+	case <-s.g.done:
+		if code := s.g.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(s.g.out.String(), "weir: open the store") {
+			s.t.Fatalf("the gateway ended with %d\n%s", code, tail(s.g.out.String(), 8000))
+		}
+		s.row.refused++
+		s.start()
+	default:
+	}
+	s.ready()
 }
 
 // stallDisk lets every write and sync wait, as a tired SD card does.
@@ -174,11 +215,5 @@ func startReadOnly(s *faultStage, d time.Duration, _ *rand.Rand) {
 	s.start()
 	time.Sleep(d)
 	s.disk.run("mount", "-o", "remount,rw", s.disk.mount)
-	select {
-	case <-s.g.done: // it said why and ended: then it is the supervisor's to start it again
-		s.t.Logf("on a read-only disk the gateway ends with %s", strconv.Itoa(s.g.cmd.ProcessState.ExitCode()))
-		s.start()
-	default:
-	}
-	s.ready()
+	s.supervise()
 }
