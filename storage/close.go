@@ -25,6 +25,7 @@ func (l *Log) Close() error {
 	l.committer.encoder.codec.close()
 	l.reader.codec.close()
 	err = errors.Join(err, l.closeFiles(flushed))
+	keepSpare(l.cfg.Dir, l.cfg.seam)
 	if err := errors.Join(err, l.lock()); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
@@ -39,7 +40,7 @@ func (l *Log) Close() error {
 //  3. the databases;
 //  4. the mark of a clean end.
 func (l *Log) closeFiles(flushed bool) error {
-	if err := useSpare(l.cfg.Dir, l.cfg.seam); err != nil {
+	if err := useSpare(l.cfg.Dir, roomToClose(l.cfg.Dir), l.cfg.seam); err != nil {
 		return err
 	}
 	var err error

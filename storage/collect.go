@@ -72,6 +72,7 @@ func (l *Log) settle(e *held) {
 // finish takes note of what the committer did.
 func (l *Log) finish(r result, h core.LogHandler) {
 	l.health.measure(r.free, l.cfg.Reserve)
+	l.noRoom = 0
 	switch {
 	case r.group != nil && r.err != nil:
 		l.takeBack(r.group, r.err)
@@ -202,6 +203,7 @@ func (l *Log) shelve(e *held, r *receiver, seg *segmentInfo, page uint64) {
 		r.spans = append(r.spans, &span{seg: seg, page: page, first: e.seq})
 		n++
 	}
+	r.store(e.seq, page)
 	s := r.spans[n-1]
 	wasOwed := s.owed() > 0
 	s.count, s.bytes, s.last = s.count+1, s.bytes+uint64(e.m.Size()), e.seq

@@ -74,7 +74,6 @@ type committer struct {
 
 // run works until stop is closed and all jobs are done.
 func (c *committer) run(stop <-chan struct{}) {
-	keepSpare(c.cfg.Dir, c.seam)
 	for {
 		select {
 		case <-c.jobs.ready:

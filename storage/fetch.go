@@ -44,7 +44,7 @@ func (l *Log) request(r *receiver) {
 		if len(j.segments) == 0 {
 			j.page = max(j.page, s.page)
 		}
-		j.segments = append(j.segments, pageSpan{segment: s.seg.first, last: s.seg.last})
+		j.segments = append(j.segments, pageSpan{segment: s.seg.first, last: s.seg.last, paid: s.owed() == 0})
 	}
 	l.fetches.put(j)
 }
@@ -187,7 +187,7 @@ func (l *Log) takeHeld(r *receiver, next []core.Delivery, now core.Stamp) []core
 
 // writeOff ends a debt in the tail that is not going to be paid.
 func (l *Log) writeOff(e *held, r *receiver) {
-	r.pay(e.seq)
+	r.pay(e.seq, false)
 	if l.payHeld(e, r) {
 		e.settled = false
 		l.settle(e)

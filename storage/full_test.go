@@ -133,6 +133,33 @@ func TestDiskFull(t *testing.T) {
 	o.UntilSettled(o.Append(noise(0), 0, core.Debt{Receiver: uplink}))
 }
 
+// TestDiskFullOfOthers: a small backlog is not given up for room that it can not make.
+func TestDiskFullOfOthers(t *testing.T) {
+	dir := smallDisk(t, "96m")
+	o := storagetest.NewOwner(t, open(t, storage.Config{Dir: filepath.Join(dir, "store")}))
+	o.Store.Record(core.RuleSaved{Name: "uplink", Receiver: uplink}, false)
+	for i := range 20 {
+		o.UntilSettled(o.Append(noise(i), 0, core.Debt{Receiver: uplink})) // drop-oldest
+	}
+	name := hog(t, o, dir)
+	refused := false
+	for i := 0; i < 400 && !refused; i++ {
+		_, _, err := o.Store.Append(noise(i), []core.Debt{{Receiver: uplink}}, 0)
+		refused = errors.Is(err, core.ErrFull)
+		o.Turn()
+	}
+	if !refused || o.Store.Owed(uplink) < 20 || len(o.Dropped) > 0 {
+		t.Errorf("refused %v, owed %d, dropped %v", refused, o.Store.Owed(uplink), o.Dropped)
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	o.Until("room", func() bool { return o.Store.Status().State == "ok" && o.Store.Status().Held == 0 })
+	if left := o.Drain(uplink, 20); string(left[0].Message.Payload) != string(noise(0).Payload) {
+		t.Error("the oldest is lost")
+	}
+}
+
 // passThrough: what all receivers acknowledge at once needs no disk.
 func passThrough(t *testing.T, o *storagetest.Owner) {
 	t.Helper()

@@ -40,11 +40,16 @@ func (h *health) measure(free, reserve int64) {
 		return
 	}
 	h.free = free
+	h.short = h.missing(reserve) > 0
+}
+
+// missing is how much more must be free for the store not to be full.
+func (h *health) missing(reserve int64) int64 {
 	reserve = max(reserve, watermark)
 	if h.short {
 		reserve += reserve / 8
 	}
-	h.short = free < reserve
+	return max(0, reserve-h.free)
 }
 
 // ill: the disk has to be looked at again, although nothing may be due.

@@ -308,7 +308,7 @@ func (c *victim) live() {
 	for _, r := range victims {
 		c.o.Store.Record(core.RuleSaved{Name: fmt.Sprint(r), Receiver: r}, false)
 	}
-	ticket := c.o.Store.Record(core.IncomingReleased{Owner: 1, PacketID: 1}, false)
+	ticket := c.o.Store.Record(core.IncomingReleased{Owner: 2, PacketID: 1}, false) // nobody's
 	c.o.Until("the receivers to be known", func() bool { return c.o.Synced >= ticket })
 	for {
 		c.turn()

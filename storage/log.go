@@ -153,10 +153,14 @@ func (l *Log) receiver(id core.ReceiverID) *receiver {
 // Paid pays a debt. See broker.Log.
 func (l *Log) Paid(id core.ReceiverID, seq core.Seq) (settled bool) {
 	r := l.receivers[id]
-	if r == nil || !r.pay(seq) {
+	if r == nil {
 		return false
 	}
-	if e := l.tail.find(seq); e != nil {
+	e := l.tail.find(seq)
+	switch {
+	case !r.pay(seq, e == nil):
+		return false
+	case e != nil:
 		return l.payHeld(e, r)
 	}
 	l.payStored(r, seq)

@@ -36,6 +36,7 @@ func Open(cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), unlock())
 	}
+	keepSpare(cfg.Dir, cfg.seam)
 	l.lock = unlock
 	l.start()
 	return l, nil
@@ -79,7 +80,7 @@ func lockDir(dir string) (unlock func() error, err error) {
 }
 
 func open(cfg Config) (*Log, error) {
-	if err := useSpare(cfg.Dir, cfg.seam); err != nil {
+	if err := useSpare(cfg.Dir, roomToOpen(cfg.Dir), cfg.seam); err != nil {
 		return nil, err
 	}
 	ring := newRing(cfg.Dir, cfg.seam, cfg.Logger)

@@ -3,6 +3,7 @@ package storage_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,5 +95,47 @@ func TestNothingIsWrittenWhileAllKeepUp(t *testing.T) {
 	o.Turn()
 	if after := o.Store.Status(); after.Written > 0 || after.Commits != before.Commits || after.Held > 0 {
 		t.Errorf("%d messages in %d commits were written, %d are held", after.Written, after.Commits, after.Held)
+	}
+}
+
+// TestPaidInMemoryIsNotCountedOnDisk: a message that was paid out of order, in the
+// tail, and never written, must not be taken for one of those on disk after a kill.
+func TestPaidInMemoryIsNotCountedOnDisk(t *testing.T) {
+	cfg, clone := storage.Crashable(storage.SmallSegments(storage.Config{Dir: scratch(t)}, 1<<10))
+	o := storagetest.NewOwner(t, open(t, cfg))
+	ticket := o.Store.Record(core.RuleSaved{Name: "uplink", Receiver: uplink}, false)
+	o.Until("the receiver to be known", func() bool { return o.Synced >= ticket })
+
+	// The oldest is not paid, and has a segment of its own.
+	want := []core.Seq{o.Append(noise(0), 0, core.Debt{Receiver: uplink})}
+	o.UntilSettled(want...)
+	o.FetchAll(uplink, 10)
+
+	// Three more pass by; the second is paid, the others are written.
+	var three []core.Seq
+	for i := range 3 {
+		three = append(three, o.Append(noise(i+1), time.Hour, core.Debt{Receiver: uplink, Live: true}))
+	}
+	o.Paid(uplink, three[1])
+	o.Store.Rewind(uplink)
+	o.UntilSettled(three...)
+	o.FetchAll(uplink, 10)
+	o.Paid(uplink, three[0])
+	want = append(want, three[2])
+	ticket = o.Store.Record(core.IncomingHeld{Owner: 1, PacketID: 1}, false)
+	o.Until("the position", func() bool { return o.Synced >= ticket })
+
+	copied := scratch(t)
+	clone(t, copied)
+	o = storagetest.NewOwner(t, open(t, storage.Config{Dir: copied}))
+	if owed := o.Store.Owed(uplink); owed != 2 {
+		t.Errorf("%d owed, want 2", owed)
+	}
+	var got []core.Seq
+	for _, d := range o.Drain(uplink, 10) {
+		got = append(got, d.Seq)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("messages %v, want %v", got, want)
 	}
 }

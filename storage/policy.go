@@ -90,8 +90,9 @@ func (l *Log) waiting() bool {
 
 // makeRoom gives up the oldest segment that is owed to receivers of low priority
 // only, among those whose policy allows that and whose priority is not above top;
-// the lower the better. Nothing is dropped that would not make room. False: there
-// is no such segment.
+// the lower the better. Nothing is dropped that would not make room: when somebody
+// else has filled the disk, all of ours may be too little to help. False: no room
+// can be made.
 func (l *Log) makeRoom(top int) bool {
 	if l.waiting() {
 		return true
@@ -100,12 +101,17 @@ func (l *Log) makeRoom(top int) bool {
 		return false
 	}
 	best, bestLevel := (*segmentInfo)(nil), top+1
+	room := int64(0) // that all who may give way could make
 	for _, seg := range l.segments {
-		if level, ok := l.level(seg); ok && level < bestLevel {
+		level, ok := l.level(seg)
+		if ok && level <= top {
+			room += seg.bytes
+		}
+		if ok && level < bestLevel {
 			best, bestLevel = seg, level
 		}
 	}
-	if best == nil {
+	if best == nil || l.health.full() && room < l.health.missing(l.cfg.Reserve) {
 		l.noRoom = top + 1
 		return false
 	}

@@ -22,6 +22,7 @@ type fetchJob struct {
 type pageSpan struct {
 	segment uint64
 	last    uint64 // page
+	paid    bool   // all of it: it may be gone
 }
 
 // fetched answers a fetchJob.
@@ -72,10 +73,14 @@ func (r *reader) fetch(j *fetchJob) *fetched {
 	f := &fetched{job: j, page: j.page}
 	bytes := 0
 	for _, span := range j.segments {
-		seg := r.ring.find(span.segment)
-		if seg == nil { // removed or set aside meanwhile; the owner knows
+		if span.paid {
 			f.done++
 			continue
+		}
+		seg := r.ring.find(span.segment)
+		if seg == nil { // being salvaged or set aside; the owner will know more
+			f.err = errGone
+			return f
 		}
 		r.use(seg)
 		f.page = max(f.page, span.segment)

@@ -26,7 +26,7 @@ type receiver struct {
 	position core.Seq
 	paidAt   core.Stamp // when the message at the position was received
 	window   []handed
-	ahead    map[core.Seq]struct{}
+	ahead    map[core.Seq]bool // whether it is on disk
 	cursor   core.Seq
 	last     core.Seq
 	sent     core.Seq // the newest ever handed out
@@ -55,7 +55,7 @@ type receiver struct {
 // handed is a message that was handed out.
 type handed struct {
 	seq  core.Seq
-	page uint64     // 0: it was in memory then
+	page uint64     // no page before it holds the message; 0: it is not on disk
 	at   core.Stamp // when it was received
 	paid bool
 }
@@ -107,8 +107,9 @@ func (r *receiver) hand(seq core.Seq, page uint64, m *core.Message, paid bool) {
 	r.advance()
 }
 
-// pay marks seq as paid. fresh is false when it was already.
-func (r *receiver) pay(seq core.Seq) (fresh bool) {
+// pay marks seq as paid. fresh is false when it was already. stored says whether
+// the message is on disk.
+func (r *receiver) pay(seq core.Seq, stored bool) (fresh bool) {
 	if seq <= r.position {
 		return false
 	}
@@ -123,11 +124,24 @@ func (r *receiver) pay(seq core.Seq) (fresh bool) {
 	if _, ok := r.ahead[seq]; ok || seq > r.last {
 		return false
 	}
-	if r.ahead == nil {
-		r.ahead = make(map[core.Seq]struct{})
-	}
-	r.ahead[seq] = struct{}{}
+	r.keepAhead(seq, stored)
 	return true
+}
+
+func (r *receiver) keepAhead(seq core.Seq, stored bool) {
+	if r.ahead == nil {
+		r.ahead = make(map[core.Seq]bool)
+	}
+	r.ahead[seq] = stored
+}
+
+// store notes that a message is on disk now, in this page or a later one.
+func (r *receiver) store(seq core.Seq, page uint64) {
+	if i, ok := r.inWindow(seq); ok {
+		r.window[i].page = max(r.window[i].page, page)
+	} else if _, ok := r.ahead[seq]; ok {
+		r.ahead[seq] = true
+	}
 }
 
 func (r *receiver) inWindow(seq core.Seq) (int, bool) {
@@ -155,7 +169,7 @@ func (r *receiver) pass(seq core.Seq) {
 		return
 	}
 	r.cursor = seq
-	maps.DeleteFunc(r.ahead, func(s core.Seq, _ struct{}) bool { return s <= seq })
+	maps.DeleteFunc(r.ahead, func(s core.Seq, _ bool) bool { return s <= seq })
 	if len(r.window) == 0 {
 		r.position = max(r.position, seq)
 	}
@@ -164,13 +178,9 @@ func (r *receiver) pass(seq core.Seq) {
 // rewind goes back to the position.
 func (r *receiver) rewind() {
 	for _, h := range r.window {
-		if !h.paid {
-			continue
+		if h.paid {
+			r.keepAhead(h.seq, h.page > 0)
 		}
-		if r.ahead == nil {
-			r.ahead = make(map[core.Seq]struct{})
-		}
-		r.ahead[h.seq] = struct{}{}
 	}
 	r.window = nil
 	r.cursor, r.page = r.position, r.floor
@@ -232,22 +242,27 @@ func (r *receiver) record() positionRecord {
 	}
 	p.Segment, p.Paid = h.seg.first, h.paid
 	from := r.position
-	for _, seq := range r.paidAbove(r.spans[len(r.spans)-1].last) {
+	for _, seq := range r.paidAbove() {
 		p.Ahead = append(p.Ahead, uint64(seq-from))
 		from = seq
 	}
 	return p
 }
 
-// paidAbove lists what is paid above the position, up to a bound.
-func (r *receiver) paidAbove(bound core.Seq) []core.Seq {
-	list := slices.Collect(maps.Keys(r.ahead))
+// paidAbove lists what is on disk and paid, above the position. What was paid in
+// memory and never written does not belong there: it would be counted as paid in
+// a segment that does not hold it.
+func (r *receiver) paidAbove() (list []core.Seq) {
+	for seq, stored := range r.ahead {
+		if stored && seq > r.position {
+			list = append(list, seq)
+		}
+	}
 	for _, h := range r.window {
-		if h.paid {
+		if h.paid && h.page > 0 {
 			list = append(list, h.seq)
 		}
 	}
-	list = slices.DeleteFunc(list, func(s core.Seq) bool { return s > bound })
 	slices.Sort(list)
 	return list
 }
@@ -259,7 +274,7 @@ func (r *receiver) jump(seq core.Seq) {
 	}
 	n, _ := r.inWindow(seq + 1)
 	r.window = r.window[n:]
-	maps.DeleteFunc(r.ahead, func(s core.Seq, _ struct{}) bool { return s <= seq })
+	maps.DeleteFunc(r.ahead, func(s core.Seq, _ bool) bool { return s <= seq })
 	r.position = seq
 	r.cursor = max(r.cursor, seq)
 	if r.skipFrom < seq {

@@ -109,10 +109,7 @@ func (r *receiver) restore(p positionRecord) {
 	at := r.position
 	for _, step := range p.Ahead {
 		at += core.Seq(step)
-		if r.ahead == nil {
-			r.ahead = make(map[core.Seq]struct{})
-		}
-		r.ahead[at] = struct{}{}
+		r.keepAhead(at, true)
 	}
 	for _, s := range r.spans {
 		r.last = max(r.last, s.last)

@@ -43,13 +43,16 @@ const changeOverhead = 100
 
 const formatVersion = 1
 
+// metaNames are the directories of the two copies.
+var metaNames = []string{"meta-a", "meta-b"}
+
 // openState opens the better copy of meta, or makes a new one. Copies that are
 // damaged are given to aside; lost says that no good one was left.
 func openState(root string, s *seam, log *slog.Logger, aside func(dir string, why error) error) (st *state, lost bool, err error) {
 	st = &state{log: log, changed: make(map[string]change)}
 	var good []*metaDB
 	damaged := 0
-	for _, name := range []string{"meta-a", "meta-b"} {
+	for _, name := range metaNames {
 		m := &metaDB{dir: filepath.Join(root, name), seam: s, log: log}
 		err := m.open()
 		switch {

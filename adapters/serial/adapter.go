@@ -132,6 +132,7 @@ func (a *Adapter) newLine(bus adapters.Bus) (*line, error) {
 		rotation: exchange.NewRotation(exchanges(asks)),
 		commands: newInbox(),
 		limit:    newLimiter(a.cfg.MaxRate),
+		pace:     pace{charTime: a.cfg.Port.CharTime(), short: a.cfg.restAfter()},
 	}, nil
 }
 

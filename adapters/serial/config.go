@@ -119,9 +119,7 @@ func (c Config) quietAfter() time.Duration {
 	return max(50*time.Millisecond, 20*c.Port.CharTime())
 }
 
-// restAfter is how long the line is left alone when bytes have come: long enough
-// that a stream at full speed is read in large pieces (to be woken for every few
-// bytes costs several percent of a core), too short for anybody to wait.
+// restAfter is how long the line is left alone when bytes have come (see pace).
 func (c Config) restAfter() time.Duration {
 	if _, ok := c.Framing.(frame.IdleGap); ok {
 		return min(maxRest, c.quietAfter()/8) // a pause must not be slept through

@@ -30,7 +30,8 @@
 //
 // A UART delivers a few bytes at a time, hundreds of times a second; to be woken
 // for each costs several percent of a core. So when bytes have come, the line is
-// left alone for 4 ms and then read in one piece ([serialport.Port.Rest]).
+// left alone for 4 ms, or at its full rate until the next frame can be whole, and
+// then read in one piece ([serialport.Port.Rest]).
 //
 // # One goroutine
 //

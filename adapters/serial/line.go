@@ -43,6 +43,7 @@ type line struct {
 	rotation *exchange.Rotation
 	commands *inbox // what is put in comes from others
 	limit    limiter
+	pace     pace
 
 	// While the line is open.
 	port    port
@@ -73,7 +74,7 @@ func (l *line) run(p port) error {
 		switch {
 		case err == nil:
 			l.received(l.buf[:n], now)
-			l.rest(now)
+			l.rest(n, now)
 		case errors.Is(err, serialport.ErrTimeout):
 			l.paused(now)
 		default:
@@ -106,8 +107,8 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // rest leaves the line alone for a moment, so that more bytes come together.
-func (l *line) rest(now time.Time) {
-	d := l.cfg.restAfter()
+func (l *line) rest(came int, now time.Time) {
+	d := l.pace.rest(came, l.frames.Unfinished(), now)
 	if at := l.deadline(); !at.IsZero() {
 		d = min(d, at.Sub(now))
 	}
@@ -120,6 +121,7 @@ func (l *line) rest(now time.Time) {
 func (l *line) received(b []byte, now time.Time) {
 	l.last = now
 	for f := range l.frames.Feed(b) {
+		l.pace.framed(l.frames.Size())
 		l.frame(f, now)
 	}
 }

@@ -225,7 +225,7 @@ func BenchmarkLine(b *testing.B) {
 	batch := bytes.Repeat(sentence, 50)
 	bus := newFakeBus()
 	cfg := Config{Name: "line", Port: serialport.Config{Device: path}, Parse: parse.Config{Kind: "nmea"}}
-	cfg.Output.Topic = "t/{field}"
+	cfg.Output.Topic, cfg.MaxRate = "t/{field}", maxMaxRate
 	a := New(cfg, core.NewClock(), discard())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -27,6 +27,7 @@ type Deframer struct {
 	count   func(kind string)
 
 	buf    []byte
+	size   int  // of the last frame, as it was on the line
 	synced bool // buf begins where a frame may begin
 
 	// So that one trouble is counted once, however many steps it takes.
@@ -44,6 +45,13 @@ func New(f Framing, sum Sum, limit int, count func(kind string)) (*Deframer, err
 	checked := sum.Kind != "" && sum.Kind != None
 	return &Deframer{split: f, verify: verify, checked: checked, limit: limit, count: count}, nil
 }
+
+// Unfinished is how many bytes wait for the end of their frame.
+func (d *Deframer) Unfinished() int { return len(d.buf) }
+
+// Size is how long the last frame of [Deframer.Feed] was on the line, with all
+// that was taken out of it.
+func (d *Deframer) Size() int { return d.size }
 
 // Feed takes the bytes that have come and yields the frames that they complete,
 // each valid until the next one. The sequence is for one use, before the next feed.
@@ -83,7 +91,7 @@ func (d *Deframer) next(b []byte) (frame, rest []byte, found bool) {
 		case c.frame != nil:
 			payload, ok := d.verify(c.frame)
 			if ok {
-				d.skip, d.noisy = 0, false
+				d.skip, d.noisy, d.size = 0, false, c.next
 				return payload, b[c.next:], true
 			}
 			d.lostFrame(BadSum, c.next)
