@@ -71,7 +71,7 @@ func (l *Log) settle(e *held) {
 
 // finish takes note of what the committer did.
 func (l *Log) finish(r result, h core.LogHandler) {
-	l.health.measure(r.free, l.cfg.Reserve)
+	l.measure(r.free)
 	l.noRoom = 0
 	switch {
 	case r.group != nil && r.err != nil:

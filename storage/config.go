@@ -79,7 +79,7 @@ func (c Config) withDefaults() Config {
 		c.segment = min(segmentMax, max(segmentMin, c.Budget/8))
 	}
 	if c.retry == 0 {
-		c.retry = time.Second
+		c.retry = 500 * time.Millisecond
 	}
 	if c.seam == nil {
 		c.seam = newSeam()

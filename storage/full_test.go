@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -133,12 +134,14 @@ func TestDiskFull(t *testing.T) {
 	o.UntilSettled(o.Append(noise(0), 0, core.Debt{Receiver: uplink}))
 }
 
-// TestDiskFullOfOthers: a small backlog is not given up for room that it can not make.
+// TestDiskFullOfOthers: a disk that others have filled costs nothing that is kept,
+// although the receiver's policy is to drop the oldest: that is for the budget.
 func TestDiskFullOfOthers(t *testing.T) {
 	dir := smallDisk(t, "96m")
 	o := storagetest.NewOwner(t, open(t, storage.Config{Dir: filepath.Join(dir, "store")}))
 	o.Store.Record(core.RuleSaved{Name: "uplink", Receiver: uplink}, false)
-	for i := range 20 {
+	const kept = 300 // more than a segment
+	for i := range kept {
 		o.UntilSettled(o.Append(noise(i), 0, core.Debt{Receiver: uplink})) // drop-oldest
 	}
 	name := hog(t, o, dir)
@@ -148,7 +151,7 @@ func TestDiskFullOfOthers(t *testing.T) {
 		refused = errors.Is(err, core.ErrFull)
 		o.Turn()
 	}
-	if !refused || o.Store.Owed(uplink) < 20 || len(o.Dropped) > 0 {
+	if !refused || o.Store.Owed(uplink) < kept || len(o.Dropped) > 0 {
 		t.Errorf("refused %v, owed %d, dropped %v", refused, o.Store.Owed(uplink), o.Dropped)
 	}
 	if err := os.Remove(name); err != nil {
@@ -172,4 +175,59 @@ func passThrough(t *testing.T, o *storagetest.Owner) {
 			t.Fatal("a message that everybody has is not settled while the disk is full")
 		}
 	}
+}
+
+// TestOwnBacklogFillsDisk: where the backlog itself fills a small disk, the policy
+// holds although the configured budget is larger than the disk.
+func TestOwnBacklogFillsDisk(t *testing.T) {
+	dir := smallDisk(t, "96m")
+	o := storagetest.NewOwner(t, open(t, storage.Config{Dir: filepath.Join(dir, "store")}))
+	o.Store.Record(core.RuleSaved{Name: "uplink", Receiver: uplink}, false)
+	for i := range 1500 { // 75 MB
+		o.UntilSettled(o.Append(noise(i), 0, core.Debt{Receiver: uplink}))
+	}
+	st := o.Store.Status()
+	if st.Dropped[core.DroppedStoreFull] == 0 || o.Store.Owed(uplink) < 400 || st.Budget > 96<<20 {
+		t.Errorf("owed %d, %+v", o.Store.Owed(uplink), st)
+	}
+	left := o.Drain(uplink, 64)
+	if last := left[len(left)-1].Message; string(last.Payload) != string(noise(1499).Payload) {
+		t.Error("the newest is lost")
+	}
+}
+
+// TestNoFilesLeft: a disk on which no more files can be made is full, whatever
+// room it has.
+func TestNoFilesLeft(t *testing.T) {
+	dir := smallDisk(t, "96m,nr_inodes=300")
+	o := storagetest.NewOwner(t, open(t, storage.Config{Dir: filepath.Join(dir, "store")}))
+	o.Store.Record(core.RuleSaved{Name: "uplink", Receiver: uplink}, false)
+	o.UntilSettled(o.Append(noise(0), 0, core.Debt{Receiver: uplink}))
+	others := filepath.Join(dir, "others")
+	if err := os.Mkdir(others, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ {
+		if err := os.WriteFile(filepath.Join(others, strconv.Itoa(i)), nil, 0o600); err != nil {
+			break
+		}
+	}
+	var waiting []core.Seq
+	refused := false
+	for i := 0; i < 1000 && !refused; i++ {
+		seq, _, err := o.Store.Append(noise(i), []core.Debt{{Receiver: uplink}}, 0)
+		if refused = errors.Is(err, core.ErrFull); !refused {
+			waiting = append(waiting, seq)
+		}
+		o.Turn()
+	}
+	passThrough(t, o)
+	if !refused || len(o.Dropped) > 0 {
+		t.Errorf("refused %v, dropped %v, %+v", refused, o.Dropped, o.Store.Status())
+	}
+	if err := os.RemoveAll(others); err != nil {
+		t.Fatal(err)
+	}
+	o.UntilSettled(waiting...)
+	o.Until("health", func() bool { return o.Store.Status().State == "ok" })
 }

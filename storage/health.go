@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"syscall"
 	"time"
 )
 
@@ -55,12 +56,15 @@ func (h *health) missing(reserve int64) int64 {
 // ill: the disk has to be looked at again, although nothing may be due.
 func (h *health) ill() bool { return h.err != nil || h.short }
 
-func (h *health) full() bool { return h.short || errors.Is(h.err, errFullDisk) }
+// full: no room, by any of the words that a system has for it.
+func (h *health) full() bool {
+	return h.short || errors.Is(h.err, errFullDisk) || errors.Is(h.err, syscall.ENOSPC) || errors.Is(h.err, syscall.EDQUOT)
+}
 
 func (h *health) state() (state, text string) {
 	switch {
 	case h.full():
-		return stateFull, "the disk is full: messages that need it are refused or dropped, by the rules' on_full"
+		return stateFull, "the disk is full: what is kept stays, new messages that need the disk are refused"
 	case h.err != nil:
 		return stateFailed, "the disk does not take what is written: " + h.err.Error()
 	default:

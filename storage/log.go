@@ -31,7 +31,8 @@ type Log struct {
 	busy      bool    // the committer has a group
 	pass      uint64
 	health    health
-	noRoom    int // nobody below this priority can give way; 0: not known
+	noRoom    int   // nobody below this priority can give way; 0: not known
+	share     int64 // what the disk offers to the store, 0: not known
 	counts    counts
 	deferred  []*receiver // whose Fetch waits until their positions are on disk
 	refetch   []*receiver // whose pages the system refused to read

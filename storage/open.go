@@ -109,12 +109,12 @@ func open(cfg Config) (*Log, error) {
 	l.counts.dropped = make(map[core.Reason]uint64)
 	l.pending.ticket = 1
 	l.health.free = -1
-	if free, err := cfg.seam.free(cfg.Dir); err == nil {
-		l.health.measure(free, cfg.Reserve)
-	}
 	l.cleanSeq, l.clean = takeClean(cfg.Dir, cfg.seam)
 	if err := l.restore(rec); err != nil {
 		return nil, errors.Join(err, ring.closeAll(), st.close())
+	}
+	if free, err := cfg.seam.free(cfg.Dir); err == nil {
+		l.measure(free)
 	}
 	if err := l.makeWorkers(rec); err != nil {
 		return nil, errors.Join(err, ring.closeAll(), st.close())

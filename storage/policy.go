@@ -22,18 +22,81 @@ func (l *Log) bytes() (n int64) {
 
 // full says whether there is no room for another message on disk.
 func (l *Log) full() bool {
-	return l.health.full() || l.bytes() >= l.cfg.Budget
+	return l.health.full() || l.bytes() >= l.budget()
+}
+
+// budget is what the store may take: what is configured, or what the disk offers
+// when that is less, so that a backlog that fills a small disk by itself gives
+// way by on_full before the disk is short.
+func (l *Log) budget() int64 {
+	if l.share > 0 {
+		return min(l.cfg.Budget, l.share)
+	}
+	return l.cfg.Budget
+}
+
+// shareMargin is what the store takes at most beside its pages: the spare, and
+// journals that are being turned into tables.
+const shareMargin = spareSize + 4*segmentMemtable + 4*metaMemtable
+
+// shareOf is what the disk offers to a store of so many bytes, 0 when that can
+// not be said: a disk that is nearly full tells nothing, because nobody knows who
+// has filled it.
+func shareOf(bytes, free, reserve int64) int64 {
+	room := free - max(reserve, watermark) - shareMargin
+	if free < 0 || room < (bytes+room)/8 {
+		return 0
+	}
+	return bytes + room - room/8
+}
+
+// measure takes note of the free space on the disk. What others free counts for
+// the store's share; what they take does not.
+func (l *Log) measure(free int64) {
+	l.health.measure(free, l.cfg.Reserve)
+	l.share = max(l.share, shareOf(l.bytes(), free, l.cfg.Reserve))
 }
 
 // admit decides who of the receivers gets m. It makes room by their policies, or
 // refuses the message; then nothing has happened.
+//
+// What is on disk gives way to the budget only. When the disk itself takes
+// nothing, because others have filled it or it fails, that is nobody's choice and
+// may be over in a moment: then the backlog stays, and new messages are refused.
 func (l *Log) admit(m *core.Message, debts []core.Debt, hold time.Duration) ([]core.Debt, error) {
+	if l.health.full() && needsDisk(debts, hold) {
+		return l.admitWithoutDisk(m, debts)
+	}
 	debts, err := l.admitEach(m, debts)
-	if err != nil || !needsDisk(debts, hold) || !l.full() {
+	if err != nil || !needsDisk(debts, hold) || l.bytes() < l.budget() {
 		return debts, err
 	}
-	var taken []core.Debt
-	refuse, top := false, 0
+	taken, refuse, top := l.insisting(debts)
+	if len(taken) > 0 && (l.health.err != nil || !l.makeRoom(top) && (refuse || !l.waiting())) {
+		return nil, core.ErrFull
+	}
+	l.loseOthers(debts, taken)
+	return taken, nil
+}
+
+// admitWithoutDisk lets those pass who take the message from memory, if all
+// others do without it by their policy.
+func (l *Log) admitWithoutDisk(m *core.Message, debts []core.Debt) ([]core.Debt, error) {
+	taken, _, _ := l.insisting(debts)
+	absent := slices.ContainsFunc(taken, func(d core.Debt) bool { return !d.Live })
+	if absent || len(taken) > 0 && m.QoS == core.ExactlyOnce {
+		return nil, core.ErrFull
+	}
+	if len(taken) == len(debts) { // it could have been held, and was not to be
+		return nil, core.ErrFull
+	}
+	l.loseOthers(debts, taken)
+	return taken, nil
+}
+
+// insisting are the receivers that do not do without a message when there is no
+// room; whether one of them refuses it, and their highest priority.
+func (l *Log) insisting(debts []core.Debt) (taken []core.Debt, refuse bool, top int) {
 	for _, d := range debts {
 		p := l.receiver(d.Receiver).policy
 		if p.OnFull == core.DropNewest {
@@ -43,15 +106,16 @@ func (l *Log) admit(m *core.Message, debts []core.Debt, hold time.Duration) ([]c
 		top = max(top, p.Priority)
 		taken = append(taken, d)
 	}
-	if len(taken) > 0 && !l.makeRoom(top) && (refuse || !l.waiting()) {
-		return nil, core.ErrFull
-	}
+	return taken, refuse, top
+}
+
+// loseOthers counts the message as lost for those who are not among the taken.
+func (l *Log) loseOthers(debts, taken []core.Debt) {
 	for _, d := range debts {
 		if !slices.Contains(taken, d) {
 			l.lose(d.Receiver, core.DroppedStoreFull, 1)
 		}
 	}
-	return taken, nil
 }
 
 // needsDisk is false for a message that may pass through memory alone.
@@ -90,9 +154,7 @@ func (l *Log) waiting() bool {
 
 // makeRoom gives up the oldest segment that is owed to receivers of low priority
 // only, among those whose policy allows that and whose priority is not above top;
-// the lower the better. Nothing is dropped that would not make room: when somebody
-// else has filled the disk, all of ours may be too little to help. False: no room
-// can be made.
+// the lower the better. False: no room can be made.
 func (l *Log) makeRoom(top int) bool {
 	if l.waiting() {
 		return true
@@ -101,17 +163,12 @@ func (l *Log) makeRoom(top int) bool {
 		return false
 	}
 	best, bestLevel := (*segmentInfo)(nil), top+1
-	room := int64(0) // that all who may give way could make
 	for _, seg := range l.segments {
-		level, ok := l.level(seg)
-		if ok && level <= top {
-			room += seg.bytes
-		}
-		if ok && level < bestLevel {
+		if level, ok := l.level(seg); ok && level < bestLevel {
 			best, bestLevel = seg, level
 		}
 	}
-	if best == nil || l.health.full() && room < l.health.missing(l.cfg.Reserve) {
+	if best == nil {
 		l.noRoom = top + 1
 		return false
 	}

@@ -59,7 +59,7 @@ func (l *Log) expire() {
 // Status is a snapshot. See broker.Commits.
 func (l *Log) Status() core.BufferStatus {
 	st := core.BufferStatus{
-		Budget:       uint64(l.cfg.Budget),
+		Budget:       uint64(l.budget()),
 		Segments:     len(l.segments),
 		Held:         l.tail.live,
 		Written:      l.counts.written,
@@ -71,7 +71,7 @@ func (l *Log) Status() core.BufferStatus {
 		Bytes:        uint64(l.bytes()),
 	}
 	st.State, st.Error = l.health.state()
-	if st.State == stateOK && l.bytes() >= l.cfg.Budget {
+	if st.State == stateOK && l.bytes() >= l.budget() {
 		st.State, st.Error = stateFull, "the store has reached its budget"
 	}
 	now := l.cfg.Clock.Now()

@@ -11,12 +11,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// fewFiles: with so few files left the disk counts as full. A new segment and a
+// new copy of meta make a dozen.
+const fewFiles = 64
+
+// freeBytes is what may be written: what is free, none when no more files can be
+// made, and no more than the quota allows.
 func freeBytes(dir string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("statfs: %w", err)
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
+	if st.Files > 0 && st.Ffree < fewFiles {
+		return 0, nil
+	}
+	free := int64(st.Bavail) * int64(st.Bsize)
+	if left, ok := quotaLeft(dir); ok {
+		free = min(free, left)
+	}
+	return free, nil
 }
 
 // allocate gives the first size bytes of f their blocks, so that a store into

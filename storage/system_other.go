@@ -3,14 +3,13 @@
 package storage
 
 import (
-	"math"
 	"os"
 )
 
 // Elsewhere than on Linux the log works without the watermark, the allocation
 // and the guard against a second process.
 
-func freeBytes(string) (int64, error)        { return math.MaxInt64, nil }
+func freeBytes(string) (int64, error)        { return 1 << 60, nil }
 func allocate(*os.File, int64) error         { return nil }
 func syncData(f *os.File) error              { return f.Sync() }
 func adviseRandom(string) error              { return nil }
