@@ -58,6 +58,7 @@ type Log struct {
 	workers   sync.WaitGroup
 	lock      func() error // gives the directory free
 	closed    bool
+	without   bool     // there is no disk: see OpenWithout
 	clean     bool     // the store was closed cleanly before,
 	cleanSeq  core.Seq // with this newest number
 }

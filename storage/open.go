@@ -93,6 +93,22 @@ func open(cfg Config) (*Log, error) {
 		return nil, errors.Join(err, ring.closeAll(), st.close())
 	}
 	rec.stateLost = lost
+	l := newLog(cfg, st, ring)
+	l.cleanSeq, l.clean = takeClean(cfg.Dir, cfg.seam)
+	if err := l.restore(rec); err != nil {
+		return nil, errors.Join(err, ring.closeAll(), st.close())
+	}
+	if free, err := cfg.seam.free(cfg.Dir); err == nil {
+		l.measure(free)
+	}
+	if err := l.makeWorkers(rec); err != nil {
+		return nil, errors.Join(err, ring.closeAll(), st.close())
+	}
+	return l, nil
+}
+
+// newLog makes a log in which nothing is owed to anybody.
+func newLog(cfg Config, st *state, ring *ring) *Log {
 	l := &Log{
 		cfg:       cfg,
 		log:       cfg.Logger,
@@ -109,17 +125,7 @@ func open(cfg Config) (*Log, error) {
 	l.counts.dropped = make(map[core.Reason]uint64)
 	l.pending.ticket = 1
 	l.health.free = -1
-	l.cleanSeq, l.clean = takeClean(cfg.Dir, cfg.seam)
-	if err := l.restore(rec); err != nil {
-		return nil, errors.Join(err, ring.closeAll(), st.close())
-	}
-	if free, err := cfg.seam.free(cfg.Dir); err == nil {
-		l.measure(free)
-	}
-	if err := l.makeWorkers(rec); err != nil {
-		return nil, errors.Join(err, ring.closeAll(), st.close())
-	}
-	return l, nil
+	return l
 }
 
 func (l *Log) makeWorkers(rec *recovery) error {

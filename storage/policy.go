@@ -64,7 +64,7 @@ func (l *Log) measure(free int64) {
 // nothing, because others have filled it or it fails, that is nobody's choice and
 // may be over in a moment: then the backlog stays, and new messages are refused.
 func (l *Log) admit(m *core.Message, debts []core.Debt, hold time.Duration) ([]core.Debt, error) {
-	if l.health.full() && needsDisk(debts, hold) {
+	if (l.without || l.health.full()) && needsDisk(debts, hold) {
 		return l.admitWithoutDisk(m, debts)
 	}
 	debts, err := l.admitEach(m, debts)

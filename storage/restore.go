@@ -134,6 +134,9 @@ func (l *Log) Load(visit func(core.Change)) error {
 	if !l.recovered {
 		return errors.New("load state: it has changed already")
 	}
+	if l.without {
+		return nil
+	}
 	l.state.mu.Lock()
 	defer l.state.mu.Unlock()
 	for _, kind := range loadOrder {

@@ -71,6 +71,9 @@ func (l *Log) Status() core.BufferStatus {
 		Bytes:        uint64(l.bytes()),
 	}
 	st.State, st.Error = l.health.state()
+	if l.without {
+		st.State, st.Error = stateFailed, l.health.err.Error()+"; live values pass through, nothing is kept"
+	}
 	if st.State == stateOK && l.bytes() >= l.budget() {
 		st.State, st.Error = stateFull, "the store has reached its budget"
 	}

@@ -15,7 +15,7 @@ const (
 
 // Turn gives what is due to the committer. See broker.Commits.
 func (l *Log) Turn(now time.Time) (wait time.Duration) {
-	if l.closed {
+	if l.closed || l.without {
 		return never
 	}
 	l.sweep(now)

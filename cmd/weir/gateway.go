@@ -49,6 +49,7 @@ type gateway struct {
 	clock   *core.Clock
 	started time.Time
 	store   *storage.Log
+	without bool           // the store could not be opened: see bridgeOver
 	broker  *broker.Broker // behind mu until open is done
 	console *console.Console
 
@@ -59,8 +60,8 @@ type gateway struct {
 	ready atomic.Bool
 }
 
-// open does steps 1 to 3.
-func open(cfg *configs.Config, log *slog.Logger) (*gateway, error) {
+// newGateway makes a gateway of which nothing is open.
+func newGateway(cfg *configs.Config, log *slog.Logger) *gateway {
 	g := &gateway{cfg: cfg, log: log, clock: core.NewClock(), started: time.Now()}
 	host, err := os.Hostname()
 	if err != nil {
@@ -68,16 +69,27 @@ func open(cfg *configs.Config, log *slog.Logger) (*gateway, error) {
 	}
 	g.name = cmp.Or(cfg.Gateway, host)
 	g.clock.SetSynced(clockKnown())
+	return g
+}
+
+// open does steps 1 to 3.
+func open(cfg *configs.Config, log *slog.Logger) (*gateway, error) {
+	g := newGateway(cfg, log)
 	if err := g.openStore(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(g.openBroker(), g.openAdapters()); err != nil {
-		return nil, errors.Join(err, g.store.Close())
-	}
-	return g, nil
+	return g, g.openRest()
 }
 
-func (g *gateway) openStore() error {
+// openRest does steps 2 and 3. Where that fails the store is closed.
+func (g *gateway) openRest() error {
+	if err := errors.Join(g.openBroker(), g.openAdapters()); err != nil {
+		return errors.Join(err, g.store.Close())
+	}
+	return nil
+}
+
+func (g *gateway) storeConfig() storage.Config {
 	cfg := g.cfg.Store()
 	cfg.Clock, cfg.Logger = g.clock, g.log
 	// The store may have something to tell before there is a broker to tell it to.
@@ -86,10 +98,15 @@ func (g *gateway) openStore() error {
 			b.Wake()
 		}
 	}
-	var err error
-	if g.store, err = storage.Open(cfg); err != nil {
-		return fmt.Errorf("open the store in %s: %w", cfg.Dir, err)
+	return cfg
+}
+
+func (g *gateway) openStore() error {
+	store, err := storage.Open(g.storeConfig())
+	if err != nil {
+		return fmt.Errorf("open the store in %s: %w", g.cfg.Store().Dir, err)
 	}
+	g.store = store
 	return nil
 }
 
@@ -102,7 +119,7 @@ func (g *gateway) brokerOrNil() *broker.Broker {
 
 func (g *gateway) openBroker() error {
 	cfg := g.cfg.Broker()
-	cfg.Clock, cfg.Logger, cfg.Version = g.clock, g.log, version()
+	cfg.Clock, cfg.Logger, cfg.Version, cfg.Fleeting = g.clock, g.log, version(), g.without
 	b, err := broker.New(cfg, g.store)
 	if err != nil {
 		return err
@@ -311,7 +328,11 @@ func (g *gateway) announce(say func(string, ...any)) {
 		say("listener  %s  MQTT on %s%s", l.Name, g.broker.Addr(l.Name), choose(l.Anonymous, ", anybody may connect", ""))
 	}
 	buffer := g.broker.Buffer()
-	say("store     %s, %s messages waiting, %s of %s used, promise: %s", g.cfg.Store().Dir, count(buffer.Messages), size(buffer.Bytes), size(buffer.Budget), cmp.Or(string(g.cfg.Storage.Promise), string(storage.Synced)))
+	if g.without {
+		say("store     %s", buffer.Error)
+	} else {
+		say("store     %s, %s messages waiting, %s of %s used, promise: %s", g.cfg.Store().Dir, count(buffer.Messages), size(buffer.Bytes), size(buffer.Budget), cmp.Or(string(g.cfg.Storage.Promise), string(storage.Synced)))
+	}
 	for _, b := range g.cfg.Bridges {
 		say("bridge    %s  to %s, %d rules out, %d in", b.Name, b.URLs[0], len(b.Out), len(b.In))
 	}

@@ -77,15 +77,11 @@ func runGateway(ctx context.Context, cfg *configs.Config, out io.Writer) error {
 	tuneMemory()
 	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	say("weir %s", version())
-	g, err := open(cfg, newLogger(cfg.Log))
-	if err != nil {
-		return err
-	}
 	overdue := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopLimit, func() { close(overdue) }) })
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- g.run(ctx, say) }()
+	go func() { ended <- serve(ctx, cfg, newLogger(cfg.Log), say) }()
 	select {
 	case err := <-ended:
 		if err == nil {

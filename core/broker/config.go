@@ -22,10 +22,13 @@ type Config struct {
 	RetainedFlush time.Duration
 	// SysInterval is how often $SYS is published. Default 10 s; negative: never.
 	SysInterval time.Duration
-	Version     string        // shown on $SYS/broker/version
-	Clock       *core.Clock   // default: one of its own
-	Logger      *slog.Logger  // default: discards
-	Auth        Authenticator // nil: nobody has a user name, everybody may do everything
+	Version     string       // shown on $SYS/broker/version
+	Clock       *core.Clock  // default: one of its own
+	Logger      *slog.Logger // default: discards
+	// Fleeting: the store keeps nothing now, so that only sessions that end with
+	// their connection are let in. The others are to come again.
+	Fleeting bool
+	Auth     Authenticator // nil: nobody has a user name, everybody may do everything
 }
 
 // Listener is one address that clients connect to.

@@ -46,6 +46,7 @@ type conn struct {
 	blocked bool // the link takes no more for now
 	deaf    bool // not read from, until the output has drained
 
+	refusal    refusal
 	acks       session.Acks
 	aliasesIn  *session.AliasesIn
 	aliasesOut *session.AliasesOut

@@ -194,6 +194,8 @@ func (c *conn) decide(a attempt, v Verdict) {
 		c.refuse(packet.NotAuthorized)
 	case a.will != nil && !c.broker.may(who, Publish, a.will.message.Topic):
 		c.refuse(packet.NotAuthorized)
+	case c.broker.cfg.Fleeting && a.expiry > 0:
+		c.refuse(packet.ServerUnavailable)
 	case old == nil && len(c.broker.clients) >= c.broker.cfg.Limits.MaxSessions:
 		c.refuse(packet.QuotaExceeded)
 	default:

@@ -35,12 +35,24 @@ func (c *conn) handlePublish(h packet.Header, body []byte) error {
 		c.repeated(p.PacketID)
 		return nil
 	}
-	if p.QoS == core.AtLeastOnce {
+	switch {
+	case c.refusal.covers(b.publication.message, b.now):
+		b.drop(core.DroppedStoreFull, 1)
+		c.refuseMessage(ackOf(p.QoS), p.PacketID, packet.QuotaExceeded)
+	case p.QoS == core.AtLeastOnce:
 		c.publish1(p.PacketID)
-	} else {
+	default:
 		c.publish2(p.PacketID)
 	}
 	return nil
+}
+
+// ackOf is the packet that answers a PUBLISH.
+func ackOf(qos core.QoS) packet.Type {
+	if qos == core.AtLeastOnce {
+		return packet.PUBACK
+	}
+	return packet.PUBREC
 }
 
 // message makes the broker's publication from p, which stays in the input buffer.
@@ -201,6 +213,7 @@ func (c *conn) unkept(kind packet.Type, pid uint16, err error) {
 		c.end(reason)
 		return
 	}
+	c.refusal.begin(c.broker.publication.message, c.broker.cfg.Limits.ReceiveMaximum, c.broker.now)
 	c.refuseMessage(kind, pid, reason)
 }
 

@@ -230,7 +230,7 @@ func TestStoreFull(t *testing.T) {
 		r.ExpectNothing()
 		p.Publish("t", "QoS 0 goes on", 0)
 		r.Receive("t", "QoS 0 goes on")
-		p.Publish("nobody", "", 1)
+		r.Publish("nobody", "", 1)
 
 		s.Store.SetFull(false)
 		old = s.Pipe()
@@ -244,6 +244,56 @@ func TestStoreFull(t *testing.T) {
 		if n := s.Status().Dropped[core.DroppedStoreFull]; n != 3 {
 			t.Errorf("%d counted, want 3", n)
 		}
+	})
+}
+
+// TestOrderBehindRefusal: what a client has sent behind a refused message, before
+// it could know, is refused as well until the message comes again.
+func TestOrderBehindRefusal(t *testing.T) {
+	send := func(p *brokertest.Client, id uint16, payload string, want packet.Reason) {
+		t.Helper()
+		p.Send(&packet.Publish{Topic: []byte("t"), Payload: []byte(payload), QoS: 1, PacketID: id})
+		p.Expect(&packet.Ack{Kind: packet.PUBACK, PacketID: id, Reason: want})
+	}
+	begin := func(t *testing.T, s *brokertest.Server) (p, r *brokertest.Client) {
+		p, r = s.Pipe(), s.Pipe()
+		p.Connect(durable("p"))
+		r.Connect(durable("r"))
+		r.Subscribe("t", 1)
+		s.Store.SetFull(true)
+		send(p, 1, "a", packet.QuotaExceeded)
+		s.Store.SetFull(false)
+		return p, r
+	}
+	cfg := broker.Config{Limits: broker.Limits{ReceiveMaximum: 4}}
+	t.Run("sent again", func(t *testing.T) {
+		in(t, cfg, func(t *testing.T, s *brokertest.Server) {
+			p, r := begin(t, s)
+			send(p, 2, "b", packet.QuotaExceeded) // there is room, but not for b before a
+			send(p, 3, "c", packet.QuotaExceeded)
+			for i, payload := range []string{"a", "b", "c"} {
+				send(p, uint16(4+i), payload, packet.Success)
+				r.Receive("t", payload)
+			}
+		})
+	})
+	t.Run("given up", func(t *testing.T) {
+		in(t, cfg, func(t *testing.T, s *brokertest.Server) {
+			p, r := begin(t, s)
+			for i := range uint16(4) {
+				send(p, 2+i, "b", packet.QuotaExceeded)
+			}
+			send(p, 9, "c", packet.Success)
+			r.Receive("t", "c")
+		})
+	})
+	t.Run("given up, and quiet", func(t *testing.T) {
+		in(t, cfg, func(t *testing.T, s *brokertest.Server) {
+			p, r := begin(t, s)
+			time.Sleep(2 * time.Second)
+			send(p, 9, "c", packet.Success)
+			r.Receive("t", "c")
+		})
 	})
 }
 
