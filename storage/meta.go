@@ -28,6 +28,7 @@ type metaDB struct {
 	db         *badger.DB // nil: not open
 	journal    *journal
 	checkpoint checkpointRecord
+	base       int // tables when the copy was made anew; 0: not known
 }
 
 // errNewer: a newer program has written the store.
@@ -339,6 +340,7 @@ func (m *metaDB) renew() error {
 	if err := m.open(); !errors.Is(err, errEmpty) {
 		return errors.Join(errors.New("new copy of meta is not empty"), err)
 	}
-	m.checkpoint = checkpointRecord{}
+	m.checkpoint, m.base = checkpointRecord{}, 0
+	m.seam.step("meta: begun anew")
 	return nil
 }

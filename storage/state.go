@@ -230,14 +230,17 @@ func (s *state) saveMirror(c checkpointRecord) error {
 	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
-	s.paired = true
+	s.paired, s.mirror.base = true, s.mirror.tables()
 	return nil
 }
 
 // grownTables is the number of tables from which a copy is made anew.
 const grownTables = 12
 
-func (m *metaDB) grown() bool { return m.tables() >= grownTables }
+// grown: as many tables have come since the copy was made as it had then, and a
+// dozen. So making it anew costs no more than what was written meanwhile, however
+// much the state holds.
+func (m *metaDB) grown() bool { return m.tables() >= grownTables+2*m.base }
 
 // facts gives the changes, in order of their keys.
 func (s *state) facts() iter.Seq[fact] {
