@@ -83,8 +83,14 @@ type BufferStatus struct {
 // ReceiverStatus is what is owed to one durable receiver.
 type ReceiverStatus struct {
 	Receiver ReceiverID `json:"receiver"`
-	Name     string     `json:"name"` // client id, or bridge/rule
+	Name     string     `json:"name"` // client id, or bridge and rule
+	Rule     bool       `json:"rule"` // of a bridge, not a session
 	Owed     uint64     `json:"owed"`
+	Bytes    uint64     `json:"bytes"`              // roughly
+	Oldest   float64    `json:"oldest_seconds"`     // age of the oldest that is on disk
+	Priority int        `json:"priority,omitempty"` // of the rule
+	MaxBytes uint64     `json:"max_bytes,omitempty"`
+	OnFull   string     `json:"on_full,omitempty"`
 }
 
 // AdapterStatus is one configured adapter.

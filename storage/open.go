@@ -58,6 +58,9 @@ func prepareDir(dir string) (string, error) {
 	return filepath.EvalSymlinks(abs)
 }
 
+// ErrInUse: the gateway runs, or another tool.
+var ErrInUse = errors.New("is in use by another process")
+
 // lockDir keeps a second process out.
 func lockDir(dir string) (unlock func() error, err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -67,7 +70,7 @@ func lockDir(dir string) (unlock func() error, err error) {
 	ok, err := lockFile(f)
 	if err == nil && !ok {
 		owner, _ := os.ReadFile(f.Name())
-		err = fmt.Errorf("%s is in use by another process (pid %s)", dir, strings.TrimSpace(string(owner)))
+		err = fmt.Errorf("%s %w (pid %s)", dir, ErrInUse, strings.TrimSpace(string(owner)))
 	}
 	if err != nil {
 		f.Close()

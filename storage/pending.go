@@ -78,7 +78,8 @@ func (l *Log) Record(c core.Change, lazy bool) core.Ticket {
 	case core.SessionSaved:
 		l.receiver(c.Session.Receiver).name = c.Session.ClientID
 	case core.RuleSaved:
-		l.receiver(c.Receiver).name = c.Name
+		r := l.receiver(c.Receiver)
+		r.name, r.rule = c.Name, true
 	case core.SessionDropped:
 		l.forget(c.Receiver)
 	case core.RuleDropped:

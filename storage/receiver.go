@@ -21,6 +21,7 @@ import (
 type receiver struct {
 	id     core.ReceiverID
 	name   string
+	rule   bool // of a bridge, not a session
 	policy core.Policy
 
 	position core.Seq

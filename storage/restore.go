@@ -52,7 +52,8 @@ func (l *Log) loadReceivers() error {
 			case core.SessionSaved:
 				l.receiver(c.Session.Receiver).name = c.Session.ClientID
 			case core.RuleSaved:
-				l.receiver(c.Receiver).name = c.Name
+				r := l.receiver(c.Receiver)
+				r.name, r.rule = c.Name, true
 			}
 			return nil
 		})

@@ -27,12 +27,15 @@ type ring struct {
 	segments []*segment // guarded by mu, by first page
 }
 
-const ringDir = "q"
+const (
+	ringDir       = "q"
+	quarantineDir = "quarantine"
+)
 
 func newRing(root string, s *seam, log *slog.Logger) *ring {
 	r := &ring{
 		dir:        filepath.Join(root, ringDir),
-		quarantine: filepath.Join(root, "quarantine"),
+		quarantine: filepath.Join(root, quarantineDir),
 		seam:       s,
 		log:        log,
 	}

@@ -80,7 +80,7 @@ func (l *Log) Status() core.BufferStatus {
 	now := l.cfg.Clock.Now()
 	for _, r := range l.receivers {
 		if n := r.owed(); n > 0 || r.name != "" {
-			st.Receivers = append(st.Receivers, core.ReceiverStatus{Receiver: r.id, Name: r.name, Owed: n})
+			st.Receivers = append(st.Receivers, r.status(now))
 		}
 		if at := r.oldest(); !at.IsZero() {
 			st.OldestSeconds = max(st.OldestSeconds, now.Since(at).Seconds())
@@ -96,6 +96,17 @@ func (l *Log) Status() core.BufferStatus {
 	slices.SortFunc(st.Receivers, func(a, b core.ReceiverStatus) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Receiver, b.Receiver))
 	})
+	return st
+}
+
+func (r *receiver) status(now core.Stamp) core.ReceiverStatus {
+	st := core.ReceiverStatus{
+		Receiver: r.id, Name: r.name, Rule: r.rule, Owed: r.owed(), Bytes: uint64(max(0, r.bytes())),
+		Priority: r.policy.Priority, MaxBytes: uint64(max(0, r.policy.MaxBytes)), OnFull: string(r.policy.OnFull),
+	}
+	if at := r.oldest(); !at.IsZero() {
+		st.Oldest = now.Since(at).Seconds()
+	}
 	return st
 }
 

@@ -120,6 +120,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newBenchCommand(),
+		newBufferCommand(),
 		newConfigCommand(),
 		newDemoCommand(),
 		newPubCommand(),

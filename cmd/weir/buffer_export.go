@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/topic"
+	"github.com/weir-edge/weir/storage"
+)
+
+// kept is a message as peek and export print it and import reads it: one JSON
+// document a line. The payload is text, or else in base64.
+type kept struct {
+	Seq         core.Seq            `json:"seq,omitempty"`
+	Topic       string              `json:"topic"`
+	Payload     *string             `json:"payload,omitempty"`
+	Bytes       []byte              `json:"payload_base64,omitempty"`
+	QoS         core.QoS            `json:"qos"`
+	Retain      bool                `json:"retain,omitempty"`
+	Received    time.Time           `json:"received"`
+	TimeSynced  bool                `json:"time_synced"`
+	Publisher   string              `json:"publisher,omitempty"`
+	Expiry      float64             `json:"expiry_seconds,omitempty"`
+	UTF8        bool                `json:"utf8,omitempty"`
+	ContentType string              `json:"content_type,omitempty"`
+	Response    string              `json:"response_topic,omitempty"`
+	Correlation []byte              `json:"correlation_data,omitempty"`
+	User        []core.UserProperty `json:"user_properties,omitempty"`
+	Hops        uint8               `json:"hops,omitempty"`
+}
+
+func toKept(seq core.Seq, m *core.Message) kept {
+	k := kept{
+		Seq: seq, Topic: m.Topic, QoS: m.QoS, Retain: m.Retain, Received: m.Received.Time().UTC(), TimeSynced: m.Received.Synced,
+		Publisher: m.Publisher, Expiry: m.Expiry.Seconds(), Hops: m.Hops,
+	}
+	if utf8.Valid(m.Payload) {
+		text := string(m.Payload)
+		k.Payload = &text
+	} else {
+		k.Bytes = m.Payload
+	}
+	if p := m.Properties; p != nil {
+		k.UTF8, k.ContentType, k.Response, k.Correlation, k.User = p.UTF8Payload, p.ContentType, p.ResponseTopic, p.CorrelationData, p.User
+	}
+	return k
+}
+
+// message undoes toKept. Its age is told by the wall clock, if that was right then
+// and is now; else the message is as old as its import.
+func (k *kept) message(now core.Stamp) (*core.Message, error) {
+	m := &core.Message{
+		Topic: k.Topic, Payload: k.Bytes, QoS: k.QoS, Retain: k.Retain, Publisher: k.Publisher,
+		Expiry: time.Duration(k.Expiry * float64(time.Second)), Hops: k.Hops, Received: now,
+	}
+	if k.Payload != nil {
+		m.Payload = []byte(*k.Payload)
+	}
+	if err := topic.ValidName(k.Topic); err != nil {
+		return nil, fmt.Errorf("topic %q: %w", k.Topic, err)
+	}
+	if k.QoS != core.AtLeastOnce && k.QoS != core.ExactlyOnce {
+		return nil, fmt.Errorf("qos is %d and must be 1 or 2", k.QoS)
+	}
+	if !k.Received.IsZero() {
+		m.Received = core.Stamp{Wall: k.Received.UnixNano(), Synced: k.TimeSynced}
+	}
+	if k.UTF8 || k.ContentType != "" || k.Response != "" || len(k.Correlation) > 0 || len(k.User) > 0 {
+		m.Properties = &core.Properties{UTF8Payload: k.UTF8, ContentType: k.ContentType, ResponseTopic: k.Response, CorrelationData: k.Correlation, User: k.User}
+	}
+	return m, nil
+}
+
+func newBufferPeekCommand(f *bufferFlags) *cobra.Command {
+	var most int
+	c := &cobra.Command{
+		Use:   "peek NAME",
+		Short: "Show the oldest messages that are owed to somebody",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if most < 1 {
+				return usageError{fmt.Errorf("--number is %d and must be at least 1", most)}
+			}
+			return f.withStore(func(t *storage.Tool) error {
+				o, err := owner(t, args[0])
+				if err != nil {
+					return err
+				}
+				left := most
+				return t.Walk(c.Context(), o.Receiver, func(d core.Delivery) (bool, error) {
+					left--
+					return left > 0, printKept(c.OutOrStdout(), d, f.json)
+				})
+			})
+		},
+	}
+	c.Flags().IntVarP(&most, "number", "n", 10, "how many")
+	return c
+}
+
+func printKept(w io.Writer, d core.Delivery, asJSON bool) error {
+	k := toKept(d.Seq, d.Message)
+	if asJSON {
+		return json.NewEncoder(w).Encode(k)
+	}
+	known := choose(k.TimeSynced, "", " (clock not known)")
+	_, err := fmt.Fprintf(w, "%d  %s%s  QoS %d  %s  %.200q\n", k.Seq, k.Received.Format(time.RFC3339), known, k.QoS, k.Topic, d.Message.Payload)
+	return err
+}
+
+func newBufferExportCommand(f *bufferFlags) *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:   "export NAME",
+		Short: "Write all messages that are owed to somebody to a file, one JSON document a line",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.withStore(func(t *storage.Tool) error {
+				o, err := owner(t, args[0])
+				if err != nil {
+					return err
+				}
+				w := c.OutOrStdout()
+				if out != "-" {
+					file, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+					if err != nil {
+						return fmt.Errorf("export: %w", err)
+					}
+					defer file.Close()
+					w = file
+				}
+				n, err := export(c.Context(), t, o, w, c.ErrOrStderr())
+				fmt.Fprintf(c.ErrOrStderr(), "%s messages exported; they stay owed\n", count(n))
+				return err
+			})
+		},
+	}
+	c.Flags().StringVarP(&out, "output", "o", "-", "file to make; - is the standard output")
+	return c
+}
+
+func export(ctx context.Context, t *storage.Tool, o storage.Owner, to, terminal io.Writer) (n int, err error) {
+	bar := progress(terminal, int64(t.Owed(o.Receiver)), "export")
+	defer bar.Close()
+	w := bufio.NewWriter(to)
+	enc := json.NewEncoder(w)
+	err = t.Walk(ctx, o.Receiver, func(d core.Delivery) (bool, error) {
+		n++
+		_ = bar.Add(1) // only paints
+		return true, enc.Encode(toKept(d.Seq, d.Message))
+	})
+	err = errors.Join(err, w.Flush())
+	if file, ok := to.(*os.File); ok && file != os.Stdout {
+		err = errors.Join(err, file.Sync())
+	}
+	return n, err
+}
+
+func newBufferImportCommand(f *bufferFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "import NAME FILE",
+		Short: "Put the messages of an exported file behind what is owed to somebody",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			file, err := os.Open(args[1])
+			if err != nil {
+				return usageError{fmt.Errorf("import: %w", err)}
+			}
+			defer file.Close()
+			return f.withStore(func(t *storage.Tool) error {
+				o, err := owner(t, args[0])
+				if err != nil {
+					return err
+				}
+				n, err := importFrom(c.Context(), t, o, file, c.ErrOrStderr())
+				fmt.Fprintf(c.ErrOrStderr(), "%s messages imported\n", count(n))
+				return err
+			})
+		},
+	}
+}
+
+// importGroup is how many messages are synced at once.
+const importGroup = 500
+
+// importFrom keeps what it says: a bad line ends it, and what was counted is on disk.
+func importFrom(ctx context.Context, t *storage.Tool, o storage.Owner, from *os.File, terminal io.Writer) (n int, err error) {
+	info, err := from.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("import: %w", err)
+	}
+	bar := progress(terminal, info.Size(), "import")
+	defer bar.Close()
+	read := progressReader{from, func(n int) { _ = bar.Add(n) }}
+	dec := json.NewDecoder(&read)
+	dec.DisallowUnknownFields()
+	now := core.NewClock().Now()
+	for line := 1; ; {
+		var group []*core.Message
+		var bad error
+		for len(group) < importGroup {
+			var k kept
+			if bad = dec.Decode(&k); bad != nil {
+				break
+			}
+			var m *core.Message
+			if m, bad = k.message(now); bad != nil {
+				break
+			}
+			line++
+			group = append(group, m)
+		}
+		if err := t.Keep(ctx, group, o.Receiver); err != nil {
+			return n, fmt.Errorf("import: %w", err)
+		}
+		n += len(group)
+		if errors.Is(bad, io.EOF) {
+			return n, nil
+		}
+		if bad != nil {
+			return n, fmt.Errorf("import: message %d of %s: %w", line, from.Name(), bad)
+		}
+	}
+}
+
+// progressReader tells how much was read.
+type progressReader struct {
+	io.Reader
+	tell func(n int)
+}
+
+func (r *progressReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.tell(n)
+	return n, err
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/weir-edge/weir/storage"
+)
+
+const bufferConfig = `
+data_dir: %DATA%
+listeners: [{name: lan, address: "%MQTT%"}]
+console: {address: "%CONSOLE%"}
+storage: {reserve: 0}
+`
+
+const bufferBridge = `
+bridges:
+  - name: cloud
+    url: mqtt://127.0.0.1:1
+    client_id: gw-1
+    out: [{filter: "plant/#", qos: 1, remote_prefix: "site7/"}]
+`
+
+// TestBuffer works on a store as a technician does: a session and a rule are owed
+// messages, and the rule is taken out of the configuration.
+func TestBuffer(t *testing.T) {
+	need(t, "mosquitto_pub", "mosquitto_sub")
+	g := startGateway(t, bufferConfig+bufferBridge)
+	port := strconv.Itoa(g.port)
+	mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "away", "-q", "1", "-t", "plant/#", "-E")
+	for _, payload := range []string{"one", "two", "three"} {
+		mustRun(t, "mosquitto_pub", "-p", port, "-q", "1", "-t", "plant/a", "-m", payload)
+	}
+	if out, code := weir(t, "buffer", "ls", "--config", g.config); code != 0 || strings.Count(out, "3 ") < 2 || !strings.Contains(out, "away") {
+		t.Errorf("ls, online: %d %s", code, out)
+	}
+	if out, code := weir(t, "buffer", "peek", "away", "--config", g.config); code != exitUnavailable || !strings.Contains(out, "stop the gateway first") {
+		t.Errorf("peek, online: %d %s", code, out)
+	}
+	g.stop()
+
+	config, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, _, _ := strings.Cut(string(config), "bridges:")
+	if err := os.WriteFile(g.config, []byte(without), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	buffer := func(want int, args ...string) string {
+		t.Helper()
+		out, code := weir(t, append(append([]string{"buffer"}, args...), "--config", g.config)...)
+		if code != want {
+			t.Errorf("buffer %v: code %d\n%s", args, code, out)
+		}
+		return out
+	}
+	expect := func(out string, words ...string) {
+		t.Helper()
+		for _, w := range words {
+			if !strings.Contains(out, w) {
+				t.Errorf("no %q in\n%s", w, out)
+			}
+		}
+	}
+	expect(buffer(0, "status"), "state       ok", "owed        3 messages")
+	expect(buffer(0, "ls"), "cloud plant/#", "not in the configuration", "session")
+	expect(buffer(0, "peek", "away", "-n", "2"), `"one"`, `"two"`)
+	var v storage.Verified
+	if err := json.Unmarshal([]byte(buffer(0, "verify", "--json")), &v); err != nil || v.Messages != 3 || v.Damaged != 0 {
+		t.Errorf("verify: %+v, %v", v, err)
+	}
+	file := filepath.Join(t.TempDir(), "out.jsonl")
+	expect(buffer(0, "export", "away", "-o", file), "3 messages exported")
+	expect(buffer(0, "import", "away", file), "3 messages imported")
+	expect(buffer(0, "drop", "cloud plant/#", "--all"), "3 messages given up, 0 still owed")
+	expect(buffer(0, "drop", "away", "--before", "1h"), "0 messages given up, 6 still owed")
+	expect(buffer(0, "drop", "away", "--before", "2100-01-01T00:00:00Z"), "6 messages given up, 0 still owed")
+	expect(buffer(0, "import", "away", file), "3 messages imported")
+	expect(buffer(0, "quarantine", "ls"), "nothing is in quarantine")
+
+	expect(buffer(exitUsage, "peek", "stranger"), "weir buffer ls")
+	expect(buffer(exitUsage, "drop", "away"), "--before")
+	expect(buffer(exitUsage, "drop", "away", "--before", "soon"), "must be a time")
+	expect(buffer(exitFailed, "quarantine", "rm", "../q"), "not the name")
+	bad := filepath.Join(t.TempDir(), "bad.jsonl")
+	if err := os.WriteFile(bad, []byte(`{"topic":"plant/+","qos":1}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(buffer(exitFailed, "import", "away", bad), "message 1", "plant/+")
+	expect(buffer(exitUnavailable, "status", "--data-dir", t.TempDir()), "no store there")
+
+	g.start()
+	out := mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "away", "-q", "1", "-t", "plant/#", "-C", "3", "-W", "5")
+	if out != "one\ntwo\nthree\n" {
+		t.Errorf("what was imported comes as %q", out)
+	}
+}
+
+// mustRun runs a peer's command to its end.
+func mustRun(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := run(t, lookPeer(name), args...)
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+	return out
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/storage"
+)
+
+func newBufferVerifyCommand(f *bufferFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify",
+		Short: "Read every page of the store and check it",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return f.withStore(func(t *storage.Tool) error {
+				bar := progress(c.ErrOrStderr(), int64(t.Status().Segments), "verify")
+				v, err := t.Verify(func(done, _ int) { _ = bar.Set(done) })
+				if err := errors.Join(err, bar.Close()); err != nil {
+					return err
+				}
+				if f.json {
+					err = printJSON(c.OutOrStdout(), v)
+				} else {
+					_, err = fmt.Fprintf(c.OutOrStdout(), "%d segments, %s pages, %s messages, %s: %d pages can not be read\n",
+						v.Segments, count(v.Pages), count(v.Messages), size(uint64(v.Bytes)), v.Damaged)
+				}
+				if v.Damaged > 0 {
+					err = errors.Join(err, fmt.Errorf("%d pages can not be read; what was lost with them is counted when the store is read, and the segment is kept in quarantine", v.Damaged))
+				}
+				return err
+			})
+		},
+	}
+}
+
+func newBufferQuarantineCommand(f *bufferFlags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "quarantine",
+		Short: "What could not be read, and was set aside",
+	}
+	c.AddCommand(newQuarantineLsCommand(f), newQuarantineReplayCommand(f), newQuarantineRmCommand(f))
+	return c
+}
+
+func newQuarantineLsCommand(f *bufferFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "ls",
+		Short: "List what was set aside, and why",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir, err := f.storeDir()
+			if err != nil {
+				return err
+			}
+			list, err := storage.Quarantined(dir)
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return printJSON(c.OutOrStdout(), append([]storage.Aside{}, list...))
+			}
+			if len(list) == 0 {
+				_, err := fmt.Fprintln(c.OutOrStdout(), "nothing is in quarantine")
+				return err
+			}
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+			for _, a := range list {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", a.Name, a.When.Format(time.RFC3339), size(uint64(a.Bytes)), a.Why)
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func newQuarantineRmCommand(f *bufferFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm NAME...",
+		Short: "Delete for good what was set aside",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return f.withStore(func(t *storage.Tool) error {
+				for _, name := range args {
+					if err := t.RemoveQuarantined(name); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func newQuarantineReplayCommand(f *bufferFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "replay NAME",
+		Short: "Owe once more what can be read of something set aside",
+		Long: "Owe once more what can be read of a directory in quarantine to those to whom it was owed\n" +
+			"when it was written. What was delivered before it was set aside, or salvaged then, comes twice.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.withStore(func(t *storage.Tool) error {
+				owed, strangers := 0, 0
+				err := t.Salvaged(args[0], func(m *core.Message, receivers []core.ReceiverID) error {
+					if len(receivers) == 0 {
+						strangers++
+						return nil
+					}
+					owed++
+					return t.Keep(c.Context(), []*core.Message{m}, receivers...)
+				})
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%s messages are owed once more; %s belong to nobody who is known\n", count(owed), count(strangers))
+				return err
+			})
+		},
+	}
+}
