@@ -73,6 +73,18 @@ func (c *Clock) At(t time.Time) Stamp {
 	}
 }
 
+// Correct gives a stamp of this boot that was made before the wall clock was known
+// the wall time that it should have had, once the clock is known. Others stay: of
+// an earlier boot nobody knows how wrong its clock was.
+func (c *Clock) Correct(s Stamp) Stamp {
+	now := c.Now()
+	if s.Synced || !now.Synced || s.Boot != now.Boot {
+		return s
+	}
+	s.Wall, s.Synced = now.Wall-(now.Mono-s.Mono), true
+	return s
+}
+
 // SetSynced records whether the wall clock is known to be right.
 func (c *Clock) SetSynced(ok bool) { c.synced.Store(ok) }
 

@@ -110,6 +110,7 @@ func (l *Log) answer(r *receiver, f *fetched, h core.LogHandler) {
 		return
 	}
 	r.want = nil
+	l.correct(next)
 	h.Fetched(r.id, next, r.caughtUp())
 }
 

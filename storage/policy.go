@@ -20,11 +20,6 @@ func (l *Log) bytes() (n int64) {
 	return n
 }
 
-// full says whether there is no room for another message on disk.
-func (l *Log) full() bool {
-	return l.health.full() || l.bytes() >= l.budget()
-}
-
 // budget is what the store may take: what is configured, or what the disk offers
 // when that is less, so that a backlog that fills a small disk by itself gives
 // way by on_full before the disk is short.
