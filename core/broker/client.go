@@ -50,7 +50,8 @@ type client struct {
 	queued   int // bytes
 	behind   bool
 	fetching bool // an answer of the log is on its way
-	expected int  // messages of QoS 2 that were appended as live and are not durable yet
+	expected int  // messages that were appended as live and are delivered later
+	leaving  session.Gate[leaving]
 
 	pace    pace // by packet id
 	dropped map[core.Reason]uint64
@@ -134,6 +135,7 @@ func (cl *client) detach(c *conn) {
 	}
 	b := cl.broker
 	cl.conn, cl.since, cl.ended = nil, b.now, b.stamp
+	cl.leaving.Clear()
 	cl.forgetQueue()
 	switch {
 	case cl.will == nil:

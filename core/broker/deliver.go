@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -41,6 +42,9 @@ func (cl *client) deliver(p *publication, d core.Delivery, live bool) {
 		cl.drop(core.DroppedOffline, 1)
 		return
 	case cl.queue.len() == 0 && cl.ready(d.QoS):
+		if cl.leaving.Len() > 0 { // it may have to wait behind others
+			d.Message, d.Subscriptions = p.keep(), slices.Clone(d.Subscriptions)
+		}
 		cl.transmit(d)
 		return
 	case d.Seq == 0 && !cl.fits(d.Message.Size()):
@@ -61,7 +65,10 @@ func (cl *client) expect(n int) {
 
 // ready says whether a message can be sent now.
 func (cl *client) ready(qos core.QoS) bool {
-	return cl.conn.hasRoom() && (qos == 0 || cl.outbound().Room() > 0) // [MQTT-4.9.0-2]
+	if qos == 0 {
+		return cl.conn.hasRoom() && cl.leaving.Len() < maxLeaving
+	}
+	return cl.conn.hasRoom() && cl.outbound().Room() > 0 // [MQTT-4.9.0-2]
 }
 
 // pump sends what was waiting for room.
@@ -162,7 +169,7 @@ func (cl *client) transmit(d core.Delivery) {
 		cl.discard(d, core.DroppedTooLarge)
 		return
 	case d.QoS == 0:
-		cl.conn.sendPublish(d, 0, false)
+		cl.leave(leaving{Delivery: d})
 		return
 	}
 	started := cl.outbound().Start(cl.receiver, d)
@@ -173,7 +180,7 @@ func (cl *client) transmit(d core.Delivery) {
 		cl.transmitSaved(d, started)
 	default:
 		cl.pace.sent(uint64(started.PacketID), b.now)
-		cl.conn.sendPublish(d, started.PacketID, started.Dup)
+		cl.leave(leaving{Delivery: d, pid: started.PacketID, dup: started.Dup})
 	}
 }
 
@@ -188,13 +195,51 @@ func (cl *client) transmitSaved(d core.Delivery, started session.Started) {
 	ticket := cl.broker.record(core.OutgoingSaved{Outgoing: core.Outgoing{
 		Owner: cl.receiver, PacketID: started.PacketID, Receiver: cl.receiver, Seq: d.Seq,
 	}})
+	cl.leaving.Push(ticket, leaving{Delivery: d, pid: started.PacketID, dup: started.Dup, saved: true})
 	cl.broker.after(ticket, func() {
-		if c != cl.conn || c.phase != open {
-			return // Start will ask again
+		if c == cl.conn && c.phase == open { // otherwise Start will ask again
+			cl.leaving.Synced(ticket)
+			cl.leaveDue()
 		}
-		cl.out.Saved(started.PacketID)
-		c.sendPublish(d, started.PacketID, started.Dup)
 	})
+}
+
+// leaving is a PUBLISH that has its packet id and waits to be sent: for its own
+// packet id to be on disk, or behind one of its flow that waits for that. Otherwise
+// a message of QoS 1 would overtake one of QoS 2 here.
+type leaving struct {
+	core.Delivery
+	pid   uint16
+	dup   bool
+	saved bool // its packet id is on disk by the time that it leaves
+}
+
+// maxLeaving bounds what of QoS 0 may wait so; the rest is bounded by its window.
+const maxLeaving = 256
+
+// leave sends a PUBLISH, unless an earlier one of its flow waits.
+func (cl *client) leave(l leaving) {
+	if cl.leaving.Len() > 0 {
+		m := l.Message
+		for earlier := range cl.leaving.All() {
+			if e := earlier.Message; e.Topic == m.Topic && e.Publisher == m.Publisher {
+				cl.leaving.Push(0, l)
+				return
+			}
+		}
+	}
+	cl.conn.sendPublish(l.Delivery, l.pid, l.dup)
+}
+
+// leaveDue sends what waits for nothing any more.
+func (cl *client) leaveDue() {
+	for l, ok := cl.leaving.Pop(); ok; l, ok = cl.leaving.Pop() {
+		if l.saved {
+			cl.out.Saved(l.pid)
+		}
+		cl.conn.sendPublish(l.Delivery, l.pid, l.dup)
+	}
+	cl.pump()
 }
 
 // sendPublish encodes a message.
