@@ -91,10 +91,10 @@ func TestOrderAcrossReconnect(t *testing.T) {
 				send()
 			}
 			s.Store.Hold(false)
-			for range 5 {
-				m := r.NextPublish()
+			synctest.Wait()
+			for m, ok := r.Poll(); ok; m, ok = r.Poll() {
 				var got int
-				fmt.Sscan(string(m.Payload), &got)
+				fmt.Sscan(string(m.(*packet.Publish).Payload), &got)
 				if got > next+1 {
 					t.Fatalf("got %d after %d", got, next)
 				}
@@ -106,6 +106,9 @@ func TestOrderAcrossReconnect(t *testing.T) {
 				r.AcknowledgeAll()
 				r.Connect(durable("r"))
 			}
+		}
+		if next != n {
+			t.Errorf("got %d of %d", next, n)
 		}
 	})
 }
