@@ -43,6 +43,10 @@ type client struct {
 	in      *session.Inbound  // nil until it is needed
 	out     *session.Outbound // the same
 
+	shares   []*share         // that it is a member of
+	leases   map[uint16]lease // messages of shares, by packet id
+	resuming []lease          // of QoS 2, begun on an earlier connection
+
 	replays   []*replay // of retained messages, one after the other
 	replaying bool      // on the broker's list of work
 
@@ -115,6 +119,10 @@ func (cl *client) attach(c *conn, a attempt, present bool) {
 		cl.fetch()
 	}
 	cl.resumeReplays()
+	cl.pumpShares()
+	for _, s := range cl.shares {
+		s.fetch()
+	}
 }
 
 // save records the session. Nothing waits for it: what must survive (a
@@ -136,6 +144,7 @@ func (cl *client) detach(c *conn) {
 	b := cl.broker
 	cl.conn, cl.since, cl.ended = nil, b.now, b.stamp
 	cl.leaving.Clear()
+	cl.returnLeases()
 	cl.forgetQueue()
 	switch {
 	case cl.will == nil:
@@ -204,6 +213,7 @@ func (b *Broker) dropSession(cl *client, why string) {
 		cl.publishWill()
 	}
 	delete(b.clients, cl.id)
+	cl.leaveShares()
 	b.unsubscribeAll(cl)
 	if cl.receiver != 0 {
 		delete(b.receivers, cl.receiver)
