@@ -179,6 +179,7 @@ func TestMalformed(t *testing.T) {
 		"B6 flags":                   {alter(subscribe(0, "t"), 0, 0x80), packet.MalformedPacket},
 		"B6 reserved option bits":    {subscribe(0x40, "t"), packet.MalformedPacket},
 		"B6 retain handling 3":       {subscribe(0x30, "t"), packet.ProtocolError},
+		"B13 shared with no local":   {subscribe(4, "$share/g/t"), packet.ProtocolError},
 		"B7 CONNACK":                 {raw(&packet.Connack{}, packet.V5), packet.ProtocolError},
 		"B7 SUBACK":                  {raw(&packet.Suback{PacketID: 1, Reasons: []packet.Reason{0}}, packet.V5), packet.ProtocolError},
 		"B7 UNSUBACK":                {raw(&packet.Unsuback{PacketID: 1, Reasons: []packet.Reason{0}}, packet.V5), packet.ProtocolError},
@@ -251,7 +252,9 @@ func TestFilters(t *testing.T) {
 		"B13 no share name":     {"$share//t", packet.TopicFilterInvalid, packet.UnspecifiedError},
 		"B13 no filter":         {"$share/g", packet.TopicFilterInvalid, packet.UnspecifiedError},
 		"B13 wildcard in group": {"$share/g+/t", packet.TopicFilterInvalid, packet.UnspecifiedError},
-		"shared":                {"$share/g/t", packet.SharedSubscriptionsNotSupported, packet.UnspecifiedError},
+		"B13 shared # inside":   {"$share/g/a/#/b", packet.TopicFilterInvalid, packet.UnspecifiedError},
+		"B13 shared, nothing":   {"$share/g/", packet.TopicFilterInvalid, packet.UnspecifiedError},
+		"shared":                {"$share/g/t", packet.Success, packet.Success},
 	} {
 		for _, v := range []packet.Version{packet.V311, packet.V5} {
 			t.Run(name, func(t *testing.T) {

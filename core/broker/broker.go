@@ -57,6 +57,8 @@ type Broker struct {
 	sysTimer   timer
 	chores     fifo[func() (more bool)] // long work, cut into slices
 
+	shares  map[string]*share   // by $share/GROUP/FILTER
+	flows   flows               // publications that wait for their turn
 	waiting map[core.Seq]waiter // for a message to be settled
 	gate    session.Gate[gated] // for a ticket to be synced
 	done    []core.Seq          // settled in this turn
@@ -104,6 +106,8 @@ func New(cfg Config, store Store) (*Broker, error) {
 		conns:     map[*conn]struct{}{},
 		locals:    map[*local]struct{}{},
 		unsaved:   map[string]struct{}{},
+		shares:    map[string]*share{},
+		flows:     flows{},
 		waiting:   map[core.Seq]waiter{},
 		input:     make([]byte, inputSize),
 	}

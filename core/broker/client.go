@@ -43,6 +43,10 @@ type client struct {
 	in      *session.Inbound  // nil until it is needed
 	out     *session.Outbound // the same
 
+	shares   []*share         // that it is a member of
+	leases   map[uint16]lease // messages of shares, by packet id
+	resuming []lease          // of QoS 2, begun on an earlier connection
+
 	replays   []*replay // of retained messages, one after the other
 	replaying bool      // on the broker's list of work
 
@@ -50,7 +54,8 @@ type client struct {
 	queued   int // bytes
 	behind   bool
 	fetching bool // an answer of the log is on its way
-	expected int  // messages of QoS 2 that were appended as live and are not durable yet
+	expected int  // messages that were appended as live and are delivered later
+	leaving  session.Gate[leaving]
 
 	pace    pace // by packet id
 	dropped map[core.Reason]uint64
@@ -114,6 +119,10 @@ func (cl *client) attach(c *conn, a attempt, present bool) {
 		cl.fetch()
 	}
 	cl.resumeReplays()
+	cl.pumpShares()
+	for _, s := range cl.shares {
+		s.fetch()
+	}
 }
 
 // save records the session. Nothing waits for it: what must survive (a
@@ -134,6 +143,8 @@ func (cl *client) detach(c *conn) {
 	}
 	b := cl.broker
 	cl.conn, cl.since, cl.ended = nil, b.now, b.stamp
+	cl.leaving.Clear()
+	cl.returnLeases()
 	cl.forgetQueue()
 	switch {
 	case cl.will == nil:
@@ -202,6 +213,7 @@ func (b *Broker) dropSession(cl *client, why string) {
 		cl.publishWill()
 	}
 	delete(b.clients, cl.id)
+	cl.leaveShares()
 	b.unsubscribeAll(cl)
 	if cl.receiver != 0 {
 		delete(b.receivers, cl.receiver)

@@ -282,10 +282,9 @@ func (c *conn) connack(a attempt, present bool) *packet.Connack {
 	}
 	limits := c.broker.cfg.Limits
 	p.Properties = &packet.Properties{
-		ReceiveMaximum:         new(uint16(limits.ReceiveMaximum)),
-		MaximumPacketSize:      new(uint32(limits.MaxPacket)),
-		TopicAliasMaximum:      new(uint16(maxAliases)),
-		SharedSubscriptionsAvl: new(byte(0)),
+		ReceiveMaximum:    new(uint16(limits.ReceiveMaximum)),
+		MaximumPacketSize: new(uint32(limits.MaxPacket)),
+		TopicAliasMaximum: new(uint16(maxAliases)),
 	}
 	if a.assigned { // [MQTT-3.1.3-7]
 		p.Properties.AssignedClientID = []byte(a.clientID)

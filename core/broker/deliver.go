@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -41,7 +42,10 @@ func (cl *client) deliver(p *publication, d core.Delivery, live bool) {
 		cl.drop(core.DroppedOffline, 1)
 		return
 	case cl.queue.len() == 0 && cl.ready(d.QoS):
-		cl.transmit(d)
+		if cl.leaving.Len() > 0 { // it may have to wait behind others
+			d.Message, d.Subscriptions = p.keep(), slices.Clone(d.Subscriptions)
+		}
+		cl.transmit(nil, d)
 		return
 	case d.Seq == 0 && !cl.fits(d.Message.Size()):
 		cl.drop(core.DroppedQueueFull, 1)
@@ -61,18 +65,22 @@ func (cl *client) expect(n int) {
 
 // ready says whether a message can be sent now.
 func (cl *client) ready(qos core.QoS) bool {
-	return cl.conn.hasRoom() && (qos == 0 || cl.outbound().Room() > 0) // [MQTT-4.9.0-2]
+	if qos == 0 {
+		return cl.conn.hasRoom() && cl.leaving.Len() < maxLeaving
+	}
+	return cl.conn.hasRoom() && cl.outbound().Room() > 0 // [MQTT-4.9.0-2]
 }
 
 // pump sends what was waiting for room.
 func (cl *client) pump() {
 	for cl.connected() && cl.queue.len() > 0 && cl.ready(cl.queue.first().QoS) {
-		cl.transmit(cl.pop())
+		cl.transmit(nil, cl.pop())
 	}
 	if cl.behind {
 		cl.fetch()
 	}
 	cl.resumeReplays()
+	cl.pumpShares()
 }
 
 // fetch asks the log for the next messages. Those of QoS 2 that were appended as
@@ -140,7 +148,8 @@ func (cl *client) eachGrant(name string, yield func(grant)) {
 	}
 }
 
-// transmit is the one place where a PUBLISH goes out. The order of effects for
+// transmit is the one place where a PUBLISH goes out: of the client's own
+// subscriptions, or from a share. The order of effects for
 // QoS 1: send → PUBACK → debt paid. For QoS 2 to a durable session:
 //
 //  1. the message is in the log already; record its packet id
@@ -148,53 +157,101 @@ func (cl *client) eachGrant(name string, yield func(grant)) {
 //  3. PUBREC → record "released", pay the debt
 //  4. synced → PUBREL
 //  5. PUBCOMP → forget the packet id, lazily
-func (cl *client) transmit(d core.Delivery) {
+func (cl *client) transmit(from *share, d core.Delivery) {
 	b := cl.broker
 	m := d.Message
+	owed := cl.receiver
+	if from != nil {
+		owed = from.receiver
+	}
 	switch {
-	case m.Expired(b.stamp) && !cl.begun(d): // [MQTT-3.3.2-5]
-		cl.discard(d, core.DroppedExpired)
+	case m.Expired(b.stamp) && !cl.begun(owed, d): // [MQTT-3.3.2-5]
+		cl.discard(owed, d, core.DroppedExpired)
 		return
-	case !b.may(cl.principal(), Receive, m.Topic):
-		cl.discard(d, core.DroppedDenied)
+	case !cl.mayReceive(m.Topic):
+		cl.discard(owed, d, core.DroppedDenied)
 		return
 	case !cl.conn.sizeFits(d): // [MQTT-3.1.2-25]
-		cl.discard(d, core.DroppedTooLarge)
+		cl.discard(owed, d, core.DroppedTooLarge)
 		return
 	case d.QoS == 0:
-		cl.conn.sendPublish(d, 0, false)
+		cl.leave(leaving{Delivery: d})
+		b.pay(owed, d.Seq) // a member of a share that was granted less than others
 		return
 	}
-	started := cl.outbound().Start(cl.receiver, d)
+	started := cl.outbound().Start(owed, d)
+	if from != nil && !started.Released {
+		cl.lend(from, started.PacketID, d)
+	}
 	switch {
 	case started.Released: // the client has it
-		cl.pay(d.Seq)
+		b.pay(owed, d.Seq)
 	case started.Save: // 1, 2
-		cl.transmitSaved(d, started)
+		cl.transmitSaved(owed, d, started)
 	default:
 		cl.pace.sent(uint64(started.PacketID), b.now)
-		cl.conn.sendPublish(d, started.PacketID, started.Dup)
+		cl.leave(leaving{Delivery: d, pid: started.PacketID, dup: started.Dup})
 	}
 }
 
 // begun says whether the client may have part of a message already. Then it is
 // brought to its end even if it has expired [MQTT-4.3.3-7].
-func (cl *client) begun(d core.Delivery) bool {
-	return d.QoS == core.ExactlyOnce && cl.outbound().Knows(cl.receiver, d.Seq)
+func (cl *client) begun(owed core.ReceiverID, d core.Delivery) bool {
+	return d.QoS == core.ExactlyOnce && cl.outbound().Knows(owed, d.Seq)
 }
 
-func (cl *client) transmitSaved(d core.Delivery, started session.Started) {
+func (cl *client) mayReceive(name string) bool { return cl.broker.may(cl.principal(), Receive, name) }
+
+func (cl *client) transmitSaved(owed core.ReceiverID, d core.Delivery, started session.Started) {
 	c := cl.conn
 	ticket := cl.broker.record(core.OutgoingSaved{Outgoing: core.Outgoing{
-		Owner: cl.receiver, PacketID: started.PacketID, Receiver: cl.receiver, Seq: d.Seq,
+		Owner: cl.receiver, PacketID: started.PacketID, Receiver: owed, Seq: d.Seq,
 	}})
+	cl.leaving.Push(ticket, leaving{Delivery: d, pid: started.PacketID, dup: started.Dup, saved: true})
 	cl.broker.after(ticket, func() {
-		if c != cl.conn || c.phase != open {
-			return // Start will ask again
+		if c == cl.conn && c.phase == open { // otherwise Start will ask again
+			cl.leaving.Synced(ticket)
+			cl.leaveDue()
 		}
-		cl.out.Saved(started.PacketID)
-		c.sendPublish(d, started.PacketID, started.Dup)
 	})
+}
+
+// leaving is a PUBLISH that has its packet id and waits to be sent: for its own
+// packet id to be on disk, or behind one of its flow that waits for that. Otherwise
+// a message of QoS 1 would overtake one of QoS 2 here.
+type leaving struct {
+	core.Delivery
+	pid   uint16
+	dup   bool
+	saved bool // its packet id is on disk by the time that it leaves
+}
+
+// maxLeaving bounds what of QoS 0 may wait so; the rest is bounded by its window.
+const maxLeaving = 256
+
+// leave sends a PUBLISH, unless an earlier one of its flow waits.
+func (cl *client) leave(l leaving) {
+	if cl.leaving.Len() > 0 {
+		m := l.Message
+		for earlier := range cl.leaving.All() {
+			if e := earlier.Message; e.Topic == m.Topic && e.Publisher == m.Publisher {
+				cl.leaving.Push(0, l)
+				return
+			}
+		}
+	}
+	cl.conn.sendPublish(l.Delivery, l.pid, l.dup)
+}
+
+// leaveDue sends what waits for nothing any more.
+func (cl *client) leaveDue() {
+	for l, ok := cl.leaving.Pop(); ok; l, ok = cl.leaving.Pop() {
+		if l.saved {
+			cl.out.Saved(l.pid)
+		}
+		cl.conn.sendPublish(l.Delivery, l.pid, l.dup)
+	}
+	cl.pump()
 }
 
 // sendPublish encodes a message.
@@ -237,16 +294,22 @@ func (c *conn) sizeFits(d core.Delivery) bool {
 
 // discard pays for a message that the client will not get, as if it had been
 // delivered.
-func (cl *client) discard(d core.Delivery, why core.Reason) {
+func (cl *client) discard(owed core.ReceiverID, d core.Delivery, why core.Reason) {
 	cl.drop(why, 1)
-	cl.pay(d.Seq)
+	cl.broker.pay(owed, d.Seq)
 }
 
-// pay tells the log that the client has a message.
-func (cl *client) pay(seq core.Seq) {
-	if seq != 0 && cl.broker.store.Paid(cl.receiver, seq) {
-		cl.broker.settled(seq)
+// pay tells the log that a receiver has a message.
+func (b *Broker) pay(r core.ReceiverID, seq core.Seq) {
+	if seq != 0 && r != 0 && b.store.Paid(r, seq) {
+		b.settled(seq)
 	}
+}
+
+// paid ends what is owed for a message that the client has taken or refused.
+func (cl *client) paid(pid uint16, sent session.Sent) {
+	cl.redeem(pid)
+	cl.broker.pay(sent.Receiver, sent.Seq)
 }
 
 // puback is the end of QoS 1 out: the debt is paid.
@@ -259,7 +322,7 @@ func (cl *client) puback(a *packet.Ack) {
 		cl.drop(core.DroppedRejected, 1)
 	}
 	cl.pace.acknowledged(uint64(a.PacketID), cl.broker.now)
-	cl.pay(sent.Seq)
+	cl.paid(a.PacketID, sent)
 	cl.pump()
 }
 
@@ -273,14 +336,14 @@ func (cl *client) pubrec(a *packet.Ack) {
 		ticket := cl.broker.record(core.OutgoingSaved{Outgoing: core.Outgoing{
 			Owner: cl.receiver, PacketID: pid, Receiver: sent.Receiver, Seq: sent.Seq, Released: true,
 		}})
-		cl.pay(sent.Seq)
+		cl.paid(pid, sent)
 		cl.broker.after(ticket, func() { // 4
 			if cl.out.Released(pid) && cl.connected() {
 				cl.conn.sendAck(packet.PUBREL, pid, packet.Success)
 			}
 		})
 	case session.Release:
-		cl.pay(sent.Seq)
+		cl.paid(pid, sent)
 		cl.conn.sendAck(packet.PUBREL, pid, packet.Success)
 	case session.Repeat:
 		cl.conn.sendAck(packet.PUBREL, pid, packet.Success)
@@ -305,6 +368,6 @@ func (cl *client) finish(pid uint16, sent session.Sent) {
 	if sent.Saved {
 		cl.broker.store.Record(core.OutgoingDone{Owner: cl.receiver, PacketID: pid}, true)
 	}
-	cl.pay(sent.Seq)
+	cl.paid(pid, sent)
 	cl.pump()
 }

@@ -139,7 +139,7 @@ func (b *Broker) named(name string) *rule {
 // something: it stays until the rule is back, or the store needs the room.
 func (b *Broker) warnOfStrays() {
 	for name, r := range b.rules {
-		if n := b.store.Owed(r.receiver); r.queue == nil && n > 0 {
+		if n := b.store.Owed(r.receiver); r.queue == nil && n > 0 && !isShared(name) {
 			b.log.Warn("messages are owed to a rule that is not configured", "rule", name, "messages", n)
 		}
 	}

@@ -24,6 +24,7 @@ func (b *Broker) load() error {
 	for _, cl := range b.clients {
 		b.reopen(cl)
 	}
+	b.forgetShares()
 	return nil
 }
 
@@ -70,7 +71,7 @@ func (b *Broker) restoreSubscription(s core.Subscription) bool {
 	}
 	at := int32(len(cl.filters))
 	cl.filters = append(cl.filters, s.Filter)
-	b.insert(s.Filter, &cl.endpoint, grant{options: packet.Options(s.Options), id: s.ID, at: at})
+	cl.setGrant(s.Filter, grant{options: packet.Options(s.Options), id: s.ID, at: at})
 	return true
 }
 
@@ -89,6 +90,9 @@ func (b *Broker) restoreIncoming(c core.IncomingHeld) bool {
 func (b *Broker) restoreOutgoing(o core.Outgoing) bool {
 	if cl := b.clientOf(o.Owner); cl != nil {
 		cl.outbound().Restore(o)
+		if s, ok := b.receivers[o.Receiver].(*share); ok {
+			s.held[o.Seq] = cl
+		}
 		return true
 	}
 	r := b.ruleOf[o.Owner]

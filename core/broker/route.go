@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"slices"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -64,7 +63,8 @@ func (b *Broker) begin(m *core.Message, kept bool) {
 //  1. route
 //  2. append to the log what is owed to durable receivers
 //  3. retained state and changes, behind it in the same commit
-//  4. deliver: at once, but QoS 2 only after 2 and 3 are durable
+//  4. deliver: at once, but QoS 2 only after 2 and 3 are durable, and what its
+//     publisher sends to the same topic meanwhile behind it (see flows)
 func (b *Broker) take(changes ...core.Change) (promise, error) {
 	p := &b.publication
 	b.route(p) // 1
@@ -82,8 +82,8 @@ func (b *Broker) take(changes ...core.Change) (promise, error) {
 	if len(changes) > 0 {
 		wait.Ticket = b.record(changes...)
 	}
-	if p.message.QoS == core.ExactlyOnce && wait != (promise{}) { // 4
-		b.deliverLater(p, seq, wait)
+	if first := p.message.QoS == core.ExactlyOnce && wait != (promise{}); first || b.flows.busy(p.message) { // 4
+		b.deliverLater(p, seq, wait, !first)
 		return wait, nil
 	}
 	for i := range p.targets {
@@ -235,29 +235,6 @@ func (b *Broker) record(changes ...core.Change) (t core.Ticket) {
 		t = b.store.Record(c, false)
 	}
 	return t
-}
-
-// deliverLater is QoS 2: the targets get the message when it is durable. Who has
-// another connection by then, or none, will find it in the log.
-func (b *Broker) deliverLater(p *publication, seq core.Seq, wait promise) {
-	later := &publication{message: p.keep(), kept: true, targets: slices.Clone(p.targets)}
-	for i := range later.targets {
-		t := &later.targets[i]
-		t.ids = slices.Clone(t.ids)
-		if t.live {
-			t.to.expect(1)
-		}
-	}
-	b.onKept(wait, func() {
-		for i := range later.targets {
-			t := &later.targets[i]
-			if t.live {
-				t.to.expect(-1)
-			}
-			t.live = t.live && t.epoch == t.to.epoch
-			b.deliver(later, seq, t)
-		}
-	})
 }
 
 // onKept calls f once both parts of a promise hold.

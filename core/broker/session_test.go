@@ -38,7 +38,7 @@ func TestConnack(t *testing.T) {
 			connect: clean("x"),
 			check: func(t *testing.T, a *packet.Connack) {
 				p := a.Properties
-				if p.SharedSubscriptionsAvl == nil || *p.SharedSubscriptionsAvl != 0 || p.WildcardAvailable != nil || p.AssignedClientID != nil {
+				if p.SharedSubscriptionsAvl != nil || p.WildcardAvailable != nil || p.AssignedClientID != nil {
 					t.Errorf("%+v", p)
 				}
 				if *p.ReceiveMaximum != 256 || *p.MaximumPacketSize != 2<<20 || *p.TopicAliasMaximum != 32 {

@@ -56,7 +56,8 @@ type State interface {
 	// written with the next group commit; a lazy one does not bring a commit about
 	// but rides with the next, at the latest after the store's retained_flush.
 	Record(c core.Change, lazy bool) core.Ticket
-	// Load gives the state as it was at Open, before the first Record.
+	// Load gives the state as it was at Open, before the first Record: owners before
+	// what they own, subscriptions before packet ids.
 	Load(visit func(core.Change)) error
 }
 

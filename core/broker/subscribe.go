@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"strings"
-
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/packet"
 	"github.com/weir-edge/weir/core/topic"
@@ -23,6 +21,11 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 	if props := p.Properties; props != nil && len(props.SubscriptionIDs) > 0 {
 		id = props.SubscriptionIDs[0]
 	}
+	for _, f := range p.Filters {
+		if f.Options.NoLocal() && isShared(string(f.Filter)) {
+			return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.8.3-4", Text: "no local on a shared subscription"}
+		}
+	}
 	suback := &packet.Suback{PacketID: p.PacketID} // [MQTT-3.8.4-2]
 	var ticket core.Ticket
 	var replays []*replay
@@ -35,8 +38,8 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 			}
 			existed, t := c.client.subscribe(name, f.Options, id) // 1
 			ticket = max(ticket, t)
-			reason = packet.Reason(f.Options.QoS()) // [MQTT-3.8.4-7]
-			if wantsRetained(f.Options, existed) {
+			reason = packet.Reason(f.Options.QoS())                   // [MQTT-3.8.4-7]
+			if wantsRetained(f.Options, existed) && !isShared(name) { // section 4.8.2
 				replays = append(replays, c.client.newReplay(name, f.Options, id))
 			}
 		} else if c.version < packet.V5 {
@@ -59,14 +62,18 @@ func (c *conn) maySubscribe(filter string) packet.Reason {
 	switch {
 	case topic.ValidFilter(filter) != nil:
 		return packet.TopicFilterInvalid
-	case strings.HasPrefix(filter, "$share/"):
-		return packet.SharedSubscriptionsNotSupported
-	case !c.broker.may(c.client.principal(), Subscribe, filter):
+	case !c.broker.may(c.client.principal(), Subscribe, unshared(filter)):
 		return packet.NotAuthorized
 	case len(c.client.filters) >= c.broker.cfg.Limits.MaxSubscriptions:
 		return packet.QuotaExceeded
 	}
 	return packet.Success
+}
+
+// unshared is the filter within that of a shared subscription, and else the filter.
+func unshared(filter string) string {
+	_, filter, _, _ = topic.ParseShare(filter)
+	return filter
 }
 
 // wantsRetained is retain handling [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11].
@@ -77,20 +84,43 @@ func wantsRetained(o packet.Options, existed bool) bool {
 // subscribe adds a subscription, or replaces the one with the same filter
 // [MQTT-3.8.4-3].
 func (cl *client) subscribe(filter string, o packet.Options, id uint32) (existed bool, t core.Ticket) {
-	tree := &cl.broker.subscriptions
-	old, existed := tree.Get(filter, &cl.endpoint)
+	old, existed := cl.grant(filter)
 	at := old.at
 	if !existed {
 		at = int32(len(cl.filters))
 		cl.filters = append(cl.filters, filter)
 	}
-	cl.broker.insert(filter, &cl.endpoint, grant{options: o, id: id, at: at})
+	cl.setGrant(filter, grant{options: o, id: id, at: at})
 	if cl.receiver != 0 {
 		t = cl.broker.record(core.SubscriptionSaved{Subscription: core.Subscription{
 			Receiver: cl.receiver, Filter: filter, Options: byte(o), ID: id,
 		}})
 	}
 	return existed, t
+}
+
+// grant is what the client was granted for exactly this filter.
+func (cl *client) grant(filter string) (grant, bool) {
+	if isShared(filter) {
+		return cl.broker.shares[filter].grantOf(cl)
+	}
+	return cl.broker.subscriptions.Get(filter, &cl.endpoint)
+}
+
+func (cl *client) setGrant(filter string, g grant) {
+	if isShared(filter) {
+		cl.broker.join(filter, cl, g)
+		return
+	}
+	cl.broker.insert(filter, &cl.endpoint, g)
+}
+
+func (cl *client) clearGrant(filter string) {
+	if isShared(filter) {
+		cl.broker.leave(filter, cl)
+		return
+	}
+	cl.broker.remove(filter, &cl.endpoint)
 }
 
 // insert and remove are where the tree of subscriptions changes.
@@ -127,12 +157,11 @@ func (c *conn) handleUnsubscribe(p *packet.Unsubscribe) error {
 
 // unsubscribe removes the subscription with exactly this filter [MQTT-3.10.4-1].
 func (cl *client) unsubscribe(filter string) bool {
-	tree := &cl.broker.subscriptions
-	g, ok := tree.Get(filter, &cl.endpoint)
+	g, ok := cl.grant(filter)
 	if !ok {
 		return false
 	}
-	cl.broker.remove(filter, &cl.endpoint)
+	cl.clearGrant(filter)
 	// The last filter takes the place of the one that goes.
 	last := len(cl.filters) - 1
 	moved := cl.filters[last]
@@ -140,9 +169,9 @@ func (cl *client) unsubscribe(filter string) bool {
 	cl.filters = cl.filters[:last]
 	if int(g.at) < last {
 		cl.filters[g.at] = moved
-		of, _ := tree.Get(moved, &cl.endpoint)
+		of, _ := cl.grant(moved)
 		of.at = g.at
-		tree.Insert(moved, &cl.endpoint, of)
+		cl.setGrant(moved, of)
 	}
 	return true
 }

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/weir-edge/weir/core"
+import (
+	"iter"
+
+	"github.com/weir-edge/weir/core"
+)
 
 // Gate holds things back, in order, until the changes that they depend on are synced.
 type Gate[T any] struct {
@@ -30,6 +34,17 @@ func (g *Gate[T]) Pop() (T, bool) {
 
 // Len counts what is held back.
 func (g *Gate[T]) Len() int { return g.queue.len() }
+
+// All goes over what is held back, in order.
+func (g *Gate[T]) All() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for i := range g.queue.len() {
+			if !yield(g.queue.at(i).value) {
+				return
+			}
+		}
+	}
+}
 
 // Clear drops what is held back.
 func (g *Gate[T]) Clear() { g.queue = ring[gated[T]]{} }

@@ -38,9 +38,9 @@ func (f fold) apply(c core.Change) {
 	case core.IncomingReleased:
 		delete(f, fmt.Sprintf("1incoming %d %d", c.Owner, c.PacketID))
 	case core.OutgoingSaved:
-		f[fmt.Sprintf("1outgoing %d %d", c.Outgoing.Owner, c.Outgoing.PacketID)] = c
+		f[fmt.Sprintf("2outgoing %d %d", c.Outgoing.Owner, c.Outgoing.PacketID)] = c
 	case core.OutgoingDone:
-		delete(f, fmt.Sprintf("1outgoing %d %d", c.Owner, c.PacketID))
+		delete(f, fmt.Sprintf("2outgoing %d %d", c.Owner, c.PacketID))
 	}
 }
 
