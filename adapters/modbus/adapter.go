@@ -30,8 +30,8 @@ func New(c Config, clock *core.Clock, log *slog.Logger) (*Adapter, error) {
 	return new(Lines).New(c, clock, log)
 }
 
-// newAdapter makes an adapter of a valid configuration.
-func newAdapter(c Config, t *trunk, log *slog.Logger) *Adapter {
+// buildAdapter makes an adapter of a valid configuration.
+func buildAdapter(c Config, t *trunk, log *slog.Logger) *Adapter {
 	a := &Adapter{
 		config: c,
 		trunk:  t,
@@ -93,12 +93,13 @@ func (m *member) openProxy(ctx context.Context) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		serveProxy(ctx, ln, m.config.Proxy, m)
 	}()
-	return func() { <-done }, nil
+	return func() { cancel(); <-done }, nil
 }
 
 // Status is a snapshot.

@@ -36,7 +36,7 @@ func (ls *Lines) New(c Config, clock *core.Clock, log *slog.Logger) (*Adapter, e
 		return nil, fmt.Errorf("modbus adapter %s: url (%s): another adapter uses the same line with other settings (%s)", c.Output.Adapter, line, t.line)
 	}
 	t.timeout = max(t.timeout, cmp.Or(c.Timeout, defaultTimeout))
-	return newAdapter(c, t, log), nil
+	return buildAdapter(c, t, log), nil
 }
 
 // trunk is a line with the adapters that share it.
