@@ -1,10 +1,10 @@
 package modbus
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -15,35 +15,32 @@ import (
 // Adapter polls the devices of one bus and sets their points.
 type Adapter struct {
 	config  Config
-	line    Line
-	open    func(context.Context) (link, error)
-	devices []*device // owned by Run, but for their stats
+	trunk   *trunk
+	devices []*device // owned by who drives the trunk, but for their stats
 	points  map[adapters.Settable]*point
-	clock   *core.Clock
 	log     *slog.Logger
 	status  status
 }
 
 var _ adapters.Adapter = (*Adapter)(nil)
 
-// New makes the adapter of a bus. The error is that of [Config.Validate].
+// New makes the adapter of a bus that it has for itself. The error is that of
+// [Config.Validate].
 func New(c Config, clock *core.Clock, log *slog.Logger) (*Adapter, error) {
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("modbus adapter %s: %w", c.Output.Adapter, err)
-	}
-	line, _ := ParseURL(c.URL)
-	timeout := cmp.Or(c.Timeout, defaultTimeout)
+	return new(Lines).New(c, clock, log)
+}
+
+// buildAdapter makes an adapter of a valid configuration.
+func buildAdapter(c Config, t *trunk, log *slog.Logger) *Adapter {
 	a := &Adapter{
 		config: c,
-		line:   line,
+		trunk:  t,
 		points: make(map[adapters.Settable]*point),
-		clock:  clock,
 		log:    log.With("adapter", c.Output.Adapter),
 	}
-	a.open = func(ctx context.Context) (link, error) { return line.open(ctx, max(timeout, minConnectTimeout)) }
 	a.status.line("starting", "")
 	for i := range c.Devices {
-		d := newDevice(line, c.Every, &c.Devices[i])
+		d := newDevice(t.line, &c, &c.Devices[i])
 		a.devices = append(a.devices, d)
 		for _, p := range d.points {
 			if p.writable {
@@ -51,40 +48,58 @@ func New(c Config, clock *core.Clock, log *slog.Logger) (*Adapter, error) {
 			}
 		}
 	}
-	return a, nil
+	return a
 }
 
 // Run polls until ctx ends. What goes wrong on the line or with a device is
-// dealt with here, so the only error is that commands can't be subscribed to.
+// dealt with here, so the only error is that commands can't be subscribed to, or
+// that the proxy's address is taken.
 func (a *Adapter) Run(ctx context.Context, bus adapters.Bus) error {
-	commands := newInbox()
+	clock := a.trunk.clock
+	m := &member{
+		Adapter: a,
+		report:  adapters.NewReporter(a.config.Output, clock, bus),
+		batch:   a.config.Output.Format == adapters.JSONBatch,
+		gone:    make(chan struct{}),
+	}
+	a.status.reportedBy(m.report)
+	a.trunk.join(m)
+	defer a.trunk.leave(m)
 	settable := make([]adapters.Settable, 0, len(a.points))
 	for s := range a.points {
 		settable = append(settable, s)
 	}
-	cancel, err := adapters.SubscribeCommands(bus, a.config.Output, a.clock, settable, commands.put)
+	cancel, err := adapters.SubscribeCommands(bus, a.config.Output, clock, settable, func(c *adapters.Command) {
+		a.trunk.accept(&order{m, a.points[adapters.Settable{Device: c.Device, Point: c.Point}], c})
+	})
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	report := adapters.NewReporter(a.config.Output, a.clock, bus)
-	a.status.reportedBy(report)
-	l := &loop{
-		line:     a.line,
-		open:     a.open,
-		timeout:  cmp.Or(a.config.Timeout, defaultTimeout),
-		batch:    a.config.Output.Format == adapters.JSONBatch,
-		devices:  a.devices,
-		points:   a.points,
-		commands: commands,
-		report:   report,
-		clock:    a.clock,
-		status:   &a.status,
-		log:      a.log,
-		units:    make(map[byte]*unitState),
+	if a.config.Proxy.Address != "" {
+		stop, err := m.openProxy(ctx)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
-	l.run(ctx)
+	a.trunk.drive(ctx)
 	return nil
+}
+
+// openProxy lets other masters in until ctx ends; stop waits for the last of them.
+func (m *member) openProxy(ctx context.Context) (stop func(), err error) {
+	ln, err := net.Listen("tcp", m.config.Proxy.Address)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		serveProxy(ctx, ln, m.config.Proxy, m)
+	}()
+	return func() { cancel(); <-done }, nil
 }
 
 // Status is a snapshot.

@@ -2,7 +2,6 @@ package modbus
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"time"
 
@@ -32,14 +31,15 @@ import (
 // unit that doesn't answer, or the request that it doesn't like.
 type bus struct {
 	// Static after open.
-	wire    wire
-	timeout time.Duration
-	link    link
-	rtu     *rtuTransport // one of the two is nil
-	tcp     *tcpTransport
-	client  modbus.Client
-	unit    *byte // the packager's unit
-	release func() bool
+	wire     wire
+	timeout  time.Duration // the longest of the line's devices
+	link     link
+	numbered bool      // an answer says which request it answers
+	exchange *exchange // of the transport
+	handler  modbus.ClientHandler
+	client   modbus.Client
+	unit     *byte // the packager's unit
+	release  func() bool
 
 	// Owned by the caller.
 	units map[byte]*unitState
@@ -84,14 +84,15 @@ const minConnectTimeout = 3 * time.Second
 func newBus(ctx context.Context, line Line, l link, timeout time.Duration, units map[byte]*unitState) *bus {
 	b := &bus{wire: line.wire(), timeout: timeout, link: l, units: units}
 	if line.Serial() {
-		p := new(rtuPackager)
-		b.rtu, b.unit = newRTUTransport(l, b.wire), &p.SlaveId
-		b.client = modbus.NewClient2(p, b.rtu)
+		t := newRTUTransport(l, b.wire)
+		h := &rtuHandler{rtuTransport: t}
+		b.exchange, b.handler, b.unit = &t.exchange, h, &h.SlaveId
 	} else {
-		p := new(tcpPackager)
-		b.tcp, b.unit = &tcpTransport{link: l}, &p.SlaveId
-		b.client = modbus.NewClient2(p, b.tcp)
+		t := &tcpTransport{link: l}
+		h := &tcpHandler{tcpTransport: t}
+		b.exchange, b.handler, b.unit, b.numbered = &t.exchange, h, &h.SlaveId, true
 	}
+	b.client = modbus.NewClient(b.handler)
 	b.release = context.AfterFunc(ctx, l.Interrupt)
 	return b
 }
@@ -118,7 +119,7 @@ func (b *bus) read(unit byte, t table, address, count uint16, timeout time.Durat
 		return nil, err
 	}
 	u, want := b.state(unit), readExpectation(t, count)
-	if b.rtu != nil && u.confuses(&want) {
+	if !b.numbered && u.confuses(&want) {
 		return nil, errOutOfStep
 	}
 	data, err := b.request(unit, want, timeout, func() ([]byte, error) {
@@ -165,14 +166,10 @@ func (b *bus) request(unit byte, want expectation, timeout time.Duration, do fun
 	u := b.state(unit)
 	*b.unit = unit
 	b.begun = time.Now()
-	if b.rtu != nil {
-		b.rtu.timeout, b.rtu.inStep = timeout, len(u.pending) == 0
-	} else {
-		b.tcp.timeout = timeout
-	}
+	b.exchange.timeout, b.exchange.inStep = timeout, len(u.pending) == 0
 	data, err := do()
 	b.ended = time.Now()
-	b.countLate()
+	b.late += uint64(b.exchange.dropped)
 	b.settle(u, &want, timeout, err)
 	if err != nil && exceptionOf(err) != 0 && len(u.pending) > 0 {
 		err = errOutOfStep
@@ -189,8 +186,8 @@ func (b *bus) settle(u *unitState, want *expectation, timeout time.Duration, err
 	}
 	switch {
 	case isLineError(err):
-	case err == nil && (b.tcp != nil || !u.confuses(want)),
-		refused && (b.tcp != nil || !u.refusalPending(want.function())):
+	case err == nil && (b.numbered || !u.confuses(want)),
+		refused && (b.numbered || !u.refusalPending(want.function())):
 		u.pending = u.pending[:0]
 	case err == nil: // the echo of a write that was made twice
 	default:
@@ -198,16 +195,8 @@ func (b *bus) settle(u *unitState, want *expectation, timeout time.Duration, err
 		if refused || errors.Is(err, errGarbled) {
 			u.quietUntil = b.ended // it has spoken
 		}
-		u.pending = append(u.pending, pendingAnswer{*want, b.sent()})
+		u.pending = append(u.pending, pendingAnswer{*want, b.exchange.sent})
 	}
-}
-
-func (b *bus) countLate() {
-	if b.rtu != nil {
-		b.late += uint64(b.rtu.dropped)
-		return
-	}
-	b.late += uint64(b.tcp.dropped)
 }
 
 // takeLate gives the number of late answers since it was last asked.
@@ -215,14 +204,6 @@ func (b *bus) takeLate() uint64 {
 	n := b.late
 	b.late = 0
 	return n
-}
-
-// sent is when the last request was on its way.
-func (b *bus) sent() time.Time {
-	if b.rtu != nil {
-		return b.rtu.sent
-	}
-	return b.tcp.sent
 }
 
 // confuses says whether an answer that is owed would pass for the one to want.
@@ -265,11 +246,11 @@ func (b *bus) resync(unit byte, t table, address, count uint16, timeout time.Dur
 	}
 	if u.good.count > 0 {
 		t, address = u.good.table, u.good.address
-	} else if want := readExpectation(t, count); b.tcp != nil || !u.confuses(&want) {
+	} else if want := readExpectation(t, count); b.numbered || !u.confuses(&want) {
 		return nil
 	}
 	probe := uint16(1)
-	if b.rtu != nil {
+	if !b.numbered {
 		probe = u.probe(t, address)
 	}
 	_, err := b.request(unit, readExpectation(t, probe), timeout, func() ([]byte, error) {
@@ -308,48 +289,3 @@ func (u *unitState) probe(t table, address uint16) (count uint16) {
 
 // maxProbe bounds how many registers, or eights of bits, a probe reads.
 const maxProbe = 16
-
-// writeBit, writeMask and writeRegisters set a point.
-func (b *bus) writeBit(unit byte, address uint16, on bool) error {
-	value := uint16(0)
-	if on {
-		value = 0xFF00
-	}
-	return b.write(unit, modbus.FuncCodeWriteSingleCoil, address, value, func() ([]byte, error) {
-		return b.client.WriteSingleCoil(address, value)
-	})
-}
-
-// writeMask sets one bit of a register, and leaves it to the device to keep the
-// others.
-func (b *bus) writeMask(unit byte, address uint16, bit int8, on bool) error {
-	and, or := ^(uint16(1) << bit), uint16(0)
-	if on {
-		or = 1 << bit
-	}
-	return b.write(unit, modbus.FuncCodeMaskWriteRegister, address, and, func() ([]byte, error) {
-		return b.client.MaskWriteRegister(address, and, or)
-	})
-}
-
-func (b *bus) writeRegisters(unit byte, address uint16, data []byte) error {
-	if len(data) == 2 {
-		value := binary.BigEndian.Uint16(data)
-		return b.write(unit, modbus.FuncCodeWriteSingleRegister, address, value, func() ([]byte, error) {
-			return b.client.WriteSingleRegister(address, value)
-		})
-	}
-	count := uint16(len(data) / 2)
-	return b.write(unit, modbus.FuncCodeWriteMultipleRegisters, address, count, func() ([]byte, error) {
-		return b.client.WriteMultipleRegisters(address, count, data)
-	})
-}
-
-// write carries out a request whose answer repeats function, address and value.
-func (b *bus) write(unit, function byte, address, value uint16, do func() ([]byte, error)) error {
-	head := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16([]byte{function}, address), value)
-	want, _ := expectEcho(head)
-	b.probed = false
-	_, err := b.request(unit, want, b.timeout, do)
-	return err
-}

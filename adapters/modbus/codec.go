@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 )
 
 // codec turns the registers of a point into its value and back. It is a value
@@ -15,15 +14,22 @@ type codec struct {
 	order  Order
 	bit    int8   // of a register, or noBit
 	length uint16 // bytes of a string
+	pad    Padding
 	scale  scale
+	round  *int     // digits behind the point; nil: all
 	min    *float64 // of the scaled value; nil: no bound
 	max    *float64
+	clamp  bool // readings beyond a bound become it
+	enum   *enum
 }
 
 // width is the number of registers.
 func (c *codec) width() uint16 {
-	if c.kind == kindString {
+	switch c.kind {
+	case kindString:
 		return (c.length + 1) / 2
+	case kindStringL, kindStringH:
+		return c.length
 	}
 	return kinds[c.kind].registers
 }
@@ -39,7 +45,7 @@ var errNotBCD = errors.New("the register holds no BCD number")
 // decode reads b, the point's registers as they came. The value may be there
 // beside a rangeError.
 func (c *codec) decode(b []byte) (value any, err error) {
-	if c.kind == kindString {
+	if c.kind.text() {
 		return c.decodeText(b), nil
 	}
 	var raw [8]byte
@@ -49,7 +55,14 @@ func (c *codec) decode(b []byte) (value any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return value, c.inRange(value)
+	if c.enum != nil {
+		return c.enum.name(value)
+	}
+	err = c.inRange(value)
+	if err != nil && c.clamp {
+		return c.clamped(value), nil
+	}
+	return c.rounded(value), err
 }
 
 // decodeNumber reads b in the order ABCD and scales it.
@@ -120,14 +133,6 @@ func (c *codec) single(raw float32) any {
 		return raw
 	}
 	return float32(c.scale.apply(float64(raw)))
-}
-
-// decodeText ends at the first NUL; blanks at the end are padding.
-func (c *codec) decodeText(b []byte) string {
-	text := append([]byte(nil), b...)
-	c.order.arrange(text, true)
-	s, _, _ := strings.Cut(string(text[:min(len(text), int(c.length))]), "\x00")
-	return strings.ToValidUTF8(strings.TrimRight(s, " "), "\uFFFD")
 }
 
 // inRange checks a decoded value against the bounds, in its own precision: a

@@ -8,15 +8,42 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/adapters"
+	"github.com/weir-edge/weir/adapters/serialport"
 )
 
 // Config is one bus with its devices. Names are those of the configuration file.
 type Config struct {
-	Output  adapters.Output // the adapter's name, topic, payload, qos
-	URL     string          // see ParseURL
-	Every   time.Duration   // period of polling, unless device or point say otherwise; default 1s
-	Timeout time.Duration   // how long a device may take to answer; default 1s
+	Output  adapters.Output  // the adapter's name, topic, payload, qos
+	URL     string           // see ParseURL
+	TLS     TLS              // of a tls:// line
+	RS485   serialport.RS485 // of a serial line, where the URL says too little
+	Every   time.Duration    // period of polling, unless device or point say otherwise; default 1s
+	Timeout time.Duration    // how long a device may take to answer; default 1s
 	Devices []Device
+	Proxy   Proxy
+}
+
+// line is where c's devices are.
+func (c *Config) line() (Line, error) {
+	l, err := ParseURL(c.URL)
+	if err != nil {
+		return l, err
+	}
+	l.TLS = c.TLS
+	if (c.RS485 == serialport.RS485{}) {
+		return l, nil
+	}
+	switch {
+	case !l.local():
+		return l, fmt.Errorf("rs485: only a serial port of this machine has a direction, and this line is %s", l.Scheme)
+	case l.Port.RS485.Mode != "":
+		return l, errors.New("rs485: it is in the url already")
+	}
+	l.Port.RS485 = c.RS485
+	if err := l.Port.Validate(); err != nil {
+		return l, fmt.Errorf("rs485: %w", err)
+	}
+	return l, nil
 }
 
 // Device is one unit on the bus.
@@ -24,7 +51,12 @@ type Device struct {
 	Name  string
 	Unit  int           // 1 to 247; over TCP also 0 and 248 to 255
 	Every time.Duration // default: the adapter's
+	Phase time.Duration // its polls begin so much later than those of others; default 0
 	Order Order         // default ABCD
+
+	Timeout   time.Duration // default: the adapter's
+	Write     WriteMode     // default auto
+	BitWrites BitMode       // default mask
 
 	MaxRegisters int  // in one request; default 125
 	MaxBits      int  // in one request; default 2000
@@ -39,14 +71,40 @@ type Point struct {
 	Type     string        // see Types; default uint16, bool for bits
 	Order    Order         // default: the device's
 	Every    time.Duration // default: the device's
+	Phase    time.Duration // default: the device's
 	Scale    float64       // value = raw × scale + offset; default 1
 	Offset   float64
+	Round    *int             // digits behind the point; default: as they come
+	Enum     map[int64]string // names of values
+	Pad      Padding          // of a string; default nul
 	Unit     string
 	Rule     adapters.Rule // on_change, deadband, heartbeat, min_interval
 
-	Writable bool
-	Min, Max *float64 // of the scaled value: readings beyond are out-of-range, commands are refused
+	Writable     bool
+	Verify       bool     // read back what was written
+	EveryCommand bool     // also those that a later one supersedes
+	Min, Max     *float64 // of the scaled value: readings beyond are out-of-range, commands are refused
+	Clamp        bool     // readings beyond Min and Max become these
 }
+
+// WriteMode says with which functions a device's points are written.
+type WriteMode string
+
+// The modes of writing.
+const (
+	WriteAuto      WriteMode = "auto"       // 5 and 6 for one, 15 and 16 for several or where the device knows no other
+	WriteMultiple  WriteMode = "multiple"   // 15 and 16
+	WriteReadWrite WriteMode = "read-write" // 23, which gives the registers back; 15 for coils
+)
+
+// BitMode says how a bit of a register is written.
+type BitMode string
+
+// The modes of writing a bit.
+const (
+	BitsMask    BitMode = "mask"    // with function 22, by the device itself
+	BitsRewrite BitMode = "rewrite" // the register is read and written back, for devices without function 22
+)
 
 // The defaults.
 const (
@@ -75,15 +133,17 @@ func (c Config) Validate() error {
 		}
 	}
 	add(c.Output.Validate())
-	line, err := ParseURL(c.URL)
+	line, err := c.line()
 	add(err)
-	add(validateEvery(c.Every))
-	if c.Timeout != 0 && (c.Timeout < minTimeout || c.Timeout > maxTimeout) {
-		add(fmt.Errorf("timeout (%v) must be between %v and %v", c.Timeout, minTimeout, maxTimeout))
+	if line.Scheme != "" {
+		add(c.TLS.validate(line.Scheme))
 	}
-	if len(c.Devices) == 0 {
+	add(validateEvery(c.Every))
+	add(validateTimeout(c.Timeout))
+	if len(c.Devices) == 0 && c.Proxy.Address == "" {
 		add(errors.New("devices must not be empty"))
 	}
+	add(c.Proxy.validate())
 	names := make(map[string]bool)
 	for i := range c.Devices {
 		d := &c.Devices[i]
@@ -127,6 +187,34 @@ func validateEvery(every time.Duration) error {
 	return nil
 }
 
+func validateTimeout(timeout time.Duration) error {
+	if timeout != 0 && (timeout < minTimeout || timeout > maxTimeout) {
+		return fmt.Errorf("timeout (%v) must be between %v and %v", timeout, minTimeout, maxTimeout)
+	}
+	return nil
+}
+
+func validatePhase(phase time.Duration) error {
+	if phase < 0 || phase > maxEvery {
+		return fmt.Errorf("phase (%v) must be between 0 and %v", phase, maxEvery)
+	}
+	return nil
+}
+
+// validateModes checks how points are written.
+func (d *Device) validateModes() error {
+	switch d.Write {
+	case "", WriteAuto, WriteMultiple, WriteReadWrite:
+	default:
+		return fmt.Errorf("write_with (%q) must be auto, multiple or read-write", d.Write)
+	}
+	switch d.BitWrites {
+	case "", BitsMask, BitsRewrite:
+		return nil
+	}
+	return fmt.Errorf("bit_writes (%q) must be mask or rewrite", d.BitWrites)
+}
+
 func (d *Device) validate(line Line) (errs []error) {
 	add := func(err error) {
 		if err != nil {
@@ -139,6 +227,9 @@ func (d *Device) validate(line Line) (errs []error) {
 	add(d.validateUnit(line))
 	add(d.Order.validate())
 	add(validateEvery(d.Every))
+	add(validatePhase(d.Phase))
+	add(validateTimeout(d.Timeout))
+	add(d.validateModes())
 	if d.MaxRegisters < 0 || d.MaxRegisters > maxRegisters {
 		add(fmt.Errorf("max_registers (%d) must be between 1 and %d", d.MaxRegisters, maxRegisters))
 	}
@@ -190,6 +281,7 @@ func (p *Point) validate(d *Device) (errs []error) {
 	}
 	add(p.Order.validate())
 	add(validateEvery(p.Every))
+	add(validatePhase(p.Phase))
 	add(validateFinite("scale", p.Scale))
 	add(validateFinite("offset", p.Offset))
 	if p.Min != nil && p.Max != nil && *p.Min > *p.Max {
@@ -210,54 +302,4 @@ func validateFinite(name string, x float64) error {
 		return fmt.Errorf("%s (%v) must be a finite number", name, x)
 	}
 	return nil
-}
-
-// validateType checks what depends on the kind of the register.
-func (p *Point) validateType(d *Device, r register) (errs []error) {
-	c, err := p.codec(d, r)
-	if err != nil {
-		return []error{err}
-	}
-	width := c.width()
-	limit := cmp.Or(d.MaxRegisters, maxRegisters)
-	switch {
-	case r.table.bits() && c.kind != kindBool:
-		errs = append(errs, fmt.Errorf("type (%q) must be bool for a %s", p.Type, r.table))
-	case r.bit != noBit && c.kind != kindBool:
-		errs = append(errs, fmt.Errorf("type (%q) must be bool for a bit of a register", p.Type))
-	case int(r.address)+int(width) > 1<<16:
-		errs = append(errs, fmt.Errorf("register (%q) leaves no room for the %d registers of type %s", p.Register, width, p.Type))
-	case !r.table.bits() && int(width) > limit:
-		errs = append(errs, fmt.Errorf("type (%q) needs %d registers, and a request has at most %d", p.Type, width, limit))
-	}
-	if !c.kind.numeric() && (p.Min != nil || p.Max != nil || p.Scale != 0 || p.Offset != 0 || p.Rule.Deadband != 0) {
-		errs = append(errs, errors.New("scale, offset, min, max and deadband must not be set: the value is not a number"))
-	}
-	if !p.Writable {
-		return errs
-	}
-	if !r.table.writable() {
-		errs = append(errs, fmt.Errorf("writable: a point of the table %s can only be read", r.table))
-	}
-	if err := c.writableKind(); err != nil {
-		errs = append(errs, fmt.Errorf("writable: %w", err))
-	}
-	return errs
-}
-
-// codec is how the point's registers are to be understood.
-func (p *Point) codec(d *Device, r register) (codec, error) {
-	kind, length, err := parseKind(p.Type, r)
-	if err != nil {
-		return codec{}, err
-	}
-	return codec{
-		kind:   kind,
-		order:  cmp.Or(p.Order, d.Order, ABCD),
-		bit:    r.bit,
-		length: length,
-		scale:  newScale(p.Scale, p.Offset),
-		min:    p.Min,
-		max:    p.Max,
-	}, nil
 }

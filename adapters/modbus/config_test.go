@@ -67,10 +67,14 @@ func TestParseURL(t *testing.T) {
 	for text, want := range map[string]Line{
 		"rtu:///dev/ttyUSB0": {Scheme: "rtu", Port: standard},
 		"rtu:///dev/serial/by-id/usb-X?baud=9600&parity=N&stop=2&data=8": {Scheme: "rtu", Port: custom},
-		"tcp://10.0.0.5":        {Scheme: "tcp", Address: "10.0.0.5:502"},
-		"tcp://plc.local:1502":  {Scheme: "tcp", Address: "plc.local:1502"},
-		"tcp://[::1]:502/":      {Scheme: "tcp", Address: "[::1]:502"},
-		"rtu+tcp://server:4001": {Scheme: "rtu+tcp", Address: "server:4001"},
+		"tcp://10.0.0.5":               {Scheme: "tcp", Address: "10.0.0.5:502"},
+		"tcp://plc.local:1502":         {Scheme: "tcp", Address: "plc.local:1502"},
+		"tls://plc":                    {Scheme: "tls", Address: "plc:802"},
+		"ascii+tcp://server:1":         {Scheme: "ascii+tcp", Address: "server:1"},
+		"ascii:///dev/ttyUSB0":         {Scheme: "ascii", Port: serialport.Config{Device: "/dev/ttyUSB0", Baud: 19200, Parity: "E", DataBits: 7}},
+		"rtu:///dev/ttyUSB0?rs485=rts": {Scheme: "rtu", Port: serialport.Config{Device: "/dev/ttyUSB0", Baud: 19200, Parity: "E", RS485: serialport.RS485{Mode: "rts"}}},
+		"tcp://[::1]:502/":             {Scheme: "tcp", Address: "[::1]:502"},
+		"rtu+tcp://server:4001":        {Scheme: "rtu+tcp", Address: "server:4001"},
 	} {
 		got, err := ParseURL(text)
 		if !reflect.DeepEqual(got, want) || err != nil {
@@ -80,8 +84,10 @@ func TestParseURL(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                 "must start with",
 		"/dev/ttyUSB0":                     "must start with",
-		"ascii:///dev/ttyUSB0":             "ascii is not supported",
-		"tls://host:802":                   "tls is not supported",
+		"udp://host:502":                   "udp is not supported",
+		"ascii://host:1":                   "three slashes",
+		"ascii+tcp://host":                 "must name host and port",
+		"rtu:///dev/ttyUSB0?rs485=maybe":   "maybe",
 		"http://host":                      "http is unknown",
 		"tcp://":                           "must name host and port",
 		"tcp://:502":                       "must name host and port",

@@ -22,8 +22,15 @@ func (c *codec) encode(value any) ([]byte, error) {
 		}
 		c.order.arrange(b, false)
 		return b, nil
-	case kindString:
+	case kindString, kindStringL, kindStringH:
 		return c.encodeText(value)
+	}
+	if c.enum != nil {
+		n, err := c.enum.value(value)
+		if err != nil {
+			return nil, err
+		}
+		value = n
 	}
 	b := make([]byte, 2*c.width())
 	if err := c.encodeNumber(b, value); err != nil {
@@ -44,20 +51,6 @@ func asBool(value any) (bool, error) {
 		}
 	}
 	return false, fmt.Errorf("%v is neither true nor false", value)
-}
-
-func (c *codec) encodeText(value any) ([]byte, error) {
-	s, ok := value.(string)
-	if !ok {
-		s = fmt.Sprint(value) // 42 is as good a text as any
-	}
-	if len(s) > int(c.length) {
-		return nil, fmt.Errorf("the text has %d bytes, the point takes %d", len(s), c.length)
-	}
-	b := make([]byte, 2*c.width())
-	copy(b, s)
-	c.order.arrange(b, true)
-	return b, nil
 }
 
 // encodeNumber checks value and puts its raw form into b, in the order ABCD.
@@ -164,7 +157,7 @@ func (c *codec) writableKind() error {
 	case kindInt8, kindInt8H, kindUint8, kindUint8H:
 		return errors.New("half a register can't be written: use uint16, or single bits")
 	}
-	if c.kind == kindString && c.width() > maxWriteRegisters {
+	if c.kind.text() && c.width() > maxWriteRegisters {
 		return fmt.Errorf("the protocol writes at most %d registers at once", maxWriteRegisters)
 	}
 	return nil

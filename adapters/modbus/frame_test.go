@@ -97,6 +97,9 @@ func TestGolden(t *testing.T) {
 	read := func(table table, address, count uint16) func(*bus) ([]byte, error) {
 		return func(b *bus) ([]byte, error) { return b.read(0x11, table, address, count, b.timeout) }
 	}
+	raw := func(pdu string) func(*bus) ([]byte, error) {
+		return func(b *bus) ([]byte, error) { return b.raw(0x11, unhex(t, pdu), b.timeout) }
+	}
 	write := func(do func(*bus) error) func(*bus) ([]byte, error) {
 		return func(b *bus) ([]byte, error) { return nil, do(b) }
 	}
@@ -109,12 +112,18 @@ func TestGolden(t *testing.T) {
 		"discretes": {read(discretes, 0xC4, 0x16), "02 00C4 0016", "02 03 ACDB35", "ACDB35"},
 		"holdings":  {read(holdings, 0x6B, 3), "03 006B 0003", "03 06 022B 0001 0064", "022B00010064"},
 		"inputs":    {read(inputs, 8, 1), "04 0008 0001", "04 02 000A", "000A"},
-		"coil on":   {write(func(b *bus) error { return b.writeBit(0x11, 0xAC, true) }), "05 00AC FF00", "05 00AC FF00", ""},
-		"coil off":  {write(func(b *bus) error { return b.writeBit(0x11, 0xAC, false) }), "05 00AC 0000", "05 00AC 0000", ""},
-		"register":  {write(func(b *bus) error { return b.writeRegisters(0x11, 1, []byte{0, 3}) }), "06 0001 0003", "06 0001 0003", ""},
-		"registers": {write(func(b *bus) error { return b.writeRegisters(0x11, 1, []byte{0, 10, 1, 2}) }), "10 0001 0002 04 000A0102", "10 0001 0002", ""},
-		"bit on":    {write(func(b *bus) error { return b.writeMask(0x11, 4, 2, true) }), "16 0004 FFFB 0004", "16 0004 FFFB 0004", ""},
-		"bit off":   {write(func(b *bus) error { return b.writeMask(0x11, 4, 15, false) }), "16 0004 7FFF 0000", "16 0004 7FFF 0000", ""},
+		"coil on":   {write(func(b *bus) error { return b.writeBit(0x11, 0xAC, true, b.timeout) }), "05 00AC FF00", "05 00AC FF00", ""},
+		"coil off":  {write(func(b *bus) error { return b.writeBit(0x11, 0xAC, false, b.timeout) }), "05 00AC 0000", "05 00AC 0000", ""},
+		"a coil":    {write(func(b *bus) error { return b.writeBits(0x11, 0xAC, 1, []byte{1}, b.timeout) }), "0F 00AC 0001 01 01", "0F 00AC 0001", ""},
+		"register":  {write(func(b *bus) error { return b.writeRegister(0x11, 1, 3, b.timeout) }), "06 0001 0003", "06 0001 0003", ""},
+		"registers": {write(func(b *bus) error { return b.writeRegisters(0x11, 1, []byte{0, 10, 1, 2}, b.timeout) }), "10 0001 0002 04 000A0102", "10 0001 0002", ""},
+		"bit on":    {write(func(b *bus) error { return b.writeMask(0x11, 4, 2, true, b.timeout) }), "16 0004 FFFB 0004", "16 0004 FFFB 0004", ""},
+		"bit off":   {write(func(b *bus) error { return b.writeMask(0x11, 4, 15, false, b.timeout) }), "16 0004 7FFF 0000", "16 0004 7FFF 0000", ""},
+		"exchange": {func(b *bus) ([]byte, error) { return b.exchangeRegisters(0x11, 3, []byte{0, 1, 0, 2}, b.timeout) },
+			"17 0003 0002 0003 0002 04 00010002", "17 04 0001 0003", "00010003"},
+		"fifo":     {raw("18 04DE"), "18 04DE", "18 0006 0002 01B8 1284", "0006000201B81284"},
+		"server":   {raw("11"), "11", "11 08 0A FF 4C4D4233 2E31", "080AFF4C4D42332E31"},
+		"identify": {raw("2B 0E 01 00"), "2B 0E 01 00", "2B 0E 01 01 00 00 02 00 02 4142 01 01 43", "0E0101000002000241420101" + "43"},
 	} {
 		for _, url := range []string{rtuURL, tcpURL} {
 			t.Run(name+"/"+url[:3], func(t *testing.T) {

@@ -7,13 +7,14 @@ import (
 	"github.com/weir-edge/weir/core"
 )
 
-// group is the points of a device that have the same period. They are read in
+// group is the points of a device that have the same period and phase. They are read in
 // rounds: one request a block, one after the other; other groups and commands
 // may go in between.
 type group struct {
 	// Static after construction.
 	device *device
 	period time.Duration
+	phase  time.Duration
 	points []*point
 
 	// Owned by the loop.

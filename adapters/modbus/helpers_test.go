@@ -163,16 +163,16 @@ func dialPipe(t testing.TB, a *Adapter, s *simulator.Slave) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	t.Cleanup(func() { cancel(); serving.Wait() })
-	a.open = func(context.Context) (link, error) {
+	a.trunk.open = func(context.Context) (link, error) {
 		ours, theirs := net.Pipe()
 		serving.Go(func() {
-			if a.line.Serial() {
+			if a.trunk.line.Serial() {
 				_ = s.ServeRTU(ctx, theirs, simulator.Wire{})
 				theirs.Close()
 				return
 			}
 			_ = s.ServeConn(ctx, theirs)
 		})
-		return &netLink{ours}, nil
+		return a.trunk.line.translated(&netLink{ours}), nil
 	}
 }

@@ -1,55 +1,59 @@
 package modbus
 
 import (
-	"errors"
 	"slices"
 	"sync"
-
-	"github.com/weir-edge/weir/adapters"
 )
 
-// inbox holds commands until the loop gets to them. Any goroutine puts, the loop
-// takes.
-type inbox struct {
-	wake chan struct{} // one slot: there is something new
+// inbox holds what others want from a line until the loop gets to it. Any
+// goroutine puts, the loop takes.
+type inbox[T any] struct {
+	wake  chan<- struct{} // one slot: there is something new
+	limit int
 
-	mu       sync.Mutex
-	commands []*adapters.Command // guarded by mu
+	mu    sync.Mutex
+	items []T // guarded by mu
 }
 
-// maxCommands is how many commands may wait.
-const maxCommands = 256
+// How many commands and other masters' requests may wait.
+const (
+	maxCommands = 256
+	maxErrands  = 32
+)
 
-var errTooManyCommands = errors.New("too many commands are waiting for this line")
+func newInbox[T any](wake chan<- struct{}, limit int) *inbox[T] {
+	return &inbox[T]{wake: wake, limit: limit}
+}
 
-func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
-
-func (b *inbox) put(c *adapters.Command) {
+// put adds x, in the place of the first item that it replaces, which is given
+// back. ok is false when there is no room.
+func (b *inbox[T]) put(x T, replaces func(T) bool) (old T, replaced, ok bool) {
 	b.mu.Lock()
-	full := len(b.commands) >= maxCommands
-	if !full {
-		b.commands = append(b.commands, c)
+	defer b.mu.Unlock()
+	if i := slices.IndexFunc(b.items, replaces); i >= 0 {
+		old, b.items[i] = b.items[i], x
+		return old, true, true
 	}
-	b.mu.Unlock()
-	if full {
-		_ = c.Done(errTooManyCommands)
-		return
+	if len(b.items) >= b.limit {
+		return old, false, false
 	}
+	b.items = append(b.items, x)
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
+	return old, false, true
 }
 
-// take gives the oldest command that is wanted, nil when there is none.
-func (b *inbox) take(wanted func(*adapters.Command) bool) *adapters.Command {
+// take gives the oldest item that is wanted.
+func (b *inbox[T]) take(wanted func(T) bool) (x T, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	i := slices.IndexFunc(b.commands, wanted)
+	i := slices.IndexFunc(b.items, wanted)
 	if i < 0 {
-		return nil
+		return x, false
 	}
-	c := b.commands[i]
-	b.commands = slices.Delete(b.commands, i, i+1)
-	return c
+	x = b.items[i]
+	b.items = slices.Delete(b.items, i, i+1)
+	return x, true
 }

@@ -1,9 +1,7 @@
 package modbus
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -29,6 +27,8 @@ const (
 	kindBCD16 // four decimal digits
 	kindBCD32 // eight
 	kindString
+	kindStringL // one character a register, in its low byte
+	kindStringH // in its high byte
 )
 
 // kinds gives each its name in the configuration and its size.
@@ -41,10 +41,18 @@ var kinds = [...]struct {
 	kindInt64: {"int64", 4}, kindUint64: {"uint64", 4},
 	kindFloat16: {"float16", 1}, kindFloat32: {"float32", 2}, kindFloat64: {"float64", 4},
 	kindBCD16: {"bcd16", 1}, kindBCD32: {"bcd32", 2}, kindString: {"string", 0},
+	kindStringL: {"stringl", 0}, kindStringH: {"stringh", 0},
 }
 
 // numeric says whether scale, offset, min and max have a meaning.
-func (k kind) numeric() bool { return k != kindBool && k != kindString }
+func (k kind) numeric() bool { return k != kindBool && !k.text() }
+
+func (k kind) text() bool { return k >= kindString }
+
+// integer says whether values are whole numbers.
+func (k kind) integer() bool {
+	return k.numeric() && k != kindFloat16 && k != kindFloat32 && k != kindFloat64
+}
 
 // parseKind reads a type; length is the bytes of a string(n). The empty type is
 // the natural one of the register: bool for a bit, else uint16.
@@ -55,72 +63,41 @@ func parseKind(s string, r register) (k kind, length uint16, err error) {
 		}
 		return kindUint16, 0, nil
 	}
-	if inner, ok := strings.CutPrefix(s, "string("); ok {
-		n, err := strconv.ParseUint(strings.TrimSuffix(inner, ")"), 10, 16)
-		if err != nil || n < 1 || n > 2*maxRegisters || !strings.HasSuffix(inner, ")") {
-			return 0, 0, fmt.Errorf("type (%q) must be string(n) with n from 1 to %d bytes", s, 2*maxRegisters)
-		}
-		return kindString, uint16(n), nil
+	if name, inner, ok := strings.Cut(s, "("); ok && strings.HasPrefix(name, "string") {
+		return parseText(s, name, inner)
 	}
 	for k := range kinds {
-		if kinds[k].name == s && kind(k) != kindString {
+		if kinds[k].name == s && !kind(k).text() {
 			return kind(k), 0, nil
 		}
 	}
 	return 0, 0, fmt.Errorf("type (%q) must be one of %s", s, strings.Join(Types(), ", "))
 }
 
+// parseText reads "string(12)" and its kin.
+func parseText(s, name, inner string) (k kind, length uint16, err error) {
+	for k = kindString; int(k) < len(kinds) && kinds[k].name != name; {
+		k++
+	}
+	most := maxRegisters
+	if k == kindString {
+		most = 2 * maxRegisters
+	}
+	n, err := strconv.ParseUint(strings.TrimSuffix(inner, ")"), 10, 16)
+	if err != nil || n < 1 || int(n) > most || !strings.HasSuffix(inner, ")") || int(k) == len(kinds) {
+		return 0, 0, fmt.Errorf("type (%q) must be string(n) with n from 1 to %d bytes, or stringl(n) or stringh(n) with one byte a register, up to %d", s, 2*maxRegisters, maxRegisters)
+	}
+	return k, uint16(n), nil
+}
+
 // Types lists the names of all types, as the configuration has them.
 func Types() []string {
 	names := make([]string, 0, len(kinds))
 	for _, k := range kinds {
-		if k.name == "string" {
-			k.name = "string(n)"
+		if k.registers == 0 {
+			k.name += "(n)"
 		}
 		names = append(names, k.name)
 	}
 	return names
-}
-
-// Order is the order of the bytes of a value in its registers, where A is the
-// most significant byte. A value of four registers goes on in the same manner:
-// ABCD is ABCDEFGH, CDAB is GHEFCDAB, BADC is BADCFEHG, DCBA is HGFEDCBA.
-type Order string
-
-// The orders.
-const (
-	ABCD Order = "ABCD" // as the standard has it: the high byte and the high register first
-	CDAB Order = "CDAB" // the low register first
-	BADC Order = "BADC" // the low byte first
-	DCBA Order = "DCBA" // both
-)
-
-func (o Order) validate() error {
-	switch cmp.Or(o, ABCD) {
-	case ABCD, CDAB, BADC, DCBA:
-		return nil
-	}
-	return fmt.Errorf("order (%q) must be ABCD, CDAB, BADC or DCBA", string(o))
-}
-
-// swapsBytes says whether the bytes within a register change places.
-func (o Order) swapsBytes() bool { return o == BADC || o == DCBA }
-
-// swapsWords says whether the low register comes first.
-func (o Order) swapsWords() bool { return o == CDAB || o == DCBA }
-
-// arrange turns registers as they are on the wire into ABCD, or back: each step
-// is its own inverse. Text has no low register, so only its bytes are swapped.
-func (o Order) arrange(b []byte, text bool) {
-	if o.swapsBytes() {
-		for i := 0; i+1 < len(b); i += 2 {
-			b[i], b[i+1] = b[i+1], b[i]
-		}
-	}
-	if o.swapsWords() && !text {
-		slices.Reverse(b)
-		for i := 0; i+1 < len(b); i += 2 {
-			b[i], b[i+1] = b[i+1], b[i]
-		}
-	}
 }

@@ -25,20 +25,38 @@ type link interface {
 
 // open opens the line. A serial line is there at once or not at all; a host has
 // until timeout to answer.
-func (l Line) open(ctx context.Context, timeout time.Duration) (link, error) {
-	if l.Scheme == schemeRTU {
+func (l Line) open(ctx context.Context, timeout time.Duration) (opened link, err error) {
+	switch {
+	case l.local():
 		port, err := serialport.Open(l.Port)
 		if err != nil {
 			return nil, err
 		}
-		return port, nil
+		opened = port
+	default:
+		conn, err := l.dial(ctx, timeout)
+		if err != nil {
+			return nil, fmt.Errorf("connect to %s: %w", l.Address, err)
+		}
+		opened = &netLink{conn}
+	}
+	return l.translated(opened), nil
+}
+
+// translated gives a link that carries RTU frames, where the line has ASCII.
+func (l Line) translated(opened link) link {
+	if l.ascii() {
+		return &asciiLink{link: opened}
+	}
+	return opened
+}
+
+func (l Line) dial(ctx context.Context, timeout time.Duration) (net.Conn, error) {
+	if l.Scheme == schemeTLS {
+		return l.dialTLS(ctx, timeout)
 	}
 	d := net.Dialer{Timeout: timeout}
-	conn, err := d.DialContext(ctx, "tcp", l.Address)
-	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", l.Address, err)
-	}
-	return &netLink{conn}, nil
+	return d.DialContext(ctx, "tcp", l.Address)
 }
 
 // netLink is a TCP connection as a link.

@@ -3,56 +3,46 @@ package modbus
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/weir-edge/weir/adapters"
 	"github.com/weir-edge/weir/core"
 )
 
-// loop is one run of the adapter: it owns the bus and everything that is polled
-// on it. One turn is one transaction.
+// loop polls a line: it owns the bus and everything that is polled on it. One
+// turn is one transaction.
 //
 // # What comes next
 //
 //  1. a command, if its device may be asked now: it goes ahead of all reads, and
 //     waits for at most the transaction that is going on;
-//  2. of the groups that are due, the one whose deadline is earliest;
-//  3. nothing: sleep until a group is due, or a command comes.
+//  2. a request of another master ([proxy]), but not two in a row while a group is
+//     due;
+//  3. of the groups that are due, the one whose deadline is earliest;
+//  4. nothing: sleep until a group is due, or a command comes.
 //
 // Groups of devices that are not ready ([health]) don't take part.
 type loop struct {
 	// Static after construction.
-	line     Line
-	open     func(context.Context) (link, error)
-	timeout  time.Duration
-	batch    bool // one document a round
-	devices  []*device
-	points   map[adapters.Settable]*point // those that can be set
-	commands *inbox
-	report   *adapters.Reporter
-	clock    *core.Clock
-	status   *status
-	log      *slog.Logger
+	trunk *trunk
 
-	// Owned by run.
+	// Owned by who drives: see trunk.
+	members []*member
+	devices []*device           // of all members
 	bus     *bus                // nil: the line is closed
 	units   map[byte]*unitState // see newBus
 	backoff time.Duration       // the last wait with the line closed; 0 once it has worked
 	problem string              // why the line is down; "" once it has worked
 	budget  probeBudget
+	obliged bool // the last turn was another master's
 }
 
 // run works until ctx ends.
 func (l *loop) run(ctx context.Context) {
-	defer l.refuseAll("the gateway is stopping")
-	defer l.close()
-	start := time.Now()
-	for _, d := range l.devices {
-		d.reset(start)
-	}
 	for ctx.Err() == nil {
+		l.admit()
 		if l.bus == nil && !l.connect(ctx) {
 			continue
 		}
@@ -60,15 +50,51 @@ func (l *loop) run(ctx context.Context) {
 	}
 }
 
+// admit lets members come and go. One that goes takes its devices along.
+func (l *loop) admit() {
+	joining, leaving := l.trunk.changes()
+	now := time.Now()
+	for _, m := range joining {
+		l.members = append(l.members, m)
+		for _, d := range m.devices {
+			d.member = m
+			d.reset(now)
+			l.devices = append(l.devices, d)
+		}
+		if l.bus != nil {
+			m.status.line("running", "")
+		}
+	}
+	for _, m := range leaving {
+		l.refuseAll(m, "the gateway is stopping")
+		l.members = slices.DeleteFunc(l.members, func(other *member) bool { return other == m })
+		l.devices = slices.DeleteFunc(l.devices, func(d *device) bool { return d.member == m })
+		for _, d := range m.devices {
+			d.member = nil
+		}
+		close(m.gone)
+	}
+}
+
 // turn does one transaction, or sleeps when there is none to do.
 func (l *loop) turn(ctx context.Context) {
 	now := time.Now()
-	c, next := l.nextCommand(now)
-	if c != nil {
-		l.carryOut(ctx, c)
+	o, next := l.nextCommand(now)
+	if o != nil {
+		l.carryOut(ctx, o)
 		return
 	}
 	g, due := l.choose(now)
+	if g == nil || !l.obliged {
+		e, free := l.nextErrand(now)
+		if e != nil {
+			l.obliged = true
+			l.errandTurn(ctx, e)
+			return
+		}
+		next = earlier(next, free)
+	}
+	l.obliged = false
 	if g != nil {
 		l.poll(ctx, g, now)
 		return
@@ -83,7 +109,7 @@ func (l *loop) sleep(ctx context.Context, wake time.Time) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-l.commands.wake:
+	case <-l.trunk.wake:
 	}
 }
 
@@ -136,7 +162,7 @@ func (l *loop) poll(ctx context.Context, g *group, now time.Time) {
 		return
 	}
 	d := g.device
-	data, err := l.bus.read(d.unit, b.table, uint16(b.start), b.count(), d.timeout(l.timeout))
+	data, err := l.bus.read(d.unit, b.table, uint16(b.start), b.count(), d.timeout())
 	if broken, ok := errors.AsType[*lineError](err); ok {
 		l.reopen(ctx, broken) // the block is next again
 		return
@@ -158,7 +184,7 @@ func (l *loop) poll(ctx context.Context, g *group, now time.Time) {
 	default:
 		g.failed(b, adapters.DeviceError, explain(err), at)
 	}
-	if !l.batch {
+	if !d.member.batch {
 		l.publish(g)
 	}
 	if g.next() == nil {
@@ -204,7 +230,7 @@ func (l *loop) finish(g *group) {
 // counted by the reporter.
 func (l *loop) publish(g *group) {
 	if len(g.readings) > 0 {
-		_ = l.report.ReportBatch(g.device.name, g.readings, g.rules)
+		_ = g.device.member.report.ReportBatch(g.device.name, g.readings, g.rules)
 	}
 	g.discard()
 }
@@ -213,7 +239,7 @@ func (l *loop) publish(g *group) {
 func (l *loop) account(d *device, count uint16, t table, err error) core.Stamp {
 	b := l.bus
 	took := b.ended.Sub(b.begun)
-	l.status.busy(b.ended, took+b.wire.quiet)
+	l.busy(b.ended, took+b.wire.quiet)
 	d.stats.count("late", b.takeLate())
 	if b.probed {
 		l.deviceAnswered(d)
@@ -227,12 +253,26 @@ func (l *loop) account(d *device, count uint16, t table, err error) core.Stamp {
 			d.stats.count(errorKind(err), 1)
 		}
 	}
-	return l.clock.At(b.begun.Add(took / 2))
+	return l.trunk.clock.At(b.begun.Add(took / 2))
+}
+
+// busy counts the time of a transaction, for everybody on the line.
+func (l *loop) busy(now time.Time, took time.Duration) {
+	for _, m := range l.members {
+		m.status.busy(now, took)
+	}
+}
+
+// lineIs tells everybody on the line how it is.
+func (l *loop) lineIs(state, problem string) {
+	for _, m := range l.members {
+		m.status.line(state, problem)
+	}
 }
 
 func (l *loop) deviceAnswered(d *device) {
 	if !d.health.up {
-		l.log.Info("device answers", "device", d.name, "unit", d.unit)
+		d.member.log.Info("device answers", "device", d.name, "unit", d.unit)
 		l.dueNow(d)
 	}
 	d.health.answered()
@@ -244,20 +284,20 @@ func (l *loop) deviceAnswered(d *device) {
 func (l *loop) dueNow(d *device) {
 	now := time.Now()
 	for _, g := range d.groups {
-		g.due = now
+		g.due = now.Add(g.phase)
 	}
 }
 
 // onWire is what a transaction needs on the line, without the device's thinking.
 func (l *loop) onWire(t table, count uint16) time.Duration {
-	return l.line.cost(0).of(t, int(count))
+	return l.trunk.line.cost(0).of(t, int(count))
 }
 
 // deviceFailed is a request without an answer.
 func (l *loop) deviceFailed(d *device, err error, now time.Time) {
 	wasDown := d.health.down()
 	d.health.failed(now, l.bus.state(d.unit).quietUntil, explain(err))
-	if d.health.failures >= maxUnanswered && !l.anyUp() && l.line.Scheme != schemeRTU {
+	if d.health.failures >= maxUnanswered && !l.anyUp() && !l.trunk.line.local() {
 		defer l.close()
 	}
 	if !d.health.down() {
@@ -268,7 +308,7 @@ func (l *loop) deviceFailed(d *device, err error, now time.Time) {
 		l.budget.spent(now, l.bus.ended.Sub(l.bus.begun))
 		return
 	}
-	l.log.Warn("device does not answer", "device", d.name, "unit", d.unit, "error", d.health.problem)
+	d.member.log.Warn("device does not answer", "device", d.name, "unit", d.unit, "error", d.health.problem)
 	l.dueNow(d)
 }
 
@@ -296,10 +336,10 @@ const (
 
 // connect opens the line; after a failure it waits before it returns false.
 func (l *loop) connect(ctx context.Context) bool {
-	link, err := l.open(ctx)
+	link, err := l.trunk.open(ctx)
 	if err == nil {
-		l.bus = newBus(ctx, l.line, link, l.timeout, l.units)
-		l.status.line("running", "")
+		l.bus = newBus(ctx, l.trunk.line, link, l.trunk.timeout, l.units)
+		l.lineIs("running", "")
 		return true
 	}
 	if ctx.Err() != nil {
@@ -330,13 +370,14 @@ func (l *loop) reopen(ctx context.Context, broken *lineError) bool {
 // pause keeps the line closed for a while, longer each time.
 func (l *loop) pause(ctx context.Context) {
 	longest := maxReconnect
-	if l.line.Scheme == schemeRTU {
+	if l.trunk.line.local() {
 		longest = maxSerialReopen
 	}
 	l.backoff = min(max(2*l.backoff, minReconnect), longest)
 	again := time.Now().Add(l.backoff - rand.N(l.backoff/8))
 	for ctx.Err() == nil && time.Now().Before(again) {
-		l.refuseAll("the line is down: " + l.problem)
+		l.admit()
+		l.refuseAll(nil, "the line is down: "+l.problem)
 		l.sleep(ctx, again)
 	}
 }
@@ -344,15 +385,15 @@ func (l *loop) pause(ctx context.Context) {
 // lineDown reports that no device can be reached.
 func (l *loop) lineDown(problem string) {
 	now := time.Now()
-	l.status.line("waiting", problem)
-	if problem != l.problem {
-		l.log.Warn("line is down", "error", problem)
+	l.lineIs("waiting", problem)
+	if problem != l.problem && len(l.members) > 0 {
+		l.members[0].log.Warn("line is down", "error", problem)
 	}
 	l.problem = problem
 	for _, d := range l.devices {
 		d.health.lost(problem)
 		d.stats.set(false, problem)
-		l.abandon(d, l.clock.At(now), now)
+		l.abandon(d, l.trunk.clock.At(now), now)
 	}
 }
 

@@ -261,8 +261,8 @@ func TestLineDown(t *testing.T) {
 		dialPipe(t, a, s)
 		var dials atomic.Int64
 		var up atomic.Bool
-		working := a.open
-		a.open = func(ctx context.Context) (link, error) {
+		working := a.trunk.open
+		a.trunk.open = func(ctx context.Context) (link, error) {
 			if dials.Add(1); !up.Load() {
 				return nil, errors.New("no route to host")
 			}
@@ -303,9 +303,9 @@ func TestHostClosesIdleConnections(t *testing.T) {
 		a := newAdapter(t, Config{URL: "tcp://simulated:1", Devices: []Device{{Name: "d", Unit: 1, Every: time.Minute, Points: []Point{{Name: "p", Register: "holding:0", Writable: true}}}}})
 		bus := newRecorder()
 		dialPipe(t, a, s)
-		working := a.open
+		working := a.trunk.open
 		var current link
-		a.open = func(ctx context.Context) (link, error) {
+		a.trunk.open = func(ctx context.Context) (link, error) {
 			l, err := working(ctx)
 			current = l
 			return l, err

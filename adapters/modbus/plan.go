@@ -47,11 +47,12 @@ const (
 // silences and the turnaround.
 func (l Line) cost(turnaround time.Duration) lineCost {
 	w := l.wire()
-	switch l.Scheme {
-	case schemeTCP:
+	switch {
+	case !l.Serial():
 		return lineCost{request: assumedRoundTrip, perByte: assumedNetworkByte}
-	case schemeRTUoTCP: // the speed behind the server is not known: that of the standard
-		w = Line{Scheme: schemeRTU, Port: defaultPort}.wire()
+	case !l.local(): // the speed behind the server is not known: that of the standard
+		local := map[string]string{schemeRTUoTCP: schemeRTU, schemeASCIIoTCP: schemeASCII}
+		w = Line{Scheme: local[l.Scheme], Port: defaultPort}.wire()
 	}
 	return lineCost{request: 13*w.char + 2*w.quiet + turnaround, perByte: w.char}
 }

@@ -21,6 +21,8 @@ type point struct {
 	span     span
 	codec    codec
 	writable bool
+	verify   bool
+	coalesce bool // a later command takes the place of one that waits
 
 	parked *parking // nil: the point is polled; owned by the loop
 }
@@ -43,6 +45,8 @@ func newPoint(d *device, dc *Device, pc *Point) *point {
 		span:     span{r.table, start, start + width},
 		codec:    c,
 		writable: pc.Writable,
+		verify:   pc.Verify,
+		coalesce: !pc.EveryCommand,
 	}
 }
 
@@ -79,19 +83,24 @@ type device struct {
 	groups     []*group
 	points     []*point
 	configured limits
+	reply      time.Duration // what it has to answer
+	write      WriteMode
+	bits       BitMode
 
-	health   health
-	answers  int           // ever
-	limits   limits        // as configured, or less where the device refuses that
-	barriers []span        // gaps that no request may read along
-	forgetAt time.Time     // when limits and barriers are given up; zero: nothing was learned
-	planned  time.Duration // the turnaround that the plans are made for
-	note     string        // which points are parked
-	stats    deviceStats
+	member       *member // nil: its adapter doesn't run
+	onlyMultiple bool    // it has refused the functions that write one
+	health       health
+	answers      int           // ever
+	limits       limits        // as configured, or less where the device refuses that
+	barriers     []span        // gaps that no request may read along
+	forgetAt     time.Time     // when limits and barriers are given up; zero: nothing was learned
+	planned      time.Duration // the turnaround that the plans are made for
+	note         string        // which points are parked
+	stats        deviceStats
 }
 
-// newDevice makes a device of a valid configuration; every is the adapter's period.
-func newDevice(line Line, every time.Duration, dc *Device) *device {
+// newDevice makes a device of a valid configuration.
+func newDevice(line Line, c *Config, dc *Device) *device {
 	d := &device{
 		name: dc.Name,
 		unit: byte(dc.Unit),
@@ -101,19 +110,23 @@ func newDevice(line Line, every time.Duration, dc *Device) *device {
 			bits:      cmp.Or(dc.MaxBits, maxBits),
 			gap:       maxBits,
 		},
+		reply: cmp.Or(dc.Timeout, c.Timeout, defaultTimeout),
+		write: cmp.Or(dc.Write, WriteAuto),
+		bits:  cmp.Or(dc.BitWrites, BitsMask),
 	}
 	if dc.MaxGap != nil {
 		d.configured.gap = *dc.MaxGap
 	}
-	byPeriod := make(map[time.Duration]*group)
+	type rhythm struct{ period, phase time.Duration }
+	byRhythm := make(map[rhythm]*group)
 	for i := range dc.Points {
 		pc := &dc.Points[i]
 		p := newPoint(d, dc, pc)
-		period := cmp.Or(pc.Every, dc.Every, every, defaultEvery)
-		g := byPeriod[period]
+		r := rhythm{cmp.Or(pc.Every, dc.Every, c.Every, defaultEvery), cmp.Or(pc.Phase, dc.Phase)}
+		g := byRhythm[r]
 		if g == nil {
-			g = &group{device: d, period: period}
-			byPeriod[period] = g
+			g = &group{device: d, period: r.period, phase: r.phase}
+			byRhythm[r] = g
 			d.groups = append(d.groups, g)
 		}
 		g.points = append(g.points, p)
@@ -125,13 +138,13 @@ func newDevice(line Line, every time.Duration, dc *Device) *device {
 // reset makes the device as it was at first, but for its stats: what was learned
 // in an earlier run of the adapter may be what that run failed by.
 func (d *device) reset(now time.Time) {
-	d.health, d.answers, d.planned = health{}, 0, assumedTurnaround
+	d.health, d.answers, d.planned, d.onlyMultiple = health{}, 0, assumedTurnaround, false
 	d.limits, d.barriers, d.forgetAt, d.note = d.configured, nil, time.Time{}, ""
 	for _, p := range d.points {
 		p.parked = nil
 	}
 	for _, g := range d.groups {
-		*g = group{device: d, period: g.period, points: g.points, due: now, replan: true}
+		*g = group{device: d, period: g.period, phase: g.phase, points: g.points, due: now.Add(g.phase), replan: true}
 	}
 }
 
@@ -163,7 +176,7 @@ func (d *device) replan() {
 func (d *device) learnTurnaround() {
 	learned, ok := d.stats.turnaround()
 	learned = max(learned, time.Millisecond) // less makes no difference
-	if ok && d.line.Scheme == schemeRTU && (learned > 2*d.planned || 2*learned < d.planned) {
+	if ok && d.line.local() && (learned > 2*d.planned || 2*learned < d.planned) {
 		d.planned = learned
 		d.replan()
 	}
@@ -171,15 +184,15 @@ func (d *device) learnTurnaround() {
 
 // timeout is how long the device may take: for one that is down, as long as it
 // ever needed and some, so that asking it costs the others little.
-func (d *device) timeout(configured time.Duration) time.Duration {
+func (d *device) timeout() time.Duration {
 	if d.health.up {
-		return configured
+		return d.reply
 	}
 	slowest, known := d.stats.slowest()
 	if !known {
-		return configured
+		return d.reply
 	}
-	return min(configured, 4*slowest+minProbeTimeout)
+	return min(d.reply, 4*slowest+minProbeTimeout)
 }
 
 // minProbeTimeout allows for a device that has just been switched on.

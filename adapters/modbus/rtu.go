@@ -25,17 +25,21 @@ type rtuTransport struct {
 	wire wire
 	gap  time.Duration // a silence within an answer that says: no more will come
 
-	// Set by the bus for each request.
-	timeout time.Duration // from the end of the request; the answer's own time comes on top
-	inStep  bool          // no answer of this unit to an earlier request can be on its way
-
-	// The result beside the answer.
-	sent    time.Time // when the request was written
-	dropped int       // valid frames that were no answer
+	exchange
 
 	lastByte time.Time // when a byte was last seen or sent
 	echo     bool      // the line repeats what we send, as some RS-485 adapters do
 	buf      [2 * rtuMaxFrame]byte
+}
+
+// exchange is what a transport must know of a request beside its bytes, and what
+// it tells beside the answer. The bus sets the one and reads the other.
+type exchange struct {
+	timeout time.Duration // from the end of the request; the answer's own time on a wire comes on top
+	inStep  bool          // no answer of this unit to an earlier request can be on its way
+
+	sent    time.Time // when the request was written
+	dropped int       // valid frames that were no answer
 }
 
 // The least silence that ends an answer. USB adapters deliver in packets up to
@@ -69,8 +73,11 @@ func (t *rtuTransport) Send(request []byte) ([]byte, error) {
 	}
 	t.sent = time.Now()
 	t.lastByte = t.sent.Add(t.onWire(len(request)))
-	answer := t.onWire(want.length + rtuOverhead)
-	deadline := t.lastByte.Add(t.timeout + answer)
+	answer, longest := t.onWire(want.least()+rtuOverhead), want.length+rtuOverhead
+	if want.length == 0 {
+		longest = rtuMaxFrame
+	}
+	deadline := t.lastByte.Add(t.timeout + t.onWire(longest))
 	time.Sleep(min(time.Until(t.lastByte.Add(answer)), maxSleep))
 	return t.receive(scanner{request: request, want: &want, echo: &t.echo, inStep: t.inStep}, deadline)
 }
@@ -196,8 +203,8 @@ func (s *scanner) answerAt(b []byte) []byte {
 	if len(b) < rtuOverhead+exceptionLength || b[0] != s.request[0] {
 		return nil
 	}
-	n := s.want.length + rtuOverhead
-	if len(b) >= n && s.want.answeredBy(b[1:n-2]) && intact(b[:n]) {
+	n := s.want.lengthOf(b[1:]) + rtuOverhead
+	if n > rtuOverhead && n <= len(b) && s.want.answeredBy(b[1:n-2]) && intact(b[:n]) {
 		return b[:n]
 	}
 	n = exceptionLength + rtuOverhead

@@ -45,3 +45,13 @@ func (s scale) apply(raw float64) float64 { return (raw*s.num + s.add) / s.den }
 
 // invert is the raw value that stands for value.
 func (s scale) invert(value float64) float64 { return (value*s.den - s.add) / s.num }
+
+// shortest is the number with the digits that a float32 has: 230.1 and not
+// 230.10000610351562.
+func shortest(x float32) float64 {
+	v, err := strconv.ParseFloat(strconv.FormatFloat(float64(x), 'g', -1, 32), 64)
+	if err != nil { // infinite, or no number
+		return float64(x)
+	}
+	return v
+}

@@ -30,10 +30,7 @@ const (
 type tcpTransport struct {
 	link link
 
-	timeout time.Duration // set by the bus for each request
-	sent    time.Time     // when the request was written
-	end     time.Time     // when the last byte came
-	dropped int           // answers to earlier requests
+	exchange
 
 	n   int // bytes in buf that belong to no finished frame
 	buf [4 * tcpMaxFrame]byte
@@ -92,9 +89,7 @@ func (t *tcpTransport) next(deadline time.Time) ([]byte, error) {
 			return frame, nil
 		}
 		m, err := t.link.Read(t.buf[t.n:], deadline)
-		if t.n += m; m > 0 {
-			t.end = time.Now()
-		}
+		t.n += m
 		switch {
 		case err == nil || m > 0:
 		case isTimeout(err) && t.dropped > 0:
@@ -122,8 +117,19 @@ func (t *tcpTransport) frameLength() (int, error) {
 	return length + 6, nil
 }
 
-// tcpPackager numbers all requests of a bus, whatever the unit.
-type tcpPackager struct{ modbus.TCPClientHandler }
+// tcpHandler numbers and frames all requests of a bus, whatever the unit. Of
+// goburrow's handler only the packager is used: Send is ours.
+type tcpHandler struct {
+	modbus.TCPClientHandler
+	*tcpTransport
+}
 
-// rtuPackager frames the requests of a bus; the unit is set before each.
-type rtuPackager struct{ modbus.RTUClientHandler }
+func (h *tcpHandler) Send(request []byte) ([]byte, error) { return h.tcpTransport.Send(request) }
+
+// rtuHandler frames the requests of a bus; the unit is set before each.
+type rtuHandler struct {
+	modbus.RTUClientHandler
+	*rtuTransport
+}
+
+func (h *rtuHandler) Send(request []byte) ([]byte, error) { return h.rtuTransport.Send(request) }

@@ -142,11 +142,11 @@ func TestTrapSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := scriptedBus(t, "rtu:///dev/simulated?baud=9600", func([]byte) []byte { return framed(1, 3, 2, 0, 7) })
 		for range 3 {
-			before := b.rtu.lastByte
+			before := b.handler.(*rtuHandler).lastByte
 			if _, err := b.read(1, holdings, 0, 1, b.timeout); err != nil {
 				t.Fatal(err)
 			}
-			if quiet := b.rtu.sent.Sub(before); !before.IsZero() && quiet < b.wire.quiet {
+			if quiet := b.exchange.sent.Sub(before); !before.IsZero() && quiet < b.wire.quiet {
 				t.Errorf("a request after %v of silence, want %v", quiet, b.wire.quiet)
 			}
 		}

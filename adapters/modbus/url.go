@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -16,58 +17,81 @@ import (
 // Line is where the devices are: a serial line or a TCP address, and which
 // framing is spoken there.
 type Line struct {
-	Scheme  string            // rtu, tcp, rtu+tcp
+	Scheme  string
 	Address string            // host:port; "" for a serial line
-	Port    serialport.Config // for rtu
+	Port    serialport.Config // for rtu and ascii
+	TLS     TLS               // for tls
 }
 
 // The schemes of a line.
 const (
-	schemeRTU     = "rtu"     // RTU frames on a serial line
-	schemeTCP     = "tcp"     // Modbus TCP
-	schemeRTUoTCP = "rtu+tcp" // RTU frames through a serial device server
+	schemeRTU       = "rtu"       // RTU frames on a serial line
+	schemeASCII     = "ascii"     // ASCII frames on a serial line
+	schemeTCP       = "tcp"       // Modbus TCP
+	schemeTLS       = "tls"       // Modbus TCP within TLS
+	schemeRTUoTCP   = "rtu+tcp"   // RTU frames through a serial device server
+	schemeASCIIoTCP = "ascii+tcp" // ASCII frames through one
 )
 
-// Serial says whether the line carries RTU frames, wherever they travel.
-func (l Line) Serial() bool { return l.Scheme != schemeTCP }
+const schemes = "rtu, ascii, tcp, tls, rtu+tcp or ascii+tcp"
 
-// defaultTCPPort is the one registered for Modbus.
-const defaultTCPPort = "502"
+// Serial says whether the line carries the frames of a serial line, wherever they
+// travel: then nothing tells which request an answer is for.
+func (l Line) Serial() bool { return l.Scheme != schemeTCP && l.Scheme != schemeTLS }
+
+// local says whether the line is a serial port of this machine.
+func (l Line) local() bool { return l.Scheme == schemeRTU || l.Scheme == schemeASCII }
+
+func (l Line) ascii() bool { return l.Scheme == schemeASCII || l.Scheme == schemeASCIIoTCP }
+
+// key is the same for two lines that can't be open at once.
+func (l Line) key() string {
+	if l.local() {
+		return l.Port.Device
+	}
+	return l.Address
+}
+
+// String is the line as a URL, without settings.
+func (l Line) String() string { return l.Scheme + "://" + l.key() }
+
+// The default ports are those registered for Modbus.
+var defaultPorts = map[string]string{schemeTCP: "502", schemeTLS: "802"}
 
 // ParseURL reads the address of a bus:
 //
-//	rtu:///dev/serial/by-id/usb-X?baud=19200&parity=E&stop=1&data=8
+//	rtu:///dev/serial/by-id/usb-X?baud=19200&parity=E&stop=1&data=8&rs485=auto
+//	ascii:///dev/ttyS0?baud=9600
 //	tcp://host:502
+//	tls://host:802
 //	rtu+tcp://host:4001
+//	ascii+tcp://host:4001
 //
 // A serial line's defaults are those of the Modbus standard: 19200 baud, even
-// parity, one stop bit.
+// parity, one stop bit, and 7 data bits for ASCII.
 func ParseURL(s string) (Line, error) {
 	u, err := url.Parse(s)
 	if err != nil {
 		return Line{}, fmt.Errorf("url (%q) must be like rtu:///dev/ttyUSB0?baud=19200 or tcp://host:502: %w", s, errors.Unwrap(err))
 	}
 	switch u.Scheme {
-	case schemeRTU:
+	case schemeRTU, schemeASCII:
 		return parseSerial(s, u)
-	case schemeTCP, schemeRTUoTCP:
+	case schemeTCP, schemeTLS, schemeRTUoTCP, schemeASCIIoTCP:
 		return parseTCP(s, u)
-	case "ascii", "tls", "udp":
-		return Line{}, fmt.Errorf("url (%q): %s is not supported; use rtu, tcp or rtu+tcp", s, u.Scheme)
+	case "udp":
+		return Line{}, fmt.Errorf("url (%q): %s is not supported; use %s", s, u.Scheme, schemes)
 	case "":
 		return Line{}, fmt.Errorf("url (%q) must start with rtu://, tcp:// or rtu+tcp://", s)
 	}
-	return Line{}, fmt.Errorf("url (%q): %s is unknown; use rtu, tcp or rtu+tcp", s, u.Scheme)
+	return Line{}, fmt.Errorf("url (%q): %s is unknown; use %s", s, u.Scheme, schemes)
 }
 
 // defaultPort has the settings of the standard.
 var defaultPort = serialport.Config{Baud: 19200, Parity: "E"}
 
 func parseTCP(s string, u *url.URL) (Line, error) {
-	port := u.Port()
-	if port == "" && u.Scheme == schemeTCP {
-		port = defaultTCPPort
-	}
+	port := cmp.Or(u.Port(), defaultPorts[u.Scheme])
 	switch {
 	case u.Hostname() == "" || port == "":
 		return Line{}, fmt.Errorf("url (%q) must name host and port, such as %s://192.168.1.10:502", s, u.Scheme)
@@ -83,7 +107,7 @@ func parseTCP(s string, u *url.URL) (Line, error) {
 func parseSerial(s string, u *url.URL) (Line, error) {
 	device := u.Path
 	if u.Host != "" || device == "" || device == "/" {
-		return Line{}, fmt.Errorf("url (%q) must have three slashes and a path, such as rtu:///dev/ttyUSB0", s)
+		return Line{}, fmt.Errorf("url (%q) must have three slashes and a path, such as %s:///dev/ttyUSB0", s, u.Scheme)
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -91,18 +115,21 @@ func parseSerial(s string, u *url.URL) (Line, error) {
 	}
 	port := defaultPort
 	port.Device = device
+	if u.Scheme == schemeASCII {
+		port.DataBits = 7
+	}
 	if err := applySettings(&port, query); err != nil {
 		return Line{}, fmt.Errorf("url (%q): %w", s, err)
 	}
 	if err := port.Validate(); err != nil {
 		return Line{}, fmt.Errorf("url (%q): %w", s, err)
 	}
-	return Line{Scheme: schemeRTU, Port: port}, nil
+	return Line{Scheme: u.Scheme, Port: port}, nil
 }
 
-// applySettings takes baud, data, parity and stop from the URL.
+// applySettings takes baud, data, parity, stop and rs485 from the URL.
 func applySettings(port *serialport.Config, query url.Values) error {
-	known := []string{"baud", "data", "parity", "stop"}
+	known := []string{"baud", "data", "parity", "stop", "rs485"}
 	for name, values := range query {
 		if !slices.Contains(known, name) {
 			return fmt.Errorf("%q is unknown; there are %s", name, strings.Join(known, ", "))
@@ -125,20 +152,25 @@ func applySettings(port *serialport.Config, query url.Values) error {
 		port.Parity = query.Get("parity")
 	}
 	port.StopBits = query.Get("stop")
+	port.RS485.Mode = query.Get("rs485")
 	return nil
 }
 
 // wire is what the planner and the transport must know of a line's speed.
 type wire struct {
-	char  time.Duration // one character; 0 where there is no wire
+	char  time.Duration // one byte of an RTU frame; 0 where there is no wire
 	quiet time.Duration // t3.5: the silence between two frames
 }
 
 // wire of the line. The standard fixes t3.5 at 1.75 ms above 19200 baud. A
-// serial device server keeps it for us.
+// serial device server keeps it for us. ASCII has two characters a byte, and needs
+// no silence.
 func (l Line) wire() wire {
-	if l.Scheme != schemeRTU {
+	switch {
+	case !l.local():
 		return wire{}
+	case l.ascii():
+		return wire{char: 2 * l.Port.CharTime()}
 	}
 	char := l.Port.CharTime()
 	quiet := char * 7 / 2

@@ -82,6 +82,16 @@ func TestValues(t *testing.T) {
 		{Point{Type: "uint16", Scale: 10}, wireBytes(7), 70.0},
 		{Point{Type: "uint32", Scale: 0.001}, wireBytes(0, 1), 0.001},
 		{Point{Type: "float32", Scale: 0.1}, wireBytes(0x4366, 0x199A), float32(23.01)},
+		{Point{Type: "float64", Order: "HGFEDCBA"}, wireBytes(0, 0, 0, 0x0C40), 3.5},
+		{Point{Type: "uint64", Order: "EFGHABCD"}, wireBytes(0x0005, 0x0006, 0x0001, 0x0002), uint64(0x0001_0002_0005_0006)},
+		{Point{Type: "uint64", Order: "CDABGHEF"}, wireBytes(0x0002, 0x0001, 0x0006, 0x0005), uint64(0x0001_0002_0005_0006)},
+		{Point{Type: "uint64", Order: "FEHGBADC"}, wireBytes(0x0500, 0x0600, 0x0100, 0x0200), uint64(0x0001_0002_0005_0006)},
+		{Point{Type: "uint64", Order: "DCBAHGFE"}, wireBytes(0x0200, 0x0100, 0x0600, 0x0500), uint64(0x0001_0002_0005_0006)},
+		{Point{Type: "stringl(3)"}, wireBytes(0x41, 0x42, 0x43), "ABC"},
+		{Point{Type: "stringh(3)"}, wireBytes(0x4100, 0x4200, 0x4300), "ABC"},
+		{Point{Type: "string(4)", Pad: PadSpace}, wireBytes(0x4142, 0x2020), "AB"},
+		{Point{Type: "uint16", Enum: map[int64]string{0: "off", 7: "auto"}}, wireBytes(7), "auto"},
+		{Point{Type: "int16", Enum: map[int64]string{-1: "error"}}, wireBytes(0xFFFF), "error"},
 	} {
 		codec := codecOf(t, c.p)
 		got, err := codec.decode(c.wire)
@@ -125,6 +135,12 @@ func TestReadOnlyValues(t *testing.T) {
 		{"at minimum", Point{Type: "int16", Min: &low}, wireBytes(0xFFF6), int64(-10), ""},
 		{"above, scaled", Point{Type: "int16", Scale: 0.1, Max: &high}, wireBytes(1001), 100.1, "100.1 is above the maximum of 100"},
 		{"at maximum", Point{Type: "int16", Scale: 0.1, Max: &high}, wireBytes(1000), 100.0, ""},
+		{"clamped", Point{Type: "int16", Min: &low, Max: &high, Clamp: true}, wireBytes(0xFF00), int64(-10), ""},
+		{"clamped, scaled", Point{Type: "int16", Scale: 0.1, Max: &high, Clamp: true}, wireBytes(1001), 100.0, ""},
+		{"rounded", Point{Type: "float32", Round: new(1)}, wireBytes(0x4366, 0x1EB8), 230.1, ""},
+		{"rounded half", Point{Type: "uint16", Scale: 0.001, Round: new(2)}, wireBytes(2675), 2.68, ""},
+		{"rounded to whole", Point{Type: "uint16", Scale: 0.1, Round: new(0)}, wireBytes(25), 3.0, ""},
+		{"no name", Point{Type: "uint16", Enum: map[int64]string{0: "off"}}, wireBytes(9), uint64(9), "there is no name for the value 9"},
 		{"float16 infinite", Point{Type: "float16"}, wireBytes(0x7C00), float32(math.Inf(1)), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

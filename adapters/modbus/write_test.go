@@ -26,6 +26,14 @@ func settable() Device {
 	}}
 }
 
+// everyCommand has no command superseded by a later one.
+func everyCommand(d Device) Device {
+	for i := range d.Points {
+		d.Points[i].EveryCommand = d.Points[i].Writable
+	}
+	return d
+}
+
 func settableSlave() *simulator.Slave {
 	s := simulator.New()
 	s.Unit(1).Fill(simulator.Holdings, 0, 50)
@@ -112,7 +120,7 @@ func TestCommandGoesAheadOfReads(t *testing.T) {
 func TestCommandToDeadDevice(t *testing.T) {
 	both(t, func(t *testing.T, url string) {
 		s := settableSlave()
-		bubble(t, Config{URL: url, Devices: []Device{settable()}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+		bubble(t, Config{URL: url, Devices: []Device{everyCommand(settable())}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
 			time.Sleep(time.Second)
 			s.Unit(1).Behave(simulator.Behaviour{Dead: true})
 			bus.take()
@@ -150,7 +158,7 @@ func TestCommandExpiresWhileItWaits(t *testing.T) {
 	s.Unit(1).Behave(simulator.Behaviour{Latency: 500 * time.Millisecond})
 	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{settable()}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
 		time.Sleep(100 * time.Millisecond) // in the middle of a read
-		bus.send(&core.Message{Topic: "p/d/word/set", Payload: []byte("5"), Received: a.clock.Now(), Expiry: 100 * time.Millisecond})
+		bus.send(&core.Message{Topic: "p/d/word/set", Payload: []byte("5"), Received: a.trunk.clock.Now(), Expiry: 100 * time.Millisecond})
 		time.Sleep(2 * time.Second)
 		if got := s.Unit(1).Get(simulator.Holdings, 10); got != 0 {
 			t.Errorf("register is %d", got)
@@ -166,7 +174,7 @@ func TestCommandExpiresWhileItWaits(t *testing.T) {
 func TestTooManyCommands(t *testing.T) {
 	s := settableSlave()
 	s.Unit(1).Behave(simulator.Behaviour{Latency: 900 * time.Millisecond})
-	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{settable()}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{everyCommand(settable())}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
 		time.Sleep(100 * time.Millisecond)
 		for range maxCommands + 3 {
 			bus.send(&core.Message{Topic: "p/d/coil/set", Payload: []byte("1")})
@@ -192,5 +200,98 @@ func TestStopAnswersCommands(t *testing.T) {
 	})
 	if n := count(bus.take())["p/d/coil/ack"]; n != 3 {
 		t.Errorf("%d answers to 3 commands", n)
+	}
+}
+
+// acks gives the answers to the commands of one point.
+func acks(messages []*core.Message, point string) (answers []string) {
+	for _, m := range messages {
+		if m.Topic == "p/d/"+point+"/ack" {
+			answers = append(answers, string(m.Payload))
+		}
+	}
+	return answers
+}
+
+// Of commands to one point that wait, the last is carried out.
+func TestSupersededCommands(t *testing.T) {
+	s := settableSlave()
+	s.Unit(1).Behave(simulator.Behaviour{Latency: 500 * time.Millisecond})
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{settable()}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+		time.Sleep(100 * time.Millisecond) // in the middle of a read
+		written := 0
+		s.Unit(1).OnWrite(func(simulator.Table, uint16, uint16) { written++ })
+		for _, v := range []string{"1", "2", "3"} {
+			bus.send(&core.Message{Topic: "p/d/word/set", Payload: []byte(v)})
+		}
+		time.Sleep(5 * time.Second)
+		superseded := `{"ok":false,"error":"a later command to this point has taken its place"}`
+		if diff := cmp.Diff([]string{superseded, superseded, `{"ok":true}`}, acks(bus.take(), "word")); diff != "" {
+			t.Error(diff)
+		}
+		if got := s.Unit(1).Get(simulator.Holdings, 10); got != 30 || written != 1 {
+			t.Errorf("register is %d after %d writes", got, written)
+		}
+	})
+}
+
+// How points are written: each way, with what the slave must see.
+func TestWaysOfWriting(t *testing.T) {
+	word := func(p Point) Point { p.Name, p.Writable = "p", true; return p }
+	for name, c := range map[string]struct {
+		device     Device
+		point      Point
+		noFunction byte
+		keep       bool // the slave takes the write and forgets it
+		payload    string
+		answer     string
+		functions  []byte // of the requests in order
+	}{
+		"6":                 {Device{}, word(Point{Register: "holding:1"}), 0, false, "5", "", []byte{6}},
+		"16 for 6":          {Device{}, word(Point{Register: "holding:1"}), 6, false, "5", "", []byte{6, 16}},
+		"15 for 5":          {Device{}, word(Point{Register: "coil:1"}), 5, false, "on", "", []byte{5, 15}},
+		"multiple":          {Device{Write: WriteMultiple}, word(Point{Register: "holding:1"}), 0, false, "5", "", []byte{16}},
+		"multiple coil":     {Device{Write: WriteMultiple}, word(Point{Register: "coil:1"}), 0, false, "on", "", []byte{15}},
+		"23":                {Device{Write: WriteReadWrite}, word(Point{Register: "holding:1", Verify: true}), 0, false, "5", "", []byte{23}},
+		"23, lost":          {Device{Write: WriteReadWrite}, word(Point{Register: "holding:1", Verify: true}), 0, true, "5", "written, but the device then holds 00 00 instead of 00 05", []byte{23}},
+		"22":                {Device{}, word(Point{Register: "holding:1.3"}), 0, false, "on", "", []byte{22}},
+		"22 is unknown":     {Device{}, word(Point{Register: "holding:1.3"}), 22, false, "on", "the device does not know this function (exception 1)", []byte{22}},
+		"rewrite":           {Device{BitWrites: BitsRewrite}, word(Point{Register: "holding:1.3", Verify: true}), 0, false, "on", "", []byte{3, 6, 3}},
+		"verify":            {Device{}, word(Point{Register: "holding:1", Verify: true}), 0, false, "5", "", []byte{6, 3}},
+		"verify, lost":      {Device{}, word(Point{Register: "holding:1", Verify: true}), 0, true, "5", "written, but the device then holds 00 00 instead of 00 05", []byte{6, 3}},
+		"verify long":       {Device{}, word(Point{Register: "holding:1", Type: "float32", Order: CDAB, Verify: true}), 0, false, "230.1", "", []byte{16, 3}},
+		"verify coil":       {Device{}, word(Point{Register: "coil:1", Verify: true}), 0, false, "on", "", []byte{5, 1}},
+		"verify coil, lost": {Device{}, word(Point{Register: "coil:1", Verify: true}), 0, true, "on", "written, but the device then holds 00 00 instead of 00 01", []byte{5, 1}},
+		"enum":              {Device{}, word(Point{Register: "holding:1", Enum: map[int64]string{0: "off", 2: "auto"}}), 0, false, "auto", "", []byte{6}},
+		"enum, unknown":     {Device{}, word(Point{Register: "holding:1", Enum: map[int64]string{0: "off", 2: "auto"}}), 0, false, "manual", "manual is none of the names of this point's values", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := simulator.New()
+			u := s.Unit(1)
+			u.Fill(simulator.Holdings, 0, 10)
+			u.Fill(simulator.Coils, 0, 10)
+			u.Behave(simulator.Behaviour{NoFunction: c.noFunction})
+			c.device.Name, c.device.Unit, c.device.Every, c.device.Points = "d", 1, time.Hour, []Point{c.point}
+			bubble(t, Config{URL: "rtu+tcp://simulated:1", Devices: []Device{c.device}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+				time.Sleep(time.Second)
+				var seen []byte
+				s.Faults(func(r simulator.Request) simulator.Fault { seen = append(seen, r.Function); return simulator.Fault{} })
+				if c.keep {
+					u.Forgets()
+				}
+				bus.send(&core.Message{Topic: "p/d/p/set", Payload: []byte(c.payload)})
+				time.Sleep(time.Second)
+				want := `{"ok":true}`
+				if c.answer != "" {
+					want = `{"ok":false,"error":"` + c.answer + `"}`
+				}
+				if diff := cmp.Diff([]string{want}, acks(bus.take(), "p")); diff != "" {
+					t.Error(diff)
+				}
+				if len(seen) < len(c.functions) || string(seen[:len(c.functions)]) != string(c.functions) {
+					t.Errorf("functions are %v, want %v first", seen, c.functions)
+				}
+			})
+		})
 	}
 }

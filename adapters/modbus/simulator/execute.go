@@ -33,6 +33,10 @@ func (u *Unit) dispatch(pdu []byte, b Behaviour, now time.Time, count *counts) (
 	if pdu[0] == b.NoFunction {
 		return nil, illegalFunction
 	}
+	switch pdu[0] {
+	case 17, 24, 43:
+		return u.describe(pdu, now)
+	}
 	if len(pdu) < 5 {
 		return nil, illegalValue
 	}
@@ -52,6 +56,8 @@ func (u *Unit) dispatch(pdu []byte, b Behaviour, now time.Time, count *counts) (
 		return u.writeMany(pdu, address, int(value), count)
 	case 22:
 		return u.mask(pdu, address, now, count)
+	case 23:
+		return u.exchange(pdu, b, now, count)
 	}
 	return nil, illegalFunction
 }
@@ -99,7 +105,9 @@ func (u *Unit) write(t Table, address uint16, values []uint16, count *counts) ex
 		}
 	}
 	for i, v := range values {
-		u.cells[t][address+uint16(i)] = cell{value: v}
+		if !u.forgets {
+			u.cells[t][address+uint16(i)] = cell{value: v}
+		}
 	}
 	written := u.written
 	u.mu.Unlock()

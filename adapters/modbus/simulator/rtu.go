@@ -189,6 +189,10 @@ func requestLength(b []byte) int {
 		return 0
 	}
 	switch b[1] {
+	case 17:
+		return 4
+	case 24, 43:
+		return map[byte]int{24: 6, 43: 7}[b[1]]
 	case 15, 16:
 		if len(b) < 7 {
 			return 0
@@ -196,6 +200,11 @@ func requestLength(b []byte) int {
 		return 9 + int(b[6])
 	case 22:
 		return 10
+	case 23:
+		if len(b) < 11 {
+			return 0
+		}
+		return 13 + int(b[10])
 	default:
 		return 8
 	}

@@ -332,11 +332,17 @@ func FuzzExecute(f *testing.F) {
 	f.Add([]byte{16, 0, 0, 0, 1, 2, 0, 1})
 	f.Add([]byte{15, 0, 0, 0, 9, 2, 0, 1})
 	f.Add([]byte{22, 0, 0, 0, 1, 2, 0})
+	f.Add([]byte{23, 0, 0, 0, 1, 0, 0, 0, 1, 2, 0, 1})
+	f.Add([]byte{24, 0, 0})
+	f.Add([]byte{43, 14, 1, 0})
 	f.Fuzz(func(t *testing.T, pdu []byte) {
 		if len(pdu) == 0 {
 			return
 		}
-		answer := sample().Unit(0x11).execute(pdu, time.Now(), new(counts))
+		u := sample().Unit(0x11)
+		u.Identify(Identity{0: "v", 1: "p"})
+		u.Queue(0, 1, 2)
+		answer := u.execute(pdu, time.Now(), new(counts))
 		if len(answer) < 2 || len(answer) > 253 || answer[0]&0x7F != pdu[0]&0x7F {
 			t.Errorf("answer is % x", answer)
 		}

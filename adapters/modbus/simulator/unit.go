@@ -23,6 +23,9 @@ type Unit struct {
 	mu        sync.Mutex
 	cells     [4]map[uint16]cell                          // guarded by mu
 	behaviour Behaviour                                   // guarded by mu
+	identity  Identity                                    // guarded by mu
+	queues    map[uint16][]uint16                         // guarded by mu
+	forgets   bool                                        // guarded by mu
 	written   func(t Table, address uint16, value uint16) // guarded by mu
 }
 
@@ -94,6 +97,13 @@ func (u *Unit) Func(t Table, address uint16, f func(now time.Time) uint16) {
 func (u *Unit) Float32(t Table, address uint16, f func(now time.Time) float32) {
 	u.Func(t, address, func(now time.Time) uint16 { return uint16(math.Float32bits(f(now)) >> 16) })
 	u.Func(t, address+1, func(now time.Time) uint16 { return uint16(math.Float32bits(f(now))) })
+}
+
+// Forgets has the unit acknowledge writes that it doesn't carry out.
+func (u *Unit) Forgets() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.forgets = true
 }
 
 // Get is the value that a register or bit has now.
