@@ -237,7 +237,11 @@ func BenchmarkLine(b *testing.B) {
 			b.Fatal(err)
 		}
 		for range 100 {
-			<-bus.messages
+			select {
+			case <-bus.messages:
+			case <-time.After(20 * time.Second):
+				b.Fatalf("readings are missing: %+v", a.Status())
+			}
 		}
 	}
 	cancel()

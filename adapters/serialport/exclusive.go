@@ -6,9 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -54,30 +52,19 @@ func lock(c *conn) error {
 	})
 }
 
-// busy finds out who has the device, as far as /proc tells.
+// busy finds out who has the device, as far as /proc tells: who has locked it, else
+// who has it open.
 func busy(device string) error {
 	e := &BusyError{Device: device}
-	path, err := filepath.EvalSymlinks(device)
-	if err != nil {
-		return e
-	}
-	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, link := range links {
-		if to, err := os.Readlink(link); err != nil || to != path {
+	for _, u := range Users(device) {
+		if u.PID == os.Getpid() {
+			e.Self = e.Self || e.PID == 0 || u.Locked
 			continue
 		}
-		proc := filepath.Dir(filepath.Dir(link))
-		pid, err := strconv.Atoi(filepath.Base(proc))
-		if err != nil {
-			continue
+		if e.PID == 0 || u.Locked {
+			e.PID, e.Process = u.PID, u.Process
+			e.Self = e.Self && !u.Locked
 		}
-		if pid == os.Getpid() { // unless somebody else has it too
-			e.Self = true
-			continue
-		}
-		name, _ := os.ReadFile(filepath.Join(proc, "comm"))
-		e.PID, e.Process, e.Self = pid, strings.TrimSpace(string(name)), false
-		return e
 	}
 	return e
 }

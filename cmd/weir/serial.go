@@ -40,7 +40,7 @@ func newSerialListCommand() *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:   "ls",
-		Short: "List the serial ports with the names that stay the same; opens none",
+		Short: "List the serial ports with the names that stay the same, and who has them open; opens none",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ports, err := system.List()
@@ -56,11 +56,18 @@ func newSerialListCommand() *cobra.Command {
 	return c
 }
 
-func printPorts(w io.Writer, ports []serialport.Info, asJSON bool) error {
+// listedPort is a port with those who have it open.
+type listedPort struct {
+	serialport.Info
+	UsedBy []serialport.User `json:"used_by,omitempty"`
+}
+
+func printPorts(w io.Writer, found []serialport.Info, asJSON bool) error {
+	ports := make([]listedPort, 0, len(found))
+	for _, p := range found {
+		ports = append(ports, listedPort{p, serialport.Users(p.Device)})
+	}
 	if asJSON {
-		if ports == nil {
-			ports = []serialport.Info{}
-		}
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(ports)
@@ -70,11 +77,22 @@ func printPorts(w io.Writer, ports []serialport.Info, asJSON bool) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PORT\tIN A CONFIGURATION\tWHAT")
+	fmt.Fprintln(t, "PORT\tIN A CONFIGURATION\tUSED BY\tWHAT")
 	for _, p := range ports {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", p.Device, stableName(p), describePort(p))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Device, stableName(p.Info), describeUsers(p.UsedBy), describePort(p.Info))
 	}
 	return t.Flush()
+}
+
+func describeUsers(users []serialport.User) string {
+	if len(users) == 0 {
+		return "-"
+	}
+	var names []string
+	for _, u := range users {
+		names = append(names, fmt.Sprintf("%s (%d)", u.Process, u.PID))
+	}
+	return strings.Join(names, ", ")
 }
 
 // stableName is the name that a configuration should have: one that stays when the

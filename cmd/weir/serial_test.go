@@ -243,6 +243,17 @@ func TestSerialList(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &ports); err != nil || len(ports) != 1 || ports[0].USB != "usb:0403:6001:A1" {
 		t.Errorf("%v: %s", err, out)
 	}
+
+	dev := t.TempDir() // in which the port is one that we have open
+	open, err := os.Create(filepath.Join(dev, "ttyUSB7"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	out, _ = weir(t, "serial", "ls", "--sys", sys, "--dev", dev)
+	if want := fmt.Sprintf("(%d)", os.Getpid()); !strings.Contains(out, want) {
+		t.Errorf("no %s in\n%s", want, out)
+	}
 }
 
 func TestUnescape(t *testing.T) {

@@ -17,7 +17,8 @@ const (
 //   - what it yields has passed the checksum, if there is one;
 //   - without a checksum, a frame whose beginning was not seen is never yielded:
 //     half a line "30.1" of "230.1" would be a wrong value;
-//   - it holds at most the maximum frame and what came with the last feed.
+//   - it holds at most the maximum frame and what came with the last feed; while it
+//     is in doubt, as many frames as the proof takes.
 type Deframer struct {
 	// Static.
 	split   splitter
@@ -29,6 +30,7 @@ type Deframer struct {
 	buf    []byte
 	size   int  // of the last frame, as it was on the line
 	synced bool // buf begins where a frame may begin
+	doubt  doubt
 
 	// So that one trouble is counted once, however many steps it takes.
 	skip  int  // bytes left of a frame that failed
@@ -43,7 +45,9 @@ func New(f Framing, sum Sum, limit int, count func(kind string)) (*Deframer, err
 		return nil, err
 	}
 	checked := sum.Kind != "" && sum.Kind != None
-	return &Deframer{split: f, verify: verify, checked: checked, limit: limit, count: count}, nil
+	d := &Deframer{split: f, verify: verify, checked: checked, limit: limit, count: count, doubt: newDoubt(f, sum)}
+	d.Join()
+	return d, nil
 }
 
 // Unfinished is how many bytes wait for the end of their frame.
@@ -88,12 +92,19 @@ func (d *Deframer) next(b []byte) (frame, rest []byte, found bool) {
 		}
 		c := d.split.split(b, d.limit)
 		switch {
+		case c.frame != nil && len(c.frame) == 0:
+			b = d.advance(b, c.next) // two delimiters in a row: nothing is between them
 		case c.frame != nil:
-			payload, ok := d.verify(c.frame)
-			if ok {
+			payload, is := d.verified(b, c)
+			switch is {
+			case pending:
+				return nil, b, false
+			case proven:
 				d.skip, d.noisy, d.size = 0, false, c.next
+				d.doubt.settled()
 				return payload, b[c.next:], true
 			}
+			d.doubt.wrong()
 			d.lostFrame(BadSum, c.next)
 			b = d.advance(b, c.retry)
 		case c.drop > 0:
@@ -103,6 +114,19 @@ func (d *Deframer) next(b []byte) (frame, rest []byte, found bool) {
 			return nil, b, false
 		}
 	}
+}
+
+// verified is what the frame in c, found at the start of b, carries, and whether
+// it is to be believed.
+func (d *Deframer) verified(b []byte, c cut) (payload []byte, is proof) {
+	payload, ok := d.verify(c.frame)
+	switch {
+	case !ok:
+		return nil, refuted
+	case d.doubt.holds():
+		return payload, d.prove(b, c)
+	}
+	return payload, proven
 }
 
 // unsyncedTail is what must be kept of b, in which no frame begins: the bytes
@@ -116,6 +140,7 @@ func (d *Deframer) advance(b []byte, n int) []byte {
 
 func (d *Deframer) dropped(c cut) {
 	if c.why == Noise {
+		d.doubt.noise()
 		d.lostBytes(Noise)
 	} else {
 		d.lostFrame(c.why, d.limit)
@@ -152,6 +177,7 @@ func (d *Deframer) Quiet() (frame []byte) {
 		if !d.synced && d.noisy {
 			return nil // the pause may be one within the frame that we came upon
 		}
+		d.dropUnproven()
 	case dropPart:
 		if d.synced && len(part) > 0 {
 			d.lostFrame(Partial, len(part))
@@ -159,15 +185,30 @@ func (d *Deframer) Quiet() (frame []byte) {
 		d.buf = part[:0]
 	case isFrame:
 		if d.synced && len(part) > 0 {
-			frame = d.verified(part)
+			frame = d.whole(part)
 		}
 		d.buf = part[:0]
 	}
 	d.synced, d.skip, d.noisy = true, 0, false
+	d.doubt.settled()
 	return frame
 }
 
-func (d *Deframer) verified(frame []byte) []byte {
+// dropUnproven drops the frames for which no proof has come. What is behind them
+// stays: the rest of it may come.
+func (d *Deframer) dropUnproven() {
+	for d.doubt.holds() {
+		c := d.split.split(d.buf, d.limit)
+		if c.frame == nil {
+			return
+		}
+		d.lostFrame(BadSum, c.next)
+		d.buf = d.advance(d.buf, c.next)
+	}
+}
+
+// whole is the frame that a pause ended, or nil if its checksum is wrong.
+func (d *Deframer) whole(frame []byte) []byte {
 	payload, ok := d.verify(frame)
 	if !ok {
 		d.lostFrame(BadSum, len(frame))
@@ -179,7 +220,7 @@ func (d *Deframer) verified(frame []byte) []byte {
 // WantsQuiet says whether a pause of the line would mean anything now.
 func (d *Deframer) WantsQuiet() bool {
 	if d.split.quiet(d.buf) == keepPart {
-		return !d.synced && !d.noisy
+		return !d.synced && !d.noisy || d.synced && d.doubt.holds()
 	}
 	return !d.synced || len(d.buf) > 0
 }
@@ -188,9 +229,11 @@ func (d *Deframer) WantsQuiet() bool {
 func (d *Deframer) Restart() {
 	d.Join()
 	d.synced = true
+	d.doubt.settled()
 }
 
 // Join forgets what has come: the line was opened, perhaps in the middle of a frame.
 func (d *Deframer) Join() {
 	d.buf, d.synced, d.skip, d.noisy = d.buf[:0], false, 0, false
+	d.doubt.joined()
 }

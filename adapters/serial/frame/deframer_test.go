@@ -247,7 +247,6 @@ func TestResynchronise(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			d, counts := newTestDeframer(t, tt.framing, tt.sum, 64)
-			d.Join()
 			if diff := cmp.Diff(tt.want, frames(d, tt.in)); diff != "" {
 				t.Errorf("frames (-want +got):\n%s", diff)
 			}

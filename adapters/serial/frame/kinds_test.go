@@ -2,7 +2,9 @@ package frame
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -167,30 +169,91 @@ func TestEscapedRoundTrip(t *testing.T) {
 	}
 }
 
-// Ten million bytes of garbage give no frame, with any checksum of 16 bits and
-// more; those of 8 bits let one of 256 frames pass, so that is no promise.
+// Ten million bytes of garbage give no frame, whatever the framing and the checksum.
 func TestGarbageWithSums(t *testing.T) {
 	for name, k := range map[string]struct {
 		framing Framing
 		sum     Sum
 	}{
-		"p1":    {StartEnd{Start: "/", End: "!", Line: true, Include: true}, Sum{Kind: "p1"}},
-		"sml":   {SML{}, Sum{Kind: "sml"}},
-		"crc32": {LengthPrefix{Adjust: 5}, Sum{Kind: "crc32"}},
+		"p1":              {StartEnd{Start: "/", End: "!", Line: true, Include: true}, Sum{Kind: "p1"}},
+		"sml":             {SML{}, Sum{Kind: "sml"}},
+		"prefix, crc32":   {LengthPrefix{Adjust: 5}, Sum{Kind: "crc32"}},
+		"prefix, crc16":   {LengthPrefix{Adjust: 3}, Sum{Kind: "crc16-modbus"}},
+		"length, crc16":   {Length{8}, Sum{Kind: "crc16-ccitt"}},
+		"length, sum8":    {Length{6}, Sum{Kind: "sum8"}},
+		"lines, xor":      {Delimiter{}, Sum{Kind: "xor"}},
+		"lines, lrc, hex": {Delimiter{}, Sum{Kind: "lrc", Hex: true}},
+		"markers, sum8":   {StartEnd{Start: "\x02", End: "\x03", Trailer: 1}, Sum{Kind: "sum8"}},
+		"slip, crc16":     {Escaped{"slip"}, Sum{Kind: "crc16-x25"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, _ := newTestDeframer(t, k.framing, k.sum, 256)
+			t.Parallel()
+			d, counts := newTestDeframer(t, k.framing, k.sum, 256)
 			d.Join()
 			r := rand.New(rand.NewPCG(5, 6))
 			chunk := make([]byte, 4096)
 			for n := 0; n < 10_000_000; n += len(chunk) {
-				for i := range chunk {
-					chunk[i] = byte(r.Uint32())
+				for i := 0; i < len(chunk); i += 8 {
+					binary.LittleEndian.PutUint64(chunk[i:], r.Uint64())
 				}
 				for f := range d.Feed(chunk) {
 					t.Fatalf("garbage became %x", f)
 				}
 			}
+			if len(counts) == 0 {
+				t.Error("no garbage was counted")
+			}
 		})
+	}
+}
+
+// Garbage does not end what is good: as soon as nothing but chance speaks against it,
+// or the line was quiet, frames are taken again.
+func TestDoubtEnds(t *testing.T) {
+	frame := func(s string) string { return s + string(rune(xor([]byte(s)))) + "\n" }
+	garbage := strings.Repeat("garbage\n", 5)
+	d, counts := newTestDeframer(t, Delimiter{}, Sum{Kind: "xor"}, 64)
+	steps := []struct {
+		name, in string
+		want     []string // nil: a pause follows
+	}{
+		{"a glitch is no doubt", "garbage\n" + frame("a"), []string{"a"}},
+		{"three are too few", garbage + frame("b") + frame("c") + frame("d"), nil},
+		{"behind a pause each is taken", frame("e"), []string{"e"}},
+		{"four are proof, blank lines among them", garbage + frame("f") + "\n" + frame("g") + frame("h") + frame("i") + frame("j"), []string{"f", "g", "h", "i", "j"}},
+		{"and from then on each", frame("k"), []string{"k"}},
+		{"a wrong one among four refutes those before", garbage + frame("l") + frame("m") + "no\n" + frame("n") + frame("o") + frame("p"), nil},
+	}
+	for _, s := range steps {
+		got := frames(d, s.in)
+		if diff := cmp.Diff(s.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", s.name, diff)
+		}
+		if s.want != nil {
+			continue
+		}
+		if !d.WantsQuiet() {
+			t.Errorf("%s: a pause would tell, and is not wanted", s.name)
+		}
+		if f := d.Quiet(); f != nil || d.WantsQuiet() || d.Unfinished() > 0 {
+			t.Errorf("%s: %q at the pause, %d bytes wait", s.name, f, d.Unfinished())
+		}
+	}
+	if counts[BadSum] == 0 {
+		t.Errorf("counts %v", counts)
+	}
+
+	d, _ = newTestDeframer(t, Length{3}, Sum{Kind: "crc16-modbus"}, 64)
+	crc := crc16{0x8005, 0xffff, 0, true}.function()
+	good := func(c byte) string { v := crc([]byte{c}); return string([]byte{c, byte(v), byte(v >> 8)}) }
+	if got := frames(d, "\x00\xff"+good('a')); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("behind a glitch: %q", got)
+	}
+	d.Join()
+	if got := frames(d, good('a')); got != nil {
+		t.Errorf("joined in the middle: %q", got)
+	}
+	if got := frames(d, good('b')); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("with the next one: %q", got)
 	}
 }

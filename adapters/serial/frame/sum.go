@@ -192,7 +192,7 @@ func (c Sum) append(b []byte, a algorithm, sum uint32) []byte {
 // before it, and returns what is between $ (or !, in AIS) and *.
 func verifyNMEA(line []byte) ([]byte, bool) {
 	line = bytes.TrimRight(line, "\r\n ")
-	start := bytes.LastIndexAny(line, "$!")
+	start := max(bytes.LastIndexByte(line, '$'), bytes.LastIndexByte(line, '!'))
 	if start < 0 {
 		return nil, false
 	}

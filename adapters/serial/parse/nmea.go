@@ -14,8 +14,9 @@ import (
 // A receiver goes on sending positions while it has none; sentences say so in a
 // status, and then only the status is reported.
 type nmeaParser struct {
-	table map[string]nmeaSentence
-	only  map[string]bool // nil: all
+	table   map[string]nmeaSentence
+	only    map[string]bool // nil: all
+	columns nmeaColumns     // of the sentence that is being read: kept from one to the next
 }
 
 // nmeaSentence says what stands where in the sentences of one type.
@@ -48,7 +49,7 @@ func (c nmeaColumns) at(i int) string {
 }
 
 func newNMEAParser(only []string) (Parser, error) {
-	p := nmeaParser{table: nmeaTable()}
+	p := &nmeaParser{table: nmeaTable()}
 	for _, s := range only {
 		if s != strings.ToUpper(s) || len(s) < 3 {
 			return nil, fmt.Errorf("sentence (%q) must be a type such as RMC, or PGRME", s)
@@ -63,13 +64,13 @@ func newNMEAParser(only []string) (Parser, error) {
 
 // Parse takes what is between $ and *, or the whole line when no checksum was
 // asked for.
-func (p nmeaParser) Parse(frame []byte, doc *Document) error {
+func (p *nmeaParser) Parse(frame []byte, doc *Document) error {
 	line := strings.TrimSpace(string(frame))
-	line = line[strings.LastIndexAny(line, "$!")+1:]
+	line = line[max(strings.LastIndexByte(line, '$'), strings.LastIndexByte(line, '!'))+1:]
 	if i := strings.LastIndexByte(line, '*'); i >= 0 {
 		line = line[:i]
 	}
-	c := nmeaColumns(strings.Split(line, ","))
+	c := p.split(line)
 	kind, ok := nmeaType(c[0])
 	if !ok || len(c) < 2 {
 		return errors.New("it is not an NMEA sentence")
@@ -90,6 +91,19 @@ func (p nmeaParser) Parse(frame []byte, doc *Document) error {
 		return nil
 	}
 	return sentence.read(c, doc)
+}
+
+// split cuts a sentence into its columns, which are valid until the next one.
+func (p *nmeaParser) split(line string) nmeaColumns {
+	p.columns = p.columns[:0]
+	for {
+		column, rest, more := strings.Cut(line, ",")
+		p.columns = append(p.columns, column)
+		if !more {
+			return p.columns
+		}
+		line = rest
+	}
 }
 
 // nmeaType is the type in a sentence's address: RMC of GPRMC; the whole address
