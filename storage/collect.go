@@ -110,6 +110,7 @@ func (l *Log) takeBack(g *group, err error) {
 	}
 	for _, e := range l.flight {
 		e.writing = false
+		e.landed()
 		if e.open == 0 {
 			l.tail.remove(e)
 			continue
@@ -151,6 +152,7 @@ func (l *Log) written(r result, h core.LogHandler) {
 	settled := make([]core.Seq, 0, len(flight))
 	for i, e := range flight {
 		l.tail.remove(e)
+		e.landed()
 		for _, id := range r.group.entries[i].owed {
 			if rec := l.receivers[id]; rec != nil {
 				l.shelve(e, rec, seg, first)

@@ -22,7 +22,7 @@ func (l *Log) Fetch(id core.ReceiverID, maxMessages, maxBytes int) {
 // kill can not repeat more; unless the disk takes nothing, because a full one has
 // to be drained.
 func (l *Log) request(r *receiver) {
-	if r.unsaved >= l.cfg.MaxInflight && r.needed() && l.health.err == nil && !l.health.full() {
+	if r.behind(l.cfg.MaxInflight) && l.health.err == nil && !l.health.full() {
 		l.deferred = append(l.deferred, r)
 		return
 	}

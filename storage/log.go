@@ -120,7 +120,7 @@ func (l *Log) Append(m *core.Message, debts []core.Debt, hold time.Duration) (co
 	}
 	for i, d := range debts {
 		r := l.receiver(d.Receiver)
-		e.debts[i] = debt{r: r, live: d.Live && r.caughtUp()}
+		e.debts[i] = debt{r: r, live: d.Live && r.caughtUp() && !r.behind(l.cfg.MaxInflight)}
 		r.last = e.seq
 		r.inTail++
 		r.held += int64(m.Size())
@@ -179,6 +179,9 @@ func (l *Log) payHeld(e *held, r *receiver) (settled bool) {
 	e.open--
 	r.inTail--
 	r.held -= int64(e.m.Size())
+	if e.writing {
+		r.flying++
+	}
 	if e.open > 0 {
 		return false
 	}

@@ -51,6 +51,7 @@ type receiver struct {
 	dirty   bool   // paid something on disk that no group tells of
 	unsaved int    // payments that no group on disk tells of
 	saving  int    // of them, told by the group that the committer has
+	flying  int    // payments of messages that the committer has: they will be unsaved
 }
 
 // handed is a message that was handed out.
@@ -164,13 +165,26 @@ func (r *receiver) advance() {
 }
 
 // pass moves the cursor over everything up to seq: there is nothing left there
-// that could be handed out.
+// that could be handed out. What is paid there and on disk goes into the window,
+// so that it is known until the position has moved over it: the position may have
+// to wait for something older, and a Rewind would find it again.
 func (r *receiver) pass(seq core.Seq) {
 	if seq <= r.cursor {
 		return
 	}
-	r.cursor = seq
+	var paid []core.Seq
+	for s, stored := range r.ahead {
+		if stored && s > r.cursor && s <= seq {
+			paid = append(paid, s)
+		}
+	}
+	slices.Sort(paid)
+	for _, s := range paid {
+		r.window = append(r.window, handed{seq: s, page: max(1, r.floor), at: r.paidAt, paid: true})
+	}
 	maps.DeleteFunc(r.ahead, func(s core.Seq, _ bool) bool { return s <= seq })
+	r.cursor = seq
+	r.advance()
 	if len(r.window) == 0 {
 		r.position = max(r.position, seq)
 	}
@@ -297,6 +311,12 @@ func (r *receiver) settleSpans() {
 // leave forgets a segment that was removed.
 func (r *receiver) leave(first uint64) {
 	r.spans = slices.DeleteFunc(r.spans, func(s *span) bool { return s.seg.first == first })
+}
+
+// behind says whether a kill could repeat a window of what is paid: then nothing
+// more is handed out before positions are on disk.
+func (r *receiver) behind(window int) bool {
+	return r.unsaved+r.flying >= window && (r.flying > 0 || r.needed())
 }
 
 // needed says whether a kill could make the receiver look at what it has paid:

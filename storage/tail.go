@@ -37,6 +37,13 @@ func (e *held) absent() bool {
 	return false
 }
 
+// landed ends the flight of what was paid meanwhile. Written, it counts as unsaved.
+func (e *held) landed() {
+	for i := range e.debts {
+		e.debts[i].r.flying = 0
+	}
+}
+
 // debtOf finds the debt of a receiver, or nil.
 func (e *held) debtOf(r *receiver) *debt {
 	for i := range e.debts {
