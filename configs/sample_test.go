@@ -56,11 +56,14 @@ func TestSampleExamples(t *testing.T) {
 		// One example replaces the default's line, which stays for the others.
 		return head + "\n\n" + rest
 	})
-	if len(c.Listeners) != 2 || len(c.Bridges) != 1 || len(c.Adapters) != 2 || c.Gateway == "" {
+	if len(c.Listeners) != 2 || len(c.Bridges) != 1 || len(c.Adapters) != 4 || c.Gateway == "" {
 		t.Errorf("not everything was read: %+v", c)
 	}
 	if p := c.Bridges[0].Password; p != "hunter2" {
 		t.Errorf("password is %q", p)
+	}
+	if h := c.Adapters[3].Serial; h == nil || len(h.Devices) != 2 || h.Checksum.Skip != 4 {
+		t.Errorf("devices with addresses: %+v", h)
 	}
 	if d := c.Adapters[0].Modbus.Devices; len(d) != 2 || len(d[1].Points) != 4 {
 		t.Errorf("devices: %+v", d)

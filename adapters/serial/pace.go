@@ -37,11 +37,17 @@ func (p *pace) rest(came, unfinished int, now time.Time) time.Duration {
 	if p.n < len(p.sizes) || p.short < maxRest || !p.full(came, since) {
 		return p.short
 	}
-	// A UART hands over up to 16 bytes at a time.
-	late := min(2*time.Millisecond, 16*p.charTime)
-	missing := max(0, p.shortest()-unfinished)
-	return min(longestRest, time.Duration(missing)*p.charTime+late)
+	missing := time.Duration(max(0, p.shortest()-unfinished)) * p.charTime
+	held := handover * p.charTime
+	if held > 2*time.Millisecond {
+		// As much may have come already, unseen: rest only as long as that is no matter.
+		return min(longestRest, max(p.short, missing-held))
+	}
+	return min(longestRest, missing+held)
 }
+
+// handover is how many bytes a UART hands over at a time.
+const handover = 16
 
 // full says whether so many bytes in a time are what the line can carry, give or
 // take two pieces.

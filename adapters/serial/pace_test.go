@@ -37,6 +37,14 @@ func TestPace(t *testing.T) {
 	if got := short.rest(80, 20, time.Unix(0, int64(8*time.Millisecond))); got != time.Millisecond {
 		t.Errorf("with an idle gap: %v", got)
 	}
+	slow := warm()
+	slow.charTime = time.Millisecond // 16 ms of it may wait in the UART
+	for unfinished, want := range map[int]time.Duration{40: 20 * time.Millisecond, 54: 10 * time.Millisecond, 75: maxRest} {
+		slow.last = time.Unix(0, 0)
+		if got := slow.rest(20, unfinished, time.Unix(0, int64(20*time.Millisecond))); got != want {
+			t.Errorf("a slow line, %d of 80 bytes: %v; want %v", unfinished, got, want)
+		}
+	}
 	p := warm()
 	p.framed(30)
 	if got := p.shortest(); got != 30 {

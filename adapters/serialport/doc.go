@@ -39,5 +39,5 @@
 // # Exclusive use
 //
 // A port is locked with flock; who comes second gets a [BusyError] that names the
-// process which has the device, where /proc shows it.
+// process which has locked it, or else has it open, where /proc shows it ([Users]).
 package serialport

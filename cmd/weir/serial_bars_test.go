@@ -40,6 +40,7 @@ type arrival struct {
 	at    time.Time
 	topic string
 	value any
+	body  string
 }
 
 func (g *testGateway) arrivals(b testing.TB, filter string) *arrivals {
@@ -79,7 +80,7 @@ func (a *arrivals) receive() {
 		}
 		var r struct{ Value any }
 		_ = json.Unmarshal(m.Payload, &r) // no JSON: no value, which the reader sees
-		a.each <- arrival{at, string(m.Topic), r.Value}
+		a.each <- arrival{at, string(m.Topic), r.Value, string(m.Payload)}
 	}
 }
 

@@ -10,6 +10,8 @@
 //
 //   - a frame whose checksum is wrong is dropped and counted, and the search goes
 //     on one byte behind its start (behind its end where a delimiter marks it);
+//   - in the midst of garbage a checksum that is right may be so by chance: frames are
+//     taken only with those right behind them until the doubt is over;
 //   - without a checksum, a frame is only taken when its beginning was seen: after
 //     a delimiter, a start marker or a pause. Half a line is not a value.
 package frame

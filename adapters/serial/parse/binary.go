@@ -66,6 +66,7 @@ func binaryTypes() []binaryType {
 		{"uint32", 4, func(b []byte) (any, bool) { return int64(be.Uint32(b)), true }},
 		{"int64", 8, func(b []byte) (any, bool) { return int64(be.Uint64(b)), true }},
 		{"uint64", 8, func(b []byte) (any, bool) { return be.Uint64(b), true }},
+		{"float16", 2, func(b []byte) (any, bool) { return fromHalf(be.Uint16(b)), true }},
 		{"float32", 4, func(b []byte) (any, bool) { return math.Float32frombits(be.Uint32(b)), true }},
 		{"float64", 8, func(b []byte) (any, bool) { return math.Float64frombits(be.Uint64(b)), true }},
 		{"bcd8", 1, fromBCD},
@@ -73,6 +74,21 @@ func binaryTypes() []binaryType {
 		{"bcd32", 4, fromBCD},
 		{"string", 0, binaryText},
 	}
+}
+
+// fromHalf widens a float16: 1 bit of sign, 5 of exponent, 10 of fraction.
+func fromHalf(h uint16) float32 {
+	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10&0x1f), uint32(h&0x3ff)
+	switch exponent {
+	case 0: // without a leading one
+		small := float32(fraction) / (1 << 24)
+		return math.Float32frombits(sign | math.Float32bits(small))
+	case 0x1f: // infinite, or no number
+		exponent = 0xff
+	default:
+		exponent += 127 - 15
+	}
+	return math.Float32frombits(sign | exponent<<23 | fraction<<13)
 }
 
 // fromBCD reads two decimal digits a byte.

@@ -8,6 +8,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+func TestFromHalf(t *testing.T) {
+	for bits, want := range map[uint16]float32{
+		0x0000: 0, 0x3c00: 1, 0xc000: -2, 0x3555: 0.33325195, 0x7bff: 65504, 0x0001: 1.0 / (1 << 24), 0x83ff: -1023.0 / (1 << 24),
+		0x7c00: float32(math.Inf(1)), 0xfc00: float32(math.Inf(-1)),
+	} {
+		if got := fromHalf(bits); got != want {
+			t.Errorf("fromHalf(%#04x) = %v; want %v", bits, got, want)
+		}
+	}
+	if got := fromHalf(0x7e00); !math.IsNaN(float64(got)) {
+		t.Errorf("no number is %v", got)
+	}
+}
+
 func TestBinary(t *testing.T) {
 	frame := "\x01\x02\x03\x04\x05\x06\x07\x08\xff\x12\x34ab \x00\x41\x20\x00\x00"
 	field := func(at int, kind FieldType, order Order) Field {
@@ -36,6 +50,7 @@ func TestBinary(t *testing.T) {
 		"bcd16":           {field(9, "bcd16", ""), int64(1234)},
 		"bcd32":           {field(0, "bcd32", ""), int64(1020304)},
 		"no bcd":          {field(8, "bcd16", ""), nil},
+		"float16":         {field(15, "float16", ""), float32(2.5625)},
 		"float32":         {field(15, "float32", ""), float32(10)},
 		"float64":         {field(0, "float64", ""), math.Float64frombits(0x0102030405060708)},
 		"string":          {field(11, "string(4)", ""), "ab"},
