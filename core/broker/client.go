@@ -145,6 +145,9 @@ func (cl *client) detach(c *conn) {
 	}
 	b := cl.broker
 	cl.conn, cl.since, cl.ended = nil, b.now, b.stamp
+	b.tell(cl, "disconnected", disconnectedEvent{
+		Client: cl.id, User: cl.identity, Reason: c.goodbye(), Code: byte(c.reason), Time: b.now.UTC(),
+	})
 	cl.leaving.Clear()
 	cl.returnLeases()
 	cl.forgetQueue()
@@ -218,6 +221,7 @@ func (b *Broker) dropSession(cl *client, why string) {
 		cl.publishWill()
 	}
 	delete(b.clients, cl.id)
+	b.forgetClientSys(cl)
 	cl.leaveShares()
 	b.unsubscribeAll(cl)
 	if cl.receiver != 0 {
