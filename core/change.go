@@ -30,6 +30,15 @@ type Subscription struct {
 	ID       uint32 // subscription identifier, 0 for none
 }
 
+// Will is what a connected client leaves behind if its connection, or the gateway,
+// ends without a word.
+type Will struct {
+	ClientID string
+	Identity string
+	Delay    time.Duration
+	Message  *Message
+}
+
 // Outgoing is a QoS 2 message between its first sending and its PUBCOMP.
 type Outgoing struct {
 	Owner    ReceiverID // whose packet ids these are: the session, or the bridge's link
@@ -66,6 +75,10 @@ type (
 		Receiver ReceiverID
 		Filter   string
 	}
+	// WillSaved keeps the will of a client, keyed by ClientID, with a session or without.
+	WillSaved struct{ Will Will }
+	// WillDropped forgets it: it was published, or the client took it back.
+	WillDropped struct{ ClientID string }
 	// RetainedSaved keeps a message as the retained one of its topic.
 	RetainedSaved struct{ Message *Message }
 	// RetainedDropped clears a topic.
@@ -95,6 +108,8 @@ func (RuleSaved) change()           {}
 func (RuleDropped) change()         {}
 func (SubscriptionSaved) change()   {}
 func (SubscriptionDropped) change() {}
+func (WillSaved) change()           {}
+func (WillDropped) change()         {}
 func (RetainedSaved) change()       {}
 func (RetainedDropped) change()     {}
 func (IncomingHeld) change()        {}

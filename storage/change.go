@@ -14,6 +14,7 @@ const (
 	keySession      = 'S' // client id
 	keyRule         = 'R' // name
 	keySubscription = 'c' // receiver, filter
+	keyWill         = 'w' // client id
 	keyRetained     = 't' // topic
 	keyIncoming     = 'i' // owner, packet id
 	keyOutgoing     = 'o' // owner, packet id
@@ -23,7 +24,7 @@ const (
 )
 
 // loadOrder is the order in which Load visits: owners before what they own.
-var loadOrder = []byte{keySession, keyRule, keySubscription, keyRetained, keyIncoming, keyOutgoing}
+var loadOrder = []byte{keySession, keyRule, keySubscription, keyWill, keyRetained, keyIncoming, keyOutgoing}
 
 func textKey(kind byte, text string) []byte {
 	return append([]byte{kind}, text...)
@@ -57,6 +58,10 @@ func changeKey(c core.Change) []byte {
 		return receiverKey(keySubscription, c.Subscription.Receiver, c.Subscription.Filter)
 	case core.SubscriptionDropped:
 		return receiverKey(keySubscription, c.Receiver, c.Filter)
+	case core.WillSaved:
+		return textKey(keyWill, c.Will.ClientID)
+	case core.WillDropped:
+		return textKey(keyWill, c.ClientID)
 	case core.RetainedSaved:
 		return textKey(keyRetained, c.Message.Topic)
 	case core.RetainedDropped:
@@ -91,6 +96,11 @@ func appendOps(ops []op, c core.Change) []op {
 		return appendForget(append(ops, op{Kind: opDelete, Key: key}), c.Receiver)
 	case core.SubscriptionSaved:
 		return append(ops, set(key, &subscriptionRecord{Options: c.Subscription.Options, ID: c.Subscription.ID}))
+	case core.WillSaved:
+		w := c.Will
+		return append(ops, set(key, &willRecord{
+			Identity: w.Identity, Delay: int64(w.Delay), Message: toRecord(0, 0, w.Message, stampRecord{}),
+		}))
 	case core.RetainedSaved:
 		record := toRecord(0, 0, c.Message, stampRecord{})
 		return append(ops, set(key, &record))
@@ -99,7 +109,7 @@ func appendOps(ops []op, c core.Change) []op {
 	case core.OutgoingSaved:
 		o := c.Outgoing
 		return append(ops, set(key, &outgoingRecord{Receiver: uint64(o.Receiver), Seq: uint64(o.Seq), Released: o.Released}))
-	default: // SubscriptionDropped, RetainedDropped, IncomingReleased, OutgoingDone
+	default: // SubscriptionDropped, WillDropped, RetainedDropped, IncomingReleased, OutgoingDone
 		return append(ops, op{Kind: opDelete, Key: key})
 	}
 }
@@ -142,6 +152,13 @@ func parseChange(key, value []byte) (core.Change, error) {
 		var r ruleRecord
 		_, err := r.UnmarshalMsg(value)
 		return core.RuleSaved{Name: text, Receiver: core.ReceiverID(r.Receiver)}, err
+	case keyWill:
+		var r willRecord
+		_, err := r.UnmarshalMsg(value)
+		m := r.Message.message(stampRecord{})
+		return core.WillSaved{Will: core.Will{
+			ClientID: text, Identity: r.Identity, Delay: time.Duration(r.Delay), Message: &m,
+		}}, err
 	case keyRetained:
 		var r messageRecord
 		_, err := r.UnmarshalMsg(value)

@@ -106,6 +106,13 @@ type sessionRecord struct {
 	Ended    stampRecord
 }
 
+//msgp:tuple willRecord
+type willRecord struct {
+	Identity string
+	Delay    int64
+	Message  messageRecord
+}
+
 //msgp:tuple subscriptionRecord
 type subscriptionRecord struct {
 	Options uint8

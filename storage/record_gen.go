@@ -246,7 +246,7 @@ func (z *indexRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		return
 	}
 	if cap(z.Receivers) >= int(zb0002) {
-		z.Receivers = z.Receivers[:zb0002]
+		z.Receivers = (z.Receivers)[:zb0002]
 	} else {
 		z.Receivers = make([]debtorRecord, zb0002)
 	}
@@ -268,7 +268,7 @@ func (z *indexRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		return
 	}
 	if cap(z.Changes) >= int(zb0003) {
-		z.Changes = z.Changes[:zb0003]
+		z.Changes = (z.Changes)[:zb0003]
 	} else {
 		z.Changes = make([]op, zb0003)
 	}
@@ -484,7 +484,7 @@ func (z *messageRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		return
 	}
 	if cap(z.Owed) >= int(zb0003) {
-		z.Owed = z.Owed[:zb0003]
+		z.Owed = (z.Owed)[:zb0003]
 	} else {
 		z.Owed = make([]uint32, zb0003)
 	}
@@ -507,7 +507,7 @@ func (z *messageRecord) Msgsize() (s int) {
 	} else {
 		s += z.Properties.Msgsize()
 	}
-	s += msgp.ArrayHeaderSize + (len(z.Owed) * msgp.Uint32Size)
+	s += msgp.ArrayHeaderSize + (len(z.Owed) * (msgp.Uint32Size))
 	return
 }
 
@@ -691,7 +691,7 @@ func (z *positionRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		return
 	}
 	if cap(z.Ahead) >= int(zb0002) {
-		z.Ahead = z.Ahead[:zb0002]
+		z.Ahead = (z.Ahead)[:zb0002]
 	} else {
 		z.Ahead = make([]uint64, zb0002)
 	}
@@ -733,7 +733,7 @@ func (z *positionRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *positionRecord) Msgsize() (s int) {
-	s = 1 + msgp.Uint64Size + msgp.Uint64Size + msgp.ArrayHeaderSize + (len(z.Ahead) * msgp.Uint64Size) + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size
+	s = 1 + msgp.Uint64Size + msgp.Uint64Size + msgp.ArrayHeaderSize + (len(z.Ahead) * (msgp.Uint64Size)) + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size
 	return
 }
 
@@ -812,7 +812,7 @@ func (z *propertiesRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		return
 	}
 	if cap(z.User) >= int(zb0003) {
-		z.User = z.User[:zb0003]
+		z.User = (z.User)[:zb0003]
 	} else {
 		z.User = make([]string, zb0003)
 	}
@@ -969,7 +969,7 @@ func (z *sealRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		return
 	}
 	if cap(z.Receivers) >= int(zb0002) {
-		z.Receivers = z.Receivers[:zb0002]
+		z.Receivers = (z.Receivers)[:zb0002]
 	} else {
 		z.Receivers = make([]debtorRecord, zb0002)
 	}
@@ -991,7 +991,7 @@ func (z *sealRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		return
 	}
 	if cap(z.Files) >= int(zb0003) {
-		z.Files = z.Files[:zb0003]
+		z.Files = (z.Files)[:zb0003]
 	} else {
 		z.Files = make([]fileRecord, zb0003)
 	}
@@ -1190,5 +1190,57 @@ func (z *subscriptionRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z subscriptionRecord) Msgsize() (s int) {
 	s = 1 + msgp.Uint8Size + msgp.Uint32Size
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *willRecord) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// array header, size 3
+	o = append(o, 0x93)
+	o = msgp.AppendString(o, z.Identity)
+	o = msgp.AppendInt64(o, z.Delay)
+	o, err = z.Message.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "Message")
+		return
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *willRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	if zb0001 != 3 {
+		err = msgp.ArrayError{Wanted: 3, Got: zb0001}
+		return
+	}
+	z.Identity, bts, err = msgp.ReadStringBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Identity")
+		return
+	}
+	z.Delay, bts, err = msgp.ReadInt64Bytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Delay")
+		return
+	}
+	bts, err = z.Message.UnmarshalMsg(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Message")
+		return
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *willRecord) Msgsize() (s int) {
+	s = 1 + msgp.StringPrefixSize + len(z.Identity) + msgp.Int64Size + z.Message.Msgsize()
 	return
 }

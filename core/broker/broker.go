@@ -262,7 +262,7 @@ func (b *Broker) stop() error {
 	}
 	for c := range b.conns {
 		if cl := c.client; cl != nil {
-			cl.will = nil // the client has not gone, we have
+			cl.will, cl.willSaved = nil, false // it is published after the restart
 		}
 		c.end(packet.ServerShuttingDown)
 		c.close()

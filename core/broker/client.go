@@ -37,7 +37,9 @@ type client struct {
 	ended  core.Stamp // when the last connection ended
 	since  time.Time  // connected or disconnected since
 	will   *will
-	timer  timer // the will is due or the session expires, while there is no connection
+	// willSaved: the store has it.
+	willSaved bool
+	timer     timer // the will is due or the session expires, while there is no connection
 
 	filters []string          // of its subscriptions
 	in      *session.Inbound  // nil until it is needed
@@ -95,7 +97,7 @@ func (cl *client) attach(c *conn, a attempt, present bool) {
 	b.timers.stop(&cl.timer)
 	cl.conn, cl.since = c, b.now
 	cl.expiry, cl.ended = a.expiry, core.Stamp{}
-	cl.will = a.will // [MQTT-3.1.2-7]; the delayed one before it is never sent [MQTT-3.1.3-9]
+	cl.setWill(a.will)
 	if cl.receiver == 0 && cl.expiry > 0 {
 		cl.receiver = core.NewReceiverID()
 		b.receivers[cl.receiver] = cl
@@ -143,6 +145,9 @@ func (cl *client) detach(c *conn) {
 	}
 	b := cl.broker
 	cl.conn, cl.since, cl.ended = nil, b.now, b.stamp
+	b.tell(cl, "disconnected", disconnectedEvent{
+		Client: cl.id, User: cl.identity, Reason: c.goodbye(), Code: byte(c.reason), Time: b.now.UTC(),
+	})
 	cl.leaving.Clear()
 	cl.returnLeases()
 	cl.forgetQueue()
@@ -150,6 +155,9 @@ func (cl *client) detach(c *conn) {
 	case cl.will == nil:
 	case cl.will.delay == 0 || cl.expiry == 0: // [MQTT-3.1.2-8]
 		cl.publishWill()
+	}
+	if cl.will == nil && cl.willSaved {
+		cl.forgetWill()
 	}
 	if cl.expiry == 0 { // [MQTT-4.1.0-2]
 		b.dropSession(cl, "ended with its connection")
@@ -213,6 +221,7 @@ func (b *Broker) dropSession(cl *client, why string) {
 		cl.publishWill()
 	}
 	delete(b.clients, cl.id)
+	b.forgetClientSys(cl)
 	cl.leaveShares()
 	b.unsubscribeAll(cl)
 	if cl.receiver != 0 {

@@ -35,6 +35,7 @@ type conn struct {
 	heard  time.Time // when the last packet came
 	timer  timer     // CONNECT or the next packet is overdue
 	reason packet.Reason
+	broken bool // it ended without a word
 
 	// Input: an incomplete packet, and how long it will be at least.
 	rest []byte
@@ -350,6 +351,7 @@ func (c *conn) lost(error) {
 	c.out, c.rest = nil, nil
 	if c.phase == open {
 		c.broker.count("connection lost")
+		c.broken = true
 	}
 	c.close()
 }

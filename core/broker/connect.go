@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/packet"
@@ -148,6 +149,8 @@ func (c *conn) attemptWill(a *attempt, w *packet.Will) packet.Reason {
 	switch {
 	case w == nil:
 		return packet.Success
+	case w.Properties != nil && w.Properties.PayloadFormat != nil && *w.Properties.PayloadFormat == 1 && !utf8.Valid(w.Payload):
+		return packet.PayloadFormatInvalid
 	case topic.ValidName(w.Topic) != nil, strings.HasPrefix(string(w.Topic), "$"):
 		return packet.TopicNameInvalid
 	}
@@ -253,6 +256,10 @@ func (c *conn) open(a attempt, identity string, old *client) {
 	// 4. What the session was about to send.
 	cl.attach(c, a, present)
 	b.counters.connects++
+	b.tell(cl, "connected", connectedEvent{
+		Client: cl.id, User: identity, Address: c.remote, Listener: c.listener.Name, Protocol: versionName(c.version),
+		Keepalive: a.keepalive.Seconds(), CleanStart: a.cleanStart, SessionPresent: present, Time: b.now.UTC(),
+	})
 	b.log.Debug("client connected", "client", cl.id, "user", identity, "address", c.remote,
 		"protocol", versionName(c.version), "session_present", present)
 }

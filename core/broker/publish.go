@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/packet"
@@ -102,8 +103,11 @@ func (c *conn) resolve(name string, props *packet.Properties) (string, error) {
 // barred says why the client may not publish the present publication; Success
 // when it may. Topics with $ are the broker's own.
 func (c *conn) barred() packet.Reason {
-	name := c.broker.publication.message.Topic
+	m := c.broker.publication.message
+	name := m.Topic
 	switch {
+	case m.Properties != nil && m.Properties.UTF8Payload && !utf8.Valid(m.Payload): // section 3.3.2.3.2
+		return packet.PayloadFormatInvalid
 	case strings.HasPrefix(name, "$"):
 		return packet.NotAuthorized
 	case !c.broker.may(c.client.principal(), Publish, name):
@@ -112,9 +116,17 @@ func (c *conn) barred() packet.Reason {
 	return packet.Success
 }
 
+// barredReason is the word of the counters for what barred says.
+func barredReason(r packet.Reason) core.Reason {
+	if r == packet.PayloadFormatInvalid {
+		return core.DroppedRejected
+	}
+	return core.DroppedDenied
+}
+
 func (c *conn) publish0() {
-	if c.barred() != packet.Success {
-		c.broker.drop(core.DroppedDenied, 1)
+	if r := c.barred(); r != packet.Success {
+		c.broker.drop(barredReason(r), 1)
 		return
 	}
 	// Nobody is told, so an error is only counted, which take has done.
@@ -188,7 +200,7 @@ func (c *conn) acknowledge(kind packet.Type, pid uint16, r packet.Reason, wait p
 // denied answers a publication that the client may not make. Before MQTT 5 it
 // cannot be told: the message is acknowledged and dropped [MQTT-3.3.5-2].
 func (c *conn) denied(kind packet.Type, pid uint16, r packet.Reason) {
-	c.broker.drop(core.DroppedDenied, 1)
+	c.broker.drop(barredReason(r), 1)
 	c.refuseMessage(kind, pid, r)
 }
 

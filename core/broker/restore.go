@@ -37,6 +37,8 @@ func (b *Broker) restore(change core.Change) bool {
 	case core.RuleSaved:
 		b.rules[c.Name] = &rule{name: c.Name, receiver: c.Receiver}
 		b.ruleOf[c.Receiver] = b.rules[c.Name]
+	case core.WillSaved:
+		b.restoreWill(c.Will)
 	case core.RetainedSaved:
 		b.retained.Set(c.Message.Topic, c.Message)
 	case core.SubscriptionSaved:
@@ -112,6 +114,10 @@ func (b *Broker) reopen(cl *client) {
 	}
 	cl.since = cl.ended.Time()
 	if b.stamp.Since(cl.ended) >= cl.expiry {
+		if cl.will != nil {
+			b.publishWillLater(cl.principal(), cl.will.message)
+			cl.will = nil
+		}
 		b.dropSession(cl, "expired")
 		return
 	}

@@ -192,7 +192,7 @@ func TestSys(t *testing.T) {
 		c.Receive("$SYS/broker/version", "weir version 1.2.3")
 		c.Subscribe("$SYS/broker/clients/#", 0)
 		got := map[string]string{}
-		for range 5 {
+		for range 6 { // one is the event of this subscription
 			m := c.NextPublish()
 			got[string(m.Topic)] = string(m.Payload)
 		}
@@ -200,6 +200,9 @@ func TestSys(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 		s.Pipe().Connect(clean("other"))
+		if m := c.NextPublish(); string(m.Topic) != "$SYS/broker/clients/other/connected" {
+			t.Errorf("got %s", brokertest.Show(m))
+		}
 		time.Sleep(10 * time.Second)
 		for _, name := range []string{"total", "connected", "maximum"} { // what has changed
 			c.Receive("$SYS/broker/clients/"+name, "2")

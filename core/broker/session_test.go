@@ -462,3 +462,66 @@ func TestSessionExpiryAcrossRestart(t *testing.T) {
 		}
 	})
 }
+
+// TestWillAcrossRestart: a will is not lost with the broker, whether it is killed or
+// stopped. It waits for its client as long as it would have.
+func TestWillAcrossRestart(t *testing.T) {
+	for _, end := range []string{"crash", "stop"} {
+		for name, tc := range map[string]struct {
+			delay, expiry uint32
+			back, leaves  bool
+			after         time.Duration // < 0: never
+		}{
+			"clean session":          {},
+			"session, no delay":      {expiry: 60},
+			"delay":                  {expiry: 60, delay: 20, after: 20 * time.Second},
+			"delay, client is back":  {expiry: 60, delay: 20, back: true, after: -1},
+			"session ends before it": {expiry: 10, delay: 20, after: 10 * time.Second},
+			"client had taken leave": {expiry: 60, leaves: true, after: -1},
+		} {
+			t.Run(end+", "+name, func(t *testing.T) {
+				in(t, broker.Config{Clock: core.NewClock()}, func(t *testing.T, s *brokertest.Server) {
+					r, c := s.Pipe(), s.Pipe()
+					r.Connect(durable("r"))
+					r.Subscribe("will", 1)
+					hello := packet.Connect{
+						ClientID: []byte("w"), Properties: &packet.Properties{SessionExpiry: new(tc.expiry)},
+						Will: &packet.Will{Topic: []byte("will"), Payload: []byte("gone"), QoS: 1, Properties: &packet.Properties{WillDelay: new(tc.delay)}},
+					}
+					c.Connect(hello)
+					if tc.leaves {
+						c.Send(&packet.Disconnect{})
+						c.ExpectClosed()
+					}
+					synctest.Wait()
+					s.Store.Commit() // what is lazy
+					if end == "stop" {
+						s.Stop()
+						s.Store.Commit()
+					}
+					s = s.Crash()
+					start := time.Now()
+					r = s.Pipe()
+					r.Connect(durable("r"))
+					if tc.back {
+						hello.Will = nil
+						s.Pipe().Connect(hello)
+					}
+					if tc.after < 0 {
+						time.Sleep(time.Hour)
+					} else {
+						time.Sleep(tc.after)
+						r.Receive("will", "gone")
+						if took := time.Since(start); took != tc.after {
+							t.Errorf("after %v, want %v", took, tc.after)
+						}
+					}
+					synctest.Wait()
+					if p, ok := r.Poll(); ok {
+						t.Errorf("got %s", brokertest.Show(p))
+					}
+				})
+			})
+		}
+	}
+}

@@ -37,6 +37,9 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 				c.broker.publishSys()
 			}
 			existed, t := c.client.subscribe(name, f.Options, id) // 1
+			c.broker.tell(c.client, "subscribed", subscribedEvent{
+				Client: c.client.id, Filter: name, QoS: f.Options.QoS(), Time: c.broker.now.UTC(),
+			})
 			ticket = max(ticket, t)
 			reason = packet.Reason(f.Options.QoS())                   // [MQTT-3.8.4-7]
 			if wantsRetained(f.Options, existed) && !isShared(name) { // section 4.8.2

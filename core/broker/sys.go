@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/weir-edge/weir/core"
 )
 
 // isSys says whether a filter is about $SYS. Wildcards at its beginning are not
@@ -28,11 +26,7 @@ func (b *Broker) publishSys() {
 		if old, ok := b.retained.Get(name); ok && string(old.Payload) == value {
 			return
 		}
-		b.begin(&core.Message{
-			Topic: name, Payload: []byte(value), Retain: true, Publisher: "$SYS", Received: b.stamp,
-		}, true)
-		// QoS 0 is owed to nobody: there is nothing that could fail.
-		_, _ = b.take()
+		b.publishOwn(name, []byte(value), true)
 	})
 }
 
@@ -45,6 +39,7 @@ func (b *Broker) eachSys(yield func(name, value string)) {
 			connected++
 		}
 	}
+	b.eachClientSys(yield)
 	yield("version", "weir version "+b.cfg.Version)
 	yield("uptime", strconv.FormatInt(int64(b.now.Sub(n.started)/time.Second), 10)+" seconds")
 	dropped := uint64(0)

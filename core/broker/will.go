@@ -8,7 +8,10 @@ import (
 	"github.com/weir-edge/weir/core/session"
 )
 
-// will is what a client leaves behind. It does not survive the broker.
+// will is what a client leaves behind. It is on record while it can come due, lazily:
+// after an end of the broker, planned or not, those of sessions wait for their
+// clients as long as their delay says, and all others are published at the start.
+// message is shared with the store and never changed.
 type will struct {
 	message *core.Message
 	delay   time.Duration
@@ -29,20 +32,65 @@ func newWill(w *packet.Will, clientID string) *will {
 	return out
 }
 
-// publishWill publishes the will, once [MQTT-3.1.2-10], if its client may still
-// publish there.
+// setWill is called with each connection [MQTT-3.1.2-7]; the delayed will before it
+// is never sent [MQTT-3.1.3-9].
+func (cl *client) setWill(w *will) {
+	switch {
+	case w != nil:
+		cl.broker.store.Record(core.WillSaved{Will: core.Will{
+			ClientID: cl.id, Identity: cl.identity, Delay: w.delay, Message: w.message,
+		}}, true)
+	case cl.willSaved:
+		cl.forgetWill()
+	}
+	cl.will, cl.willSaved = w, w != nil
+}
+
+// forgetWill takes it off the record.
+func (cl *client) forgetWill() {
+	cl.broker.store.Record(core.WillDropped{ClientID: cl.id}, true)
+	cl.willSaved = false
+}
+
+// publishWill publishes the will, once [MQTT-3.1.2-10].
 func (cl *client) publishWill() {
-	b := cl.broker
 	m := cl.will.message
-	cl.will = nil
-	if !b.may(cl.principal(), Publish, m.Topic) {
+	cl.will, cl.willSaved = nil, false
+	cl.broker.publishWill(cl.principal(), m)
+}
+
+// publishWill publishes a will, if its client may still publish there. That it is
+// over becomes durable with it.
+func (b *Broker) publishWill(who Principal, of *core.Message) {
+	over := core.WillDropped{ClientID: who.ClientID}
+	if !b.may(who, Publish, of.Topic) {
 		b.drop(core.DroppedDenied, 1)
+		b.store.Record(over, true)
 		return
 	}
+	m := *of
 	m.Received = b.stamp
-	b.begin(m, true)
-	if _, err := b.take(); err != nil {
-		b.log.Warn("will not kept", "client", cl.id, "topic", m.Topic, "error", err)
+	b.begin(&m, true)
+	if _, err := b.take(over); err != nil {
+		b.log.Warn("will not kept", "client", who.ClientID, "topic", m.Topic, "error", err)
 		b.drop(core.DroppedStoreFull, 1)
+		b.store.Record(over, true)
 	}
+}
+
+// restoreWill gives a session its will back. One of a client without a session is
+// due: as soon as everybody who may want it is there.
+func (b *Broker) restoreWill(w core.Will) {
+	if cl := b.clients[w.ClientID]; cl != nil {
+		cl.will, cl.willSaved = &will{message: w.Message, delay: w.Delay}, true
+		return
+	}
+	b.publishWillLater(Principal{Identity: w.Identity, ClientID: w.ClientID}, w.Message)
+}
+
+func (b *Broker) publishWillLater(who Principal, m *core.Message) {
+	b.work(func() (more bool) {
+		b.publishWill(who, m)
+		return false
+	})
 }

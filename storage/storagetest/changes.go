@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -36,6 +37,7 @@ func testChanges(t *testing.T, o *Owner) {
 		core.SubscriptionSaved{Subscription: core.Subscription{Receiver: alice, Filter: long.Topic + "/#", Options: 2}},
 		core.IncomingHeld{Owner: alice, PacketID: 65535},
 		core.OutgoingSaved{Outgoing: core.Outgoing{Owner: bob, PacketID: 1, Receiver: bob, Seq: 1 << 40, Released: true}},
+		core.WillSaved{Will: core.Will{ClientID: "a:b", Identity: "user", Delay: time.Minute, Message: message(5)}},
 	}
 	gone := core.Session{Receiver: 99, ClientID: "gone"}
 	var last core.Ticket
@@ -48,6 +50,7 @@ func testChanges(t *testing.T, o *Owner) {
 		core.IncomingHeld{Owner: alice, PacketID: 7},
 		core.OutgoingSaved{Outgoing: core.Outgoing{Owner: alice, PacketID: 8, Seq: 9}},
 		core.RetainedSaved{Message: message(2)},
+		core.WillSaved{Will: core.Will{ClientID: "gone", Message: message(6)}},
 		core.RuleSaved{Name: "old", Receiver: 98},
 		core.SessionSaved{Session: core.Session{Receiver: alice, ClientID: "a:b"}},
 	} {
@@ -63,6 +66,7 @@ func testChanges(t *testing.T, o *Owner) {
 		core.IncomingReleased{Owner: alice, PacketID: 7},
 		core.OutgoingDone{Owner: alice, PacketID: 8},
 		core.RetainedDropped{Topic: message(2).Topic},
+		core.WillDropped{ClientID: "gone"},
 		core.RuleDropped{Name: "old", Receiver: 98},
 	} {
 		last = o.Store.Record(c, false)

@@ -23,6 +23,7 @@ const (
 	sessions kind = iota
 	rules
 	subscriptions
+	wills
 	retained
 	incoming
 	outgoing
@@ -52,6 +53,10 @@ func (s *state) apply(c core.Change) {
 		s.facts[key{kind: subscriptions, owner: c.Subscription.Receiver, text: c.Subscription.Filter}] = c
 	case core.SubscriptionDropped:
 		delete(s.facts, key{kind: subscriptions, owner: c.Receiver, text: c.Filter})
+	case core.WillSaved:
+		s.facts[key{kind: wills, text: c.Will.ClientID}] = c
+	case core.WillDropped:
+		delete(s.facts, key{kind: wills, text: c.ClientID})
 	case core.RetainedSaved:
 		s.facts[key{kind: retained, text: c.Message.Topic}] = c
 	case core.RetainedDropped:
@@ -69,7 +74,7 @@ func (s *state) apply(c core.Change) {
 
 // forget clears everything that is keyed by a receiver.
 func (s *state) forget(r core.ReceiverID) {
-	maps.DeleteFunc(s.facts, func(k key, _ core.Change) bool { return k.kind > rules && k.kind != retained && k.owner == r })
+	maps.DeleteFunc(s.facts, func(k key, _ core.Change) bool { return k.kind > rules && k.kind != retained && k.kind != wills && k.owner == r })
 }
 
 func (s *state) visit(visit func(core.Change)) {

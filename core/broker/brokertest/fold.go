@@ -29,6 +29,10 @@ func (f fold) apply(c core.Change) {
 		f[fmt.Sprintf("1subscription %d %s", c.Subscription.Receiver, c.Subscription.Filter)] = c
 	case core.SubscriptionDropped:
 		delete(f, fmt.Sprintf("1subscription %d %s", c.Receiver, c.Filter))
+	case core.WillSaved:
+		f["1will "+c.Will.ClientID] = c
+	case core.WillDropped:
+		delete(f, "1will "+c.ClientID)
 	case core.RetainedSaved:
 		f["1retained "+c.Message.Topic] = c
 	case core.RetainedDropped:
