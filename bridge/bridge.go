@@ -80,6 +80,11 @@ type Bridge struct {
 	releases   session.Gate[uint16]   // PUBRELs whose release is on its way to the disk
 	unreleased []uint16               // those for which that failed
 	suspect    suspect
+	flying     inFlight
+	condemned  map[place]string // messages to be set aside when they come again, and why
+	rivals     rivals
+	running    context.Context // of Run
+	probes     sync.WaitGroup
 	narrowed   int // see narrow
 	pace       pacer
 	drain      bucket
@@ -89,11 +94,13 @@ type Bridge struct {
 	// Shared.
 	events mailbox
 	status status
+	power  switchable
 }
 
 // outlet is an out rule at work.
 type outlet struct {
 	rule  OutRule
+	topic template // nil: prefixes
 	queue Queue
 	tally tally
 
@@ -108,6 +115,7 @@ type outlet struct {
 type inlet struct {
 	rule   InRule
 	filter string
+	topic  template // nil: prefixes
 	tally  tally
 }
 
@@ -120,8 +128,8 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		return nil, fmt.Errorf("bridge %s: %d queues for %d out rules", cfg.Name, len(queues), len(cfg.Out))
 	}
 	cfg = cfg.withDefaults()
-	if cfg.Dial == nil {
-		cfg.Dial = dialTCP(cfg.UserTimeout)
+	if err := cfg.setDial(); err != nil {
+		return nil, fmt.Errorf("bridge %s: %w", cfg.Name, err)
 	}
 	b := &Bridge{
 		cfg:       cfg,
@@ -134,7 +142,10 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		pace:      pacer{min: cfg.Backoff.Min, max: cfg.Backoff.Max},
 		drain:     newBucket(cfg.Drain),
 		holding:   make(map[uint16]*acceptance),
+		flying:    inFlight{messages: make(map[place]*core.Message)},
+		condemned: make(map[place]string),
 	}
+	b.power.change = make(chan struct{}, 1)
 	b.events.wake = make(chan struct{}, 1)
 	b.addRules(queues)
 	b.restore(link)
@@ -151,7 +162,9 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 
 func (b *Bridge) addRules(queues []Queue) {
 	for i, r := range b.cfg.Out {
-		b.outlets = append(b.outlets, &outlet{rule: r, queue: queues[i], receiver: queues[i].Receiver(), usual: 256})
+		b.outlets = append(b.outlets, &outlet{
+			rule: r, topic: templateOf(r.RemoteTopic), queue: queues[i], receiver: queues[i].Receiver(), usual: 256,
+		})
 	}
 	byRank := slices.Clone(b.outlets)
 	slices.SortStableFunc(byRank, func(x, y *outlet) int { return cmp.Compare(y.rule.Priority, x.rule.Priority) })
@@ -159,8 +172,17 @@ func (b *Bridge) addRules(queues []Queue) {
 		b.ranks = append(b.ranks, rank)
 	}
 	for _, r := range b.cfg.In {
-		b.inlets = append(b.inlets, &inlet{rule: r, filter: r.RemoteFilter()})
+		b.inlets = append(b.inlets, &inlet{rule: r, filter: r.RemoteFilter(), topic: templateOf(r.LocalTopic)})
 	}
+}
+
+// templateOf is nil for none. Validate has looked at it.
+func templateOf(s string) template {
+	t, err := parseTemplate(s)
+	if err != nil {
+		panic("bridge: " + err.Error())
+	}
+	return t
 }
 
 // chunkBy yields the runs of neighbours that have the same key.
@@ -194,26 +216,40 @@ func (b *Bridge) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer b.probes.Wait()
 	defer stop()
+	b.running = ctx
 	b.kick = b.merge(ctx, &wg)
 	for _, o := range b.outlets {
 		o.queue.Online(false)
 	}
 	shown := ""
 	for {
-		lived, err := b.session(ctx)
-		if ctx.Err() != nil {
+		on, off := b.on(ctx)
+		if on == nil {
 			return nil
+		}
+		lived, err := b.session(on)
+		switch {
+		case ctx.Err() != nil:
+			off()
+			return nil
+		case b.power.isOff():
+			off()
+			continue
 		}
 		if lived > 0 {
 			shown = ""
 		}
+		b.rivals.ended(err, time.Now())
 		pause := b.pace.next(lived, slow(err))
 		text := explain(err, b.cfg.Clock.Now())
 		b.report(text, shown, pause)
 		shown = text
 		b.status.waiting(text, slow(err))
-		if !sleep(ctx, pause) {
+		sleep(on, pause)
+		off()
+		if ctx.Err() != nil {
 			return nil
 		}
 	}
@@ -263,14 +299,12 @@ func (b *Bridge) merge(ctx context.Context, wg *sync.WaitGroup) <-chan struct{} 
 	return kick
 }
 
-// sleep waits, and says whether it came to the end.
-func sleep(ctx context.Context, d time.Duration) bool {
+// sleep waits, unless ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }

@@ -32,6 +32,8 @@ type world struct {
 	bridge *bridge.Bridge
 	cancel context.CancelFunc
 	done   chan error
+
+	stop3 *stoppable // in F3
 }
 
 const address = "cloud:1883"

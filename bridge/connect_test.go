@@ -123,7 +123,9 @@ func TestRefused(t *testing.T) {
 				}
 				w.up.Change(func(q *bridgetest.Quirks) { q.Refuse = nil })
 				after(2 * time.Minute)
-				w.wantState("connected", "")
+				if s := w.bridge.Status(); s.State != "connected" || (s.Error != "") != (tc.reason == packet.SessionTakenOver) {
+					t.Errorf("state %s: %s", s.State, s.Error)
+				}
 				w.end()
 			})
 		})

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +15,7 @@ import (
 )
 
 // subscribeMost filters go into one SUBSCRIBE: some services take no more.
-const subscribeMost = 8
+func (b *Bridge) subscribeMost() int { return cmp.Or(presets[b.cfg.Preset].subscribe, 8) }
 
 // subscribe asks for what the in rules select. Where the upstream has kept the
 // session it has kept the subscriptions, but perhaps those of an older
@@ -26,7 +27,7 @@ func (l *link) subscribe() {
 		return
 	}
 	b.subscribed = len(b.inlets) == 0
-	for group := range slices.Chunk(b.inlets, subscribeMost) {
+	for group := range slices.Chunk(b.inlets, b.subscribeMost()) {
 		p := packet.Subscribe{PacketID: b.out.Unused()}
 		for _, in := range group {
 			p.Filters = append(p.Filters, packet.Filter{Filter: []byte(in.filter), Options: l.options(in)})
@@ -115,7 +116,7 @@ func (b *Bridge) inlet(name []byte) *inlet {
 // incoming makes the message that is published here, or says why there is none.
 func (b *Bridge) incoming(in *inlet, p *packet.Publish, now core.Stamp) (*core.Message, core.Reason) {
 	m := &core.Message{
-		Topic:      in.rule.LocalPrefix + strings.TrimPrefix(string(p.Topic), in.rule.RemotePrefix),
+		Topic:      in.local(&b.cfg, string(p.Topic)),
 		Payload:    bytes.Clone(p.Payload), // p lies in the reader's buffer
 		QoS:        p.QoS,
 		Retain:     p.Retain,
@@ -132,6 +133,15 @@ func (b *Bridge) incoming(in *inlet, p *packet.Publish, now core.Stamp) (*core.M
 		return nil, core.DroppedRejected
 	}
 	return m, ""
+}
+
+// local is our name of a remote topic.
+func (in *inlet) local(c *Config, name string) string {
+	name = strings.TrimPrefix(name, in.rule.RemotePrefix)
+	if in.topic != nil {
+		return in.topic.fill(c, in.rule.Filter, name)
+	}
+	return in.rule.LocalPrefix + name
 }
 
 // accept is step 1.

@@ -40,7 +40,8 @@ type link struct {
 	alone     bool                     // the head is tried alone, see poison.go
 	user      []core.UserProperty      // scratch
 	measure   []byte                   // scratch
-	sampled   uint16                   // the packet id whose round trip is timed, 0: none
+	aliases   aliases
+	sampled   uint16 // the packet id whose round trip is timed, 0: none
 	sampledAt time.Time
 
 	// Receiving.
@@ -50,6 +51,9 @@ type link struct {
 	accepts core.Seq
 	subs    map[uint16][]*inlet // SUBSCRIBEs without SUBACK, by packet id
 	redial  time.Time           // when to ask anew for messages that were refused; zero: not
+
+	failBack time.Time // when to try the first server; zero: never
+	renew    time.Time // when the password ends; zero: never
 
 	// Signs of life.
 	sent     time.Time // the last write
@@ -91,6 +95,7 @@ func (b *Bridge) serve(ctx context.Context, g *greeting) error {
 	l.commit()
 	b.judge(err, b.out.Active())
 	b.narrow(err, l)
+	b.flying.clear()
 	for _, o := range b.outlets {
 		o.pay()
 		o.queue.Online(false)
@@ -111,6 +116,11 @@ func (b *Bridge) newLink(g *greeting) *link {
 		subs:      make(map[uint16][]*inlet),
 		now:       now, stamp: b.cfg.Clock.At(now),
 		sent: now, received: now, progress: now,
+		aliases:  newAliases(g.aliases),
+		failBack: b.failBackAt(g.server, now),
+	}
+	if b.cfg.SASKey != "" {
+		l.renew = now.Add(sasLifetime * 4 / 5)
 	}
 	return l
 }
@@ -181,6 +191,10 @@ func (l *link) open() {
 		o.queue.Online(true)
 	}
 	b.status.connected(l.g, l.window, l.id > 1)
+	if text := b.rivals.warning(l.now); text != "" {
+		b.status.complain(text)
+		b.log.Warn("the session upstream is fought over", "why", text)
+	}
 	b.log.Info("uplink is up", "url", l.g.server.url, "mqtt", l.g.protocol(),
 		"session_present", l.g.sessionPresent, "window", l.window)
 }
@@ -269,6 +283,10 @@ func (l *link) settle(events []event) {
 		switch {
 		case e.message != nil:
 			l.accepted(e.message, e.err)
+		case e.primary:
+			if e.link == l.id {
+				l.wind(errFailBack, refusalGrace)
+			}
 		case e.err != nil:
 			l.b.recordFailed()
 			l.fail(errors.Join(errStore, e.err))
@@ -367,7 +385,8 @@ func (l *link) farewell(cause error) {
 	p := packet.Disconnect{Reason: packet.NormalDisconnection}
 	var broken *packet.Error
 	switch {
-	case cause == nil, errors.Is(cause, errStore), errors.Is(cause, errRetryLater), errors.Is(cause, errAskAgain):
+	case cause == nil, errors.Is(cause, errStore), errors.Is(cause, errRetryLater), errors.Is(cause, errAskAgain),
+		errors.Is(cause, errFailBack), errors.Is(cause, errRenew):
 	case errors.As(cause, &broken):
 		p.Reason = broken.Reason
 	default:

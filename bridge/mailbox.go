@@ -11,6 +11,8 @@ type event struct {
 	message *acceptance // nil: about a record
 	batch   core.Ticket // the number of the record
 	err     error
+	primary bool // the first server is back, says the probe of connection link
+	link    int
 }
 
 // acceptance is a message of QoS 1 or 2 from the upstream that waits for the

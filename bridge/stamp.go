@@ -31,6 +31,7 @@ func (b *Bridge) stamps(us []core.UserProperty, rule OutRule, d core.Delivery, a
 			us = append(us, core.UserProperty{Name: propTime, Value: m.Received.Time().UTC().Format("2006-01-02T15:04:05.000Z")})
 		}
 	}
+	us = append(us, rule.Properties...)
 	if b.mayReturn() {
 		us = append(us, core.UserProperty{Name: propHops, Value: strconv.Itoa(int(m.Hops) + 1)})
 	}
@@ -38,7 +39,7 @@ func (b *Bridge) stamps(us []core.UserProperty, rule OutRule, d core.Delivery, a
 }
 
 // mayReturn says whether what is sent may come back, so that hops must be counted.
-func (b *Bridge) mayReturn() bool { return len(b.inlets) > 0 || b.cfg.Preset == PresetWeir }
+func (b *Bridge) mayReturn() bool { return len(b.inlets) > 0 || presets[b.cfg.Preset].returns }
 
 // ours says whether a message that came in has left this very gateway before.
 func (b *Bridge) ours(m *core.Message) bool {

@@ -53,7 +53,7 @@ type gateway struct {
 	broker  *broker.Broker // behind mu until open is done
 	console *console.Console
 
-	bridges    []*bridge.Bridge
+	bridges    []*attached
 	supervisor *adapters.Supervisor
 
 	mu    sync.Mutex
@@ -137,7 +137,7 @@ func (g *gateway) openBroker() error {
 		return nil
 	}
 	cc := g.cfg.ConsoleConfig()
-	cc.Snapshot, cc.Logger = g.status, g.log
+	cc.Snapshot, cc.Command, cc.Logger = g.status, g.command, g.log
 	g.console = console.New(cc)
 	return g.console.Start()
 }
@@ -235,10 +235,15 @@ func (g *gateway) watchClock(ctx context.Context) error {
 
 // attachBridges gives each out rule its queue. What was owed to it before the
 // last end is found by its name.
-func (g *gateway) attachBridges() ([]*bridge.Bridge, error) {
-	var bridges []*bridge.Bridge
+func (g *gateway) attachBridges() ([]*attached, error) {
+	var bridges []*attached
 	for _, cfg := range g.cfg.Bridges {
-		cfg.Gateway, cfg.Clock = g.name, g.clock
+		a := &attached{name: cfg.Name, queues: make(map[string]*broker.Queue)}
+		var err error
+		if a.quarantine, err = openQuarantine(g.cfg.DataDir, cfg.Name); err != nil {
+			return nil, err
+		}
+		cfg.Gateway, cfg.Clock, cfg.Quarantine = g.name, g.clock, a.quarantine.keep
 		names := make(map[string]int)
 		var queues []bridge.Queue
 		for _, rule := range cfg.Out {
@@ -247,16 +252,16 @@ func (g *gateway) attachBridges() ([]*bridge.Bridge, error) {
 				return nil, err
 			}
 			queues = append(queues, q)
+			a.queues[rule.LocalFilter()] = q
 		}
 		link, err := g.broker.Link(cfg.Name)
 		if err != nil {
 			return nil, err
 		}
-		b, err := bridge.New(cfg, queues, bridge.LinkState(link), g.broker, g.log)
-		if err != nil {
+		if a.Bridge, err = bridge.New(cfg, queues, bridge.LinkState(link), g.broker, g.log); err != nil {
 			return nil, err
 		}
-		bridges = append(bridges, b)
+		bridges = append(bridges, a)
 	}
 	return bridges, nil
 }
@@ -317,7 +322,7 @@ func (g *gateway) status(context.Context) (core.Status, error) {
 		Process:     processStatus(),
 	}
 	for _, b := range g.bridges {
-		s.Bridges = append(s.Bridges, b.Status())
+		s.Bridges = append(s.Bridges, b.status())
 	}
 	return s, nil
 }

@@ -414,3 +414,12 @@ func (q *Queue) Dropped() (counts map[core.Reason]uint64) {
 	q.broker.do(func() { counts = clone(q.dropped) })
 	return counts
 }
+
+// Owe gives the rule a message that it has had before, behind all others. The
+// message goes to nobody else. It may be called from any goroutine.
+func (q *Queue) Owe(m *core.Message) error {
+	if q.receiver == 0 {
+		return fmt.Errorf("rule %s is of QoS 0: it keeps nothing", q.cfg.Name)
+	}
+	return q.broker.do(func() { q.oweOne(m) })
+}
