@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -68,6 +69,7 @@ type Bridge struct {
 	ranks     [][]*outlet // by priority, the highest first
 	inlets    []*inlet
 	kick      <-chan struct{} // some queue may have more
+	returns   bool            // what is sent may come back
 
 	// Owned by Run; all of it outlives connections.
 	out        *session.Outbound
@@ -89,6 +91,7 @@ type Bridge struct {
 	pace       pacer
 	drain      bucket
 	linkID     int
+	unlogged   uint64 // messages of QoS 0 that got an id
 	encoder    session.Encoder
 
 	// Shared.
@@ -137,6 +140,8 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		gateway:   gateway,
 		owner:     link.Owner,
 		publisher: "bridge:" + cfg.Name,
+		returns:   cfg.mayReturn(),
+		unlogged:  rand.Uint64() >> 16, // no id comes again after a restart
 		out:       session.NewOutbound(link.Owner),
 		in:        session.NewInbound(),
 		pace:      pacer{min: cfg.Backoff.Min, max: cfg.Backoff.Max},

@@ -67,6 +67,7 @@ type Config struct {
 	UserTimeout time.Duration
 
 	Clock *core.Clock // default: one of its own
+	Seen  *Seen       // of the gateway, for all its bridges; default: one of its own
 	// Dial opens a connection to "host:port". Default: TCP with keep-alive and
 	// UserTimeout.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
@@ -170,6 +171,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.ConnectTimeout, 20*time.Second)
 	setDefault(&c.AckTimeout, time.Minute)
 	setDefault(&c.UserTimeout, 10*time.Second)
+	if c.Seen == nil {
+		c.Seen = NewSeen()
+	}
 	if c.Clock == nil {
 		c.Clock = core.NewClock()
 	}

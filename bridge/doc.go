@@ -47,7 +47,8 @@
 // # What the upstream cannot take
 //
 // Receive Maximum, Maximum QoS, Retain Available, Maximum Packet Size and Server
-// Keep Alive are obeyed. A message that is too large, or that is refused with a
+// Keep Alive are obeyed. A message that is too large, whose topic the
+// service cannot express (preset.go), or that is refused with a
 // reason code that no repetition will change, is counted as dropped with its
 // reason, and the next one goes. An upstream may also answer a message that it
 // does not like by closing the connection; see poison.go for how such a message
@@ -56,9 +57,10 @@
 // # Loops
 //
 // What came in over a bridge is not sent out over it. In MQTT 5 the upstream is
-// asked not to send us our own messages (No Local), gateways count the hops of a
-// message in the user property weir-hops, and a message whose weir-id names this
-// gateway has come back and is not taken.
+// asked not to send us our own messages (No Local). Where what is sent may come back
+// on another way, it carries weir-id and weir-hops: a message whose weir-id names
+// this gateway, or came over any of its bridges before, is not taken, and none is
+// that has passed too many gateways.
 //
 // # Goroutines
 //

@@ -127,7 +127,7 @@ func (b *Bridge) incoming(in *inlet, p *packet.Publish, now core.Stamp) (*core.M
 	}
 	takeHops(m)
 	switch {
-	case int(m.Hops) >= b.cfg.MaxHops, b.ours(m):
+	case int(m.Hops) >= b.cfg.MaxHops, b.ours(m), b.cfg.Seen.has(m):
 		return nil, core.DroppedLoop
 	case topic.ValidName(m.Topic) != nil, strings.HasPrefix(m.Topic, "$"):
 		return nil, core.DroppedRejected
@@ -149,10 +149,11 @@ func (l *link) accept(in *inlet, p *packet.Publish, m *core.Message) {
 	b := l.b
 	if p.QoS == core.AtMostOnce {
 		in.tally.messages.Add(1)
+		b.cfg.Seen.add(property(m, propID))
 		b.gateway.Accept(m, nil, func(error) {}) // nobody waits for an answer
 		return
 	}
-	a := &acceptance{inlet: in}
+	a := &acceptance{inlet: in, id: property(m, propID)}
 	var with []core.Change
 	if p.QoS == core.ExactlyOnce {
 		a.pid = p.PacketID
@@ -208,6 +209,7 @@ func (l *link) accepted(a *acceptance, err error) {
 	switch {
 	case err == nil:
 		a.inlet.tally.messages.Add(1)
+		b.cfg.Seen.add(a.id)
 	case errors.Is(err, core.ErrFull):
 		a.inlet.tally.drop(core.DroppedStoreFull)
 	case errors.Is(err, core.ErrInvalid):

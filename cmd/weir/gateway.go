@@ -237,13 +237,14 @@ func (g *gateway) watchClock(ctx context.Context) error {
 // last end is found by its name.
 func (g *gateway) attachBridges() ([]*attached, error) {
 	var bridges []*attached
+	seen := bridge.NewSeen()
 	for _, cfg := range g.cfg.Bridges {
 		a := &attached{name: cfg.Name, queues: make(map[string]*broker.Queue)}
 		var err error
 		if a.quarantine, err = openQuarantine(g.cfg.DataDir, cfg.Name); err != nil {
 			return nil, err
 		}
-		cfg.Gateway, cfg.Clock, cfg.Quarantine = g.name, g.clock, a.quarantine.keep
+		cfg.Gateway, cfg.Clock, cfg.Seen, cfg.Quarantine = g.name, g.clock, seen, a.quarantine.keep
 		names := make(map[string]int)
 		var queues []bridge.Queue
 		for _, rule := range cfg.Out {
