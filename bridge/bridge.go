@@ -282,8 +282,11 @@ func (b *Bridge) session(ctx context.Context) (lived time.Duration, err error) {
 
 // merge makes one channel of the wakes of all queues.
 func (b *Bridge) merge(ctx context.Context, wg *sync.WaitGroup) <-chan struct{} {
-	if len(b.outlets) == 1 { // the usual case needs no goroutine in between
-		return b.outlets[0].queue.Wake()
+	if len(b.outlets) > 0 { // queues that share a channel need no goroutine in between
+		wake := b.outlets[0].queue.Wake()
+		if !slices.ContainsFunc(b.outlets, func(o *outlet) bool { return o.queue.Wake() != wake }) {
+			return wake
+		}
 	}
 	kick := make(chan struct{}, 1)
 	for _, o := range b.outlets {

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"syscall"
@@ -36,6 +37,7 @@ type link struct {
 	writing   bool
 	publishes session.Gate[parcel]     // PUBLISHes, some of which wait for their packet id to be durable
 	comps     session.Gate[completion] // PUBCOMPs that wait for their release to be durable
+	full      bool                     // something had no room in the buffer in this turn
 	turns     int                      // whose turn it is among rules of the same priority
 	alone     bool                     // the head is tried alone, see poison.go
 	user      []core.UserProperty      // scratch
@@ -223,7 +225,11 @@ func (l *link) run(ctx context.Context) error {
 			l.farewell(l.cause)
 			return l.cause
 		}
-		timer.Reset(l.deadline().Sub(l.now))
+		if l.full && !l.writing { // all was written, and there is more
+			timer.Reset(0)
+		} else {
+			timer.Reset(l.deadline().Sub(l.now))
+		}
 		select {
 		case c := <-l.wire.chunks:
 			l.tick()
@@ -268,6 +274,7 @@ func (l *link) turn() {
 		l.progress = l.now
 	}
 	for range 2 { // what does not fit into one buffer goes into the other
+		l.full = false
 		l.release()
 		l.acknowledge()
 		l.pump()
@@ -332,6 +339,19 @@ func (l *link) flush() {
 	if l.writing || len(l.filling) == 0 {
 		return
 	}
+	n, err := l.wire.tryWrite(l.filling)
+	switch {
+	case err != nil:
+		l.fail(fmt.Errorf("write: %w", err))
+		return
+	case n == len(l.filling):
+		l.sent = l.now
+		if l.filling = l.filling[:0]; cap(l.filling) > keepBuffer {
+			l.filling = nil
+		}
+		return
+	}
+	l.filling = append(l.filling[:0], l.filling[n:]...)
 	l.wire.batches <- l.filling
 	l.filling, l.spare = l.spare, nil
 	l.writing, l.sent = true, l.now

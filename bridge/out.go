@@ -63,6 +63,9 @@ func (l *link) take(o *outlet) bool {
 
 // room is how many messages of a rule may be taken now.
 func (l *link) room(o *outlet) int {
+	if len(l.filling) >= fillMost {
+		l.full = true
+	}
 	if len(l.filling) >= fillMost || l.publishes.Len() >= holdMost {
 		return 0
 	}

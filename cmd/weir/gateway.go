@@ -247,8 +247,9 @@ func (g *gateway) attachBridges() ([]*attached, error) {
 		cfg.Gateway, cfg.Clock, cfg.Seen, cfg.Quarantine = g.name, g.clock, seen, a.quarantine.keep
 		names := make(map[string]int)
 		var queues []bridge.Queue
+		wake := make(chan struct{}, 1)
 		for _, rule := range cfg.Out {
-			q, err := g.broker.Attach(ruleConfig(cfg.Name, rule, names))
+			q, err := g.broker.Attach(ruleConfig(cfg.Name, rule, names, wake))
 			if err != nil {
 				return nil, err
 			}
@@ -269,7 +270,7 @@ func (g *gateway) attachBridges() ([]*attached, error) {
 
 // ruleConfig is the broker's side of an out rule. Its name is made of what the
 // rule takes, so that its queue stays with it when other rules come and go.
-func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int) broker.RuleConfig {
+func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int, wake chan struct{}) broker.RuleConfig {
 	name := bridgeName + " " + rule.LocalFilter()
 	names[name]++
 	if n := names[name]; n > 1 {
@@ -283,6 +284,7 @@ func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int) br
 		RetainAsPublished: rule.Retain != bridge.Strip,
 		NoPublisher:       "bridge:" + bridgeName,
 		Policy:            rule.Policy(),
+		Wake:              wake,
 	}
 }
 

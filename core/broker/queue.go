@@ -19,8 +19,9 @@ type RuleConfig struct {
 	RetainAsPublished bool     // keep the retain flag
 	NoPublisher       string   // leave out what this publisher has published ("bridge:NAME")
 	Policy            core.Policy
-	MaxMessages       int // in memory, for the bridge to take; default 4,096
-	MaxBytes          int // default 4 MiB
+	MaxMessages       int           // in memory, for the bridge to take; default 4,096
+	MaxBytes          int           // default 4 MiB
+	Wake              chan struct{} // of one element, for several rules together; default: one of its own
 }
 
 // LinkState is what is durable of a bridge's connection.
@@ -52,7 +53,10 @@ func (b *Broker) Attach(cfg RuleConfig) (*Queue, error) {
 			return nil, fmt.Errorf("rule %s: filter %q: %w", cfg.Name, filter, err)
 		}
 	}
-	q := &Queue{broker: b, cfg: cfg, wake: make(chan struct{}, 1)}
+	if cfg.Wake == nil {
+		cfg.Wake = make(chan struct{}, 1)
+	}
+	q := &Queue{broker: b, cfg: cfg, wake: cfg.Wake}
 	err := b.do(func() {
 		if r := b.rules[cfg.Name]; r != nil && r.queue != nil {
 			q = nil
