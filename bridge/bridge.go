@@ -95,7 +95,7 @@ type Bridge struct {
 	encoder    session.Encoder
 
 	// Shared.
-	events mailbox
+	events *mailbox
 	status status
 	power  switchable
 }
@@ -105,7 +105,7 @@ type outlet struct {
 	rule  OutRule
 	topic template // nil: prefixes
 	queue Queue
-	tally tally
+	tally *tally
 
 	// Owned by Run.
 	receiver core.ReceiverID
@@ -119,7 +119,7 @@ type inlet struct {
 	rule   InRule
 	filter string
 	topic  template // nil: prefixes
-	tally  tally
+	tally  *tally
 }
 
 // New makes a bridge. queues[i] is that of cfg.Out[i].
@@ -151,7 +151,7 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		condemned: make(map[place]string),
 	}
 	b.power.change = make(chan struct{}, 1)
-	b.events.wake = make(chan struct{}, 1)
+	b.events = &mailbox{wake: make(chan struct{}, 1)}
 	b.addRules(queues)
 	b.restore(link)
 	for _, u := range cfg.URLs {
@@ -168,7 +168,7 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 func (b *Bridge) addRules(queues []Queue) {
 	for i, r := range b.cfg.Out {
 		b.outlets = append(b.outlets, &outlet{
-			rule: r, topic: templateOf(r.RemoteTopic), queue: queues[i], receiver: queues[i].Receiver(), usual: 256,
+			rule: r, topic: templateOf(r.RemoteTopic), queue: queues[i], receiver: queues[i].Receiver(), usual: 256, tally: new(tally),
 		})
 	}
 	byRank := slices.Clone(b.outlets)
@@ -177,7 +177,7 @@ func (b *Bridge) addRules(queues []Queue) {
 		b.ranks = append(b.ranks, rank)
 	}
 	for _, r := range b.cfg.In {
-		b.inlets = append(b.inlets, &inlet{rule: r, filter: r.RemoteFilter(), topic: templateOf(r.LocalTopic)})
+		b.inlets = append(b.inlets, &inlet{rule: r, filter: r.RemoteFilter(), topic: templateOf(r.LocalTopic), tally: new(tally)})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -240,5 +241,68 @@ func TestQuarantineFile(t *testing.T) {
 	lines, size, err := readAside(q.path)
 	if err != nil || len(lines) != 1 || size == 0 || string(lines[0].Payload) != "hel" {
 		t.Errorf("%+v, %d, %v", lines, size, err)
+	}
+}
+
+// TestReload: rules and bridges come, change and go while messages flow and others
+// wait; nothing that is owed is touched, and a file with an error changes nothing.
+func TestReload(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
+	up := startMosquitto(t)
+	rec := up.record(t, "site7/#")
+	g := startGateway(t, fmt.Sprintf(oneBridge, up.port))
+	g.connected()
+	original, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reload := func(word string, old, now string) {
+		t.Helper()
+		if err := os.WriteFile(g.config, []byte(strings.Replace(string(original), old, now, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		seen := strings.Count(g.out.String(), word)
+		g.signal(syscall.SIGHUP)
+		eventually(t, 15*time.Second, word, func() bool { return strings.Count(g.out.String(), word) > seen })
+	}
+	src := publishNumbered(t, g, "auditor", 1, time.Millisecond, "plant/a", "plant/b")
+	src.grown(t, 200)
+	for range 3 { // under traffic
+		reload("reloaded: changed cloud", "client_id: gw-1", "client_id: gw-1\n    max_inflight: 7")
+		src.grown(t, 100)
+		reload("reloaded: changed cloud", "", "")
+		src.grown(t, 100)
+	}
+	reload("reloaded: no bridge has changed", "", "")
+	reload("not reloaded: the configuration has errors", "keepalive: 5s", "keepalive: 5parsecs")
+
+	up.process.stop() // in an outage
+	src.grown(t, 200)
+	reload("reloaded: changed cloud", "exclude: [\"plant/debug/#\"]", "priority: 3")
+	src.grown(t, 200)
+	reload("reloaded: removed cloud", string(original[strings.Index(string(original), "bridges:"):]), "bridges: []\n")
+	if n := len(g.status().Bridges); n != 0 {
+		t.Errorf("%d bridges", n)
+	}
+	src.end() // what comes while there is no rule is nobody's
+	reload("reloaded: added cloud", "", "")
+	up.start()
+	g.connected()
+	eventually(t, 30*time.Second, "nothing owed", func() bool { return g.status().Bridges[0].Owed == 0 })
+	rec.catchUp()
+	v := judge(src.source, rec.tally)
+	t.Logf("%d arrived, %d duplicates, %d out of order", v.Arrived, v.Duplicates, v.Reversed)
+	if v.Reversed > 0 || v.Arrived < 800 {
+		t.Errorf("%d arrived, %d out of order", v.Arrived, v.Reversed)
+	}
+	last := 0
+	for n := range rec.times {
+		last = max(last, n)
+	}
+	for n := range last { // without a gap up to the removal
+		if rec.times[n] == 0 {
+			t.Errorf("message %d is missing, %d has arrived", n, last)
+			break
+		}
 	}
 }

@@ -14,8 +14,10 @@ import (
 type attached struct {
 	*bridge.Bridge
 	name       string
-	queues     map[string]*broker.Queue // by the rule's local filter
+	cfg        bridge.Config            // as configured
+	queues     map[string]*broker.Queue // by the rule's name
 	quarantine *quarantine
+	run        *background // set by run and reload
 }
 
 // status adds what the bridge does not know.
@@ -27,7 +29,7 @@ func (a *attached) status() core.BridgeStatus {
 
 // command is what the console may ask of a bridge.
 func (g *gateway) command(_ context.Context, name, verb string) (string, error) {
-	for _, a := range g.bridges {
+	for _, a := range g.uplinks() {
 		if a.name == name {
 			return a.command(verb)
 		}
@@ -45,7 +47,7 @@ func (a *attached) command(verb string) (string, error) {
 		return "resumed", nil
 	case "replay":
 		n, err := a.quarantine.release(func(rule string, m *core.Message) error {
-			q := a.queues[rule]
+			q := a.queues[a.name+" "+rule]
 			if q == nil {
 				return fmt.Errorf("the rule %s is not configured any more", rule)
 			}

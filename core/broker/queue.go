@@ -43,8 +43,9 @@ type rule struct {
 }
 
 // Attach makes a rule a subscriber, with the durable state that it had before if
-// it takes QoS 1 or 2. Rules are to be attached before Run: what is published
-// before Attach is not owed to the rule, for what it takes is not known yet.
+// it takes QoS 1 or 2. What is published before Attach is not owed to the rule, for
+// what it takes is not known yet; so those of the configuration are to be attached
+// before Run.
 func (b *Broker) Attach(cfg RuleConfig) (*Queue, error) {
 	setDefault(&cfg.MaxMessages, 4096)
 	setDefault(&cfg.MaxBytes, 4<<20)
@@ -70,6 +71,46 @@ func (b *Broker) Attach(cfg RuleConfig) (*Queue, error) {
 	return q, err
 }
 
+// Reattach gives a rule of QoS 1 or 2 that is attached another configuration, under
+// the same name. Nothing that is published meanwhile is missed, and what is owed
+// stays owed. Nobody may use the queue at that moment.
+func (b *Broker) Reattach(q *Queue, cfg RuleConfig) error {
+	setDefault(&cfg.MaxMessages, 4096)
+	setDefault(&cfg.MaxBytes, 4<<20)
+	if cfg.Name != q.cfg.Name || q.receiver == 0 || cfg.QoS == 0 {
+		return fmt.Errorf("rule %s cannot become %s", q.cfg.Name, cfg.Name)
+	}
+	return b.do(func() {
+		b.unsubscribe(q)
+		q.cfg = cfg
+		if cfg.Wake != nil {
+			q.wake = cfg.Wake
+		}
+		q.excludes, q.endpoint.name = cfg.Excludes, cfg.NoPublisher
+		b.store.SetPolicy(q.receiver, cfg.Policy)
+		b.subscribe(q)
+	})
+}
+
+// Detach ends a rule's subscription. What is owed to it stays in the log, for the
+// rule of that name that may be attached later.
+func (b *Broker) Detach(q *Queue) error {
+	return b.do(func() {
+		b.unsubscribe(q)
+		q.online = false
+		if q.receiver != 0 {
+			b.rules[q.cfg.Name].queue = nil
+			delete(b.receivers, q.receiver)
+		}
+	})
+}
+
+func (b *Broker) unsubscribe(q *Queue) {
+	for _, filter := range q.cfg.Filters {
+		b.remove(filter, &q.endpoint)
+	}
+}
+
 func (b *Broker) attach(q *Queue) {
 	q.endpoint = endpoint{subscriber: q, name: q.cfg.NoPublisher, excludes: q.cfg.Excludes}
 	if q.cfg.QoS > 0 {
@@ -83,6 +124,10 @@ func (b *Broker) attach(q *Queue) {
 		b.receivers[q.receiver] = q
 		b.store.SetPolicy(q.receiver, q.cfg.Policy)
 	}
+	b.subscribe(q)
+}
+
+func (b *Broker) subscribe(q *Queue) {
 	options := packet.Options(q.cfg.QoS)
 	if q.cfg.RetainAsPublished {
 		options |= 8
