@@ -28,7 +28,6 @@ type preset struct {
 
 	alpn443   string // on port 443
 	bridgeBit bool   // 3.1.1: say that we are a bridge, so that our own messages stay away
-	noStamps  bool   // closes at, or pays for, properties of the user
 	returns   bool   // it may forward to others what we send, and they to us
 	azure     bool   // topics and password are those of Azure IoT Hub
 	clientID  int    // bytes; 0: as MQTT allows

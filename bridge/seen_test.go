@@ -12,8 +12,17 @@ func TestOverlap(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{"a", "a", true}, {"a", "b", false}, {"#", "b/c", true}, {"a/#", "a", true}, {"a", "a/#", true}, {"a/+", "a/b", true},
-		{"a/+/c", "+/b/c", true}, {"a/+/c", "+/b/d", false}, {"a/b", "a", false}, {"a/b/#", "a", false}, {"site/plant/#", "cmd/#", false},
+		{"a", "a", true},
+		{"a", "b", false},
+		{"#", "b/c", true},
+		{"a/#", "a", true},
+		{"a", "a/#", true},
+		{"a/+", "a/b", true},
+		{"a/+/c", "+/b/c", true},
+		{"a/+/c", "+/b/d", false},
+		{"a/b", "a", false},
+		{"a/b/#", "a", false},
+		{"site/plant/#", "cmd/#", false},
 	} {
 		if overlap(tc.a, tc.b) != tc.want || overlap(tc.b, tc.a) != tc.want {
 			t.Errorf("%s and %s: not %v", tc.a, tc.b, tc.want)

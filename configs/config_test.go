@@ -243,7 +243,8 @@ func wantBridge() bridge.Config {
 			Filter: "x/#", QoS: 2, Retain: bridge.Keep, RemotePrefix: "r/", OnFull: core.DropOldest, Stamp: bridge.StampBuffered,
 		}},
 		In: []bridge.InRule{
-			{Filter: "c/#", LocalPrefix: "l/", RemotePrefix: "r/"}, {Filter: "d/#", QoS: 1, LocalTopic: "cmd/{1}"},
+			{Filter: "c/#", LocalPrefix: "l/", RemotePrefix: "r/"},
+			{Filter: "d/#", QoS: 1, LocalTopic: "cmd/{1}"},
 			{Filter: "x/#", QoS: 2, RemotePrefix: "r/"},
 		},
 		Drain: bridge.Drain{Rate: 1.5, Burst: 2}, Keepalive: 20 * time.Second,
