@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -331,10 +332,10 @@ func (l *load) stop() {
 }
 
 // stoppable stops whoever reads or writes through it, as SIGSTOP does.
-type stoppable struct{ gate chan struct{} }
+type stoppable struct{ gate atomic.Pointer[chan struct{}] }
 
-func (s *stoppable) stop()   { s.gate = make(chan struct{}) }
-func (s *stoppable) resume() { close(s.gate) }
+func (s *stoppable) stop()   { s.gate.Store(new(make(chan struct{}))) }
+func (s *stoppable) resume() { close(*s.gate.Load()) }
 
 // stopped is a server's end of a connection that is as slow as its process.
 type stopped struct {
@@ -344,8 +345,8 @@ type stopped struct {
 
 func (s *stopped) Read(b []byte) (int, error) {
 	n, err := s.Conn.Read(b)
-	if gate := s.by.gate; gate != nil {
-		<-gate
+	if gate := s.by.gate.Load(); gate != nil {
+		<-*gate
 	}
 	return n, err
 }
