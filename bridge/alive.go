@@ -9,7 +9,7 @@ import (
 // deadline is when expire must be called, if nothing happens before.
 func (l *link) deadline() time.Time {
 	first := l.deadAt()
-	for _, t := range []time.Time{l.pingAt(), l.stuckAt(), l.redial} {
+	for _, t := range []time.Time{l.pingAt(), l.stuckAt(), l.redial, l.failBack, l.renew} {
 		if !t.IsZero() && t.Before(first) {
 			first = t
 		}
@@ -64,6 +64,11 @@ func (l *link) expire() {
 		l.fail(errStuck)
 	case !l.redial.IsZero() && !l.now.Before(l.redial):
 		l.fail(errAskAgain)
+	case !l.renew.IsZero() && !l.now.Before(l.renew):
+		l.renew = time.Time{}
+		l.wind(errRenew, refusalGrace)
+	case !l.failBack.IsZero() && !l.now.Before(l.failBack):
+		l.watchPrimary()
 	case !l.now.Before(l.pingAt()):
 		l.ping()
 	}

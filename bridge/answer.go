@@ -122,6 +122,7 @@ func (l *link) answered(a *packet.Ack, sent session.Sent) {
 	l.acked++
 	l.timed(a.PacketID)
 	b, o := l.b, l.b.outlet(sent.Receiver)
+	defer b.flying.remove(place{sent.Receiver, sent.Seq})
 	switch {
 	case o == nil: // its rule is gone
 		return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -68,6 +69,7 @@ type Bridge struct {
 	ranks     [][]*outlet // by priority, the highest first
 	inlets    []*inlet
 	kick      <-chan struct{} // some queue may have more
+	returns   bool            // what is sent may come back
 
 	// Owned by Run; all of it outlives connections.
 	out        *session.Outbound
@@ -80,22 +82,30 @@ type Bridge struct {
 	releases   session.Gate[uint16]   // PUBRELs whose release is on its way to the disk
 	unreleased []uint16               // those for which that failed
 	suspect    suspect
+	flying     inFlight
+	condemned  map[place]string // messages to be set aside when they come again, and why
+	rivals     rivals
+	running    context.Context // of Run
+	probes     sync.WaitGroup
 	narrowed   int // see narrow
 	pace       pacer
 	drain      bucket
 	linkID     int
+	unlogged   uint64 // messages of QoS 0 that got an id
 	encoder    session.Encoder
 
 	// Shared.
-	events mailbox
+	events *mailbox
 	status status
+	power  switchable
 }
 
 // outlet is an out rule at work.
 type outlet struct {
 	rule  OutRule
+	topic template // nil: prefixes
 	queue Queue
-	tally tally
+	tally *tally
 
 	// Owned by Run.
 	receiver core.ReceiverID
@@ -108,7 +118,8 @@ type outlet struct {
 type inlet struct {
 	rule   InRule
 	filter string
-	tally  tally
+	topic  template // nil: prefixes
+	tally  *tally
 }
 
 // New makes a bridge. queues[i] is that of cfg.Out[i].
@@ -120,8 +131,8 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		return nil, fmt.Errorf("bridge %s: %d queues for %d out rules", cfg.Name, len(queues), len(cfg.Out))
 	}
 	cfg = cfg.withDefaults()
-	if cfg.Dial == nil {
-		cfg.Dial = dialTCP(cfg.UserTimeout)
+	if err := cfg.setDial(); err != nil {
+		return nil, fmt.Errorf("bridge %s: %w", cfg.Name, err)
 	}
 	b := &Bridge{
 		cfg:       cfg,
@@ -129,13 +140,18 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		gateway:   gateway,
 		owner:     link.Owner,
 		publisher: "bridge:" + cfg.Name,
+		returns:   cfg.mayReturn(),
+		unlogged:  rand.Uint64() >> 16, // no id comes again after a restart
 		out:       session.NewOutbound(link.Owner),
 		in:        session.NewInbound(),
 		pace:      pacer{min: cfg.Backoff.Min, max: cfg.Backoff.Max},
 		drain:     newBucket(cfg.Drain),
 		holding:   make(map[uint16]*acceptance),
+		flying:    inFlight{messages: make(map[place]*core.Message)},
+		condemned: make(map[place]string),
 	}
-	b.events.wake = make(chan struct{}, 1)
+	b.power.change = make(chan struct{}, 1)
+	b.events = &mailbox{wake: make(chan struct{}, 1)}
 	b.addRules(queues)
 	b.restore(link)
 	for _, u := range cfg.URLs {
@@ -151,7 +167,9 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 
 func (b *Bridge) addRules(queues []Queue) {
 	for i, r := range b.cfg.Out {
-		b.outlets = append(b.outlets, &outlet{rule: r, queue: queues[i], receiver: queues[i].Receiver(), usual: 256})
+		b.outlets = append(b.outlets, &outlet{
+			rule: r, topic: templateOf(r.RemoteTopic), queue: queues[i], receiver: queues[i].Receiver(), usual: 256, tally: new(tally),
+		})
 	}
 	byRank := slices.Clone(b.outlets)
 	slices.SortStableFunc(byRank, func(x, y *outlet) int { return cmp.Compare(y.rule.Priority, x.rule.Priority) })
@@ -159,8 +177,17 @@ func (b *Bridge) addRules(queues []Queue) {
 		b.ranks = append(b.ranks, rank)
 	}
 	for _, r := range b.cfg.In {
-		b.inlets = append(b.inlets, &inlet{rule: r, filter: r.RemoteFilter()})
+		b.inlets = append(b.inlets, &inlet{rule: r, filter: r.RemoteFilter(), topic: templateOf(r.LocalTopic), tally: new(tally)})
 	}
+}
+
+// templateOf is nil for none. Validate has looked at it.
+func templateOf(s string) template {
+	t, err := parseTemplate(s)
+	if err != nil {
+		panic("bridge: " + err.Error())
+	}
+	return t
 }
 
 // chunkBy yields the runs of neighbours that have the same key.
@@ -194,26 +221,40 @@ func (b *Bridge) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer b.probes.Wait()
 	defer stop()
+	b.running = ctx
 	b.kick = b.merge(ctx, &wg)
 	for _, o := range b.outlets {
 		o.queue.Online(false)
 	}
 	shown := ""
 	for {
-		lived, err := b.session(ctx)
-		if ctx.Err() != nil {
+		on, off := b.on(ctx)
+		if on == nil {
 			return nil
+		}
+		lived, err := b.session(on)
+		switch {
+		case ctx.Err() != nil:
+			off()
+			return nil
+		case b.power.isOff():
+			off()
+			continue
 		}
 		if lived > 0 {
 			shown = ""
 		}
+		b.rivals.ended(err, time.Now())
 		pause := b.pace.next(lived, slow(err))
 		text := explain(err, b.cfg.Clock.Now())
 		b.report(text, shown, pause)
 		shown = text
 		b.status.waiting(text, slow(err))
-		if !sleep(ctx, pause) {
+		sleep(on, pause)
+		off()
+		if ctx.Err() != nil {
 			return nil
 		}
 	}
@@ -241,8 +282,11 @@ func (b *Bridge) session(ctx context.Context) (lived time.Duration, err error) {
 
 // merge makes one channel of the wakes of all queues.
 func (b *Bridge) merge(ctx context.Context, wg *sync.WaitGroup) <-chan struct{} {
-	if len(b.outlets) == 1 { // the usual case needs no goroutine in between
-		return b.outlets[0].queue.Wake()
+	if len(b.outlets) > 0 { // queues that share a channel need no goroutine in between
+		wake := b.outlets[0].queue.Wake()
+		if !slices.ContainsFunc(b.outlets, func(o *outlet) bool { return o.queue.Wake() != wake }) {
+			return wake
+		}
 	}
 	kick := make(chan struct{}, 1)
 	for _, o := range b.outlets {
@@ -263,14 +307,12 @@ func (b *Bridge) merge(ctx context.Context, wg *sync.WaitGroup) <-chan struct{} 
 	return kick
 }
 
-// sleep waits, and says whether it came to the end.
-func sleep(ctx context.Context, d time.Duration) bool {
+// sleep waits, unless ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }

@@ -32,6 +32,8 @@ type world struct {
 	bridge *bridge.Bridge
 	cancel context.CancelFunc
 	done   chan error
+
+	stop3 *stoppable // in F3
 }
 
 const address = "cloud:1883"
@@ -396,7 +398,7 @@ func TestStamps(t *testing.T) {
 		{bridge.StampBuffered, 3 * time.Second, false, map[string]string{"weir-id": "gw/1", "weir-ts": "2000-01-01T00:00:00.000Z"}},
 		{bridge.StampAlways, 0, false, map[string]string{"weir-id": "gw/1", "weir-ts": "2000-01-01T00:00:00.000Z"}},
 		{bridge.StampNever, 3 * time.Second, false, nil},
-		{bridge.StampNever, 0, true, map[string]string{"weir-hops": "1"}},
+		{bridge.StampNever, 0, true, map[string]string{"weir-hops": "1", "weir-id": "gw/1"}},
 	} {
 		t.Run(fmt.Sprint(tc.stamp, tc.wait, tc.in), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -18,13 +19,24 @@ type Config struct {
 	Name    string // "bridge:NAME" is the publisher of what it brings in
 	Gateway string // begins weir-id, so it must differ from gateway to gateway
 
-	URLs     []string // mqtt:// or mqtts://; when one fails the next is tried
-	Preset   string   // "generic" (default), "mosquitto" or "weir"
+	URLs     []string // mqtt, mqtts, ws or wss; when one fails the next is tried
+	Select   string   // which of them: "primary" (default) or "round-robin"
+	Preset   string   // one of Presets; default "generic"
 	ClientID string   // names the session upstream, so it must stay the same
 	Username string
 	Password string
 	Protocol string // "5" or "3.1.1"; default: 5, and 3.1.1 where that is refused
-	TLS      TLS    // for mqtts
+	TLS      TLS    // for mqtts and wss
+	SASKey   string // of an Azure IoT Hub device, from which passwords are made
+
+	Proxy       Proxy
+	BindAddress string // the IP address that connections come from; default: any
+	// FailBack is how often the first server is tried while another one is in use.
+	// Default 1 min.
+	FailBack time.Duration
+	// Quarantine keeps a message that the upstream cannot have, and has synced it
+	// when it returns. Default: such messages are dropped, counted and logged.
+	Quarantine func(Quarantined) error
 
 	Out []OutRule
 	In  []InRule
@@ -55,6 +67,7 @@ type Config struct {
 	UserTimeout time.Duration
 
 	Clock *core.Clock // default: one of its own
+	Seen  *Seen       // of the gateway, for all its bridges; default: one of its own
 	// Dial opens a connection to "host:port". Default: TCP with keep-alive and
 	// UserTimeout.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
@@ -78,11 +91,14 @@ type OutRule struct {
 	Retain       string   // "keep" (default) or "strip"
 	LocalPrefix  string
 	RemotePrefix string
-	Priority     int // 0..9, 9 first
+	RemoteTopic  string // a template, in the place of RemotePrefix; see template.go
+	Priority     int    // 0..9, 9 first
 	OnFull       core.OnFull
 	MaxBytes     int64
 	MaxAge       time.Duration
 	Stamp        string // "buffered" (default), "always" or "never": see stamp.go
+	// Properties are added to each message (MQTT 5).
+	Properties []core.UserProperty
 }
 
 // LocalFilter is what the local broker matches.
@@ -108,6 +124,7 @@ type InRule struct {
 	QoS          core.QoS
 	LocalPrefix  string
 	RemotePrefix string
+	LocalTopic   string // a template, in the place of LocalPrefix
 }
 
 // RemoteFilter is what the upstream matches.
@@ -133,9 +150,7 @@ const (
 	StampAlways   = "always"
 	StampNever    = "never"
 
-	PresetGeneric   = "generic"
-	PresetMosquitto = "mosquitto"
-	PresetWeir      = "weir"
+	PresetGeneric = "generic"
 
 	protocol5   = "5"
 	protocol311 = "3.1.1"
@@ -143,6 +158,9 @@ const (
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.Preset, PresetGeneric)
+	setDefault(&c.Select, SelectPrimary)
+	setDefault(&c.FailBack, time.Minute)
+	c.withPreset()
 	setDefault(&c.Drain.Burst, 100)
 	setDefault(&c.Keepalive, 30*time.Second)
 	setDefault(&c.Backoff.Min, time.Second)
@@ -153,6 +171,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.ConnectTimeout, 20*time.Second)
 	setDefault(&c.AckTimeout, time.Minute)
 	setDefault(&c.UserTimeout, 10*time.Second)
+	if c.Seen == nil {
+		c.Seen = NewSeen()
+	}
 	if c.Clock == nil {
 		c.Clock = core.NewClock()
 	}
@@ -179,7 +200,8 @@ func (c Config) Validate() error {
 	var f faults
 	f.check(c.Name != "", "name", c.Name, "given")
 	f.check(c.ClientID != "", "client_id", c.ClientID, "given: it names the session upstream")
-	f.oneOf("preset", c.Preset, PresetGeneric, PresetMosquitto, PresetWeir)
+	c.checkPreset(&f)
+	c.checkWay(&f)
 	f.oneOf("protocol", c.Protocol, "", protocol5, protocol311)
 	f.check(c.Username != "" || c.Password == "" || c.Protocol == protocol5, "username", c.Username,
 		"given with a password before MQTT 5") // [MQTT-3.1.2-22] of 3.1.1
@@ -198,6 +220,26 @@ func (c Config) Validate() error {
 		r.check(&f, fmt.Sprintf("in[%d]", i))
 	}
 	return errors.Join(f...)
+}
+
+// checkWay looks at how the servers are reached.
+func (c Config) checkWay(f *faults) {
+	f.oneOf("select", c.Select, SelectPrimary, SelectRoundRobin)
+	f.check(c.FailBack >= time.Second, "fail_back", c.FailBack, "at least 1s")
+	if c.Proxy.URL != "" {
+		if _, _, err := c.Proxy.parse(); err != nil {
+			f.check(false, "proxy.url", c.Proxy.URL, err.Error())
+		}
+	}
+	f.check(len(c.Proxy.Username) <= 255 && len(c.Proxy.Password) <= 255, "proxy.username", c.Proxy.Username, "at most 255 bytes, and the password too")
+	if c.BindAddress != "" {
+		f.check(net.ParseIP(c.BindAddress) != nil, "bind_address", c.BindAddress, "an IP address of this machine")
+	}
+	if c.SASKey != "" {
+		if _, err := base64.StdEncoding.DecodeString(strings.TrimSpace(c.SASKey)); err != nil {
+			f.check(false, "sas_key", "given", "base64, as the portal shows it")
+		}
+	}
 }
 
 func (c Config) checkServers(f *faults) {
@@ -225,6 +267,8 @@ func (r OutRule) check(f *faults, path string) {
 	}
 	f.prefix(path+".local_prefix", r.LocalPrefix)
 	f.prefix(path+".remote_prefix", r.RemotePrefix)
+	f.template(path+".remote_topic", r.RemoteTopic)
+	f.check(r.RemoteTopic == "" || r.RemotePrefix == "", path+".remote_topic", r.RemoteTopic, "without remote_prefix")
 	for i, x := range r.LocalExcludes() {
 		f.filter(fmt.Sprintf("%s.exclude[%d]", path, i), x)
 	}
@@ -241,6 +285,8 @@ func (r InRule) check(f *faults, path string) {
 	f.filter(path+".remote_prefix + filter", r.RemoteFilter())
 	f.prefix(path+".local_prefix", r.LocalPrefix)
 	f.prefix(path+".remote_prefix", r.RemotePrefix)
+	f.template(path+".local_topic", r.LocalTopic)
+	f.check(r.LocalTopic == "" || r.LocalPrefix == "", path+".local_topic", r.LocalTopic, "without local_prefix")
 	f.check(!strings.HasPrefix(r.LocalPrefix+r.Filter, "$"), path+".local_prefix", r.LocalPrefix,
 		"one that does not make topics with $ in front: those are the broker's own")
 	f.check(r.QoS <= core.ExactlyOnce, path+".qos", r.QoS, "0, 1 or 2")

@@ -499,7 +499,9 @@ func TestDisconnectedByTheUpstream(t *testing.T) {
 				after(time.Millisecond)
 				w.wantState(tc.state, tc.text)
 				after(2 * time.Minute)
-				w.wantState("connected", "")
+				if s := w.bridge.Status(); s.State != "connected" || (s.Error != "") != (tc.reason == packet.SessionTakenOver) {
+					t.Errorf("state %s: %s", s.State, s.Error)
+				}
 				w.end()
 			})
 		})

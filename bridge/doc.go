@@ -46,19 +46,28 @@
 //
 // # What the upstream cannot take
 //
-// Receive Maximum, Maximum QoS, Retain Available, Maximum Packet Size and Server
-// Keep Alive are obeyed. A message that is too large, or that is refused with a
-// reason code that no repetition will change, is counted as dropped with its
-// reason, and the next one goes. An upstream may also answer a message that it
-// does not like by closing the connection; see poison.go for how such a message
-// is found and dropped without mistaking a bad link for it.
+// Receive Maximum, Maximum QoS, Retain Available, Maximum Packet Size, Topic Alias
+// Maximum and Server Keep Alive are obeyed, and so is what a service is known for
+// and does not say (preset.go). A message that is too large, whose topic the service
+// cannot express, or that is refused with a reason code that no repetition will
+// change, goes into quarantine (quarantine.go), is counted with its reason, and the
+// next one goes. An upstream may also answer a message that it does not like by
+// closing the connection; see poison.go for how such a message is found without
+// mistaking a bad link for it.
+//
+// # Change at work
+//
+// Pause ends the connection and keeps everything. A bridge whose configuration
+// changes is ended; the next one inherits its packet ids and counters (inherit.go),
+// and the rules keep their queues.
 //
 // # Loops
 //
 // What came in over a bridge is not sent out over it. In MQTT 5 the upstream is
-// asked not to send us our own messages (No Local), gateways count the hops of a
-// message in the user property weir-hops, and a message whose weir-id names this
-// gateway has come back and is not taken.
+// asked not to send us our own messages (No Local). Where what is sent may come back
+// on another way, it carries weir-id and weir-hops: a message whose weir-id names
+// this gateway, or came over any of its bridges before, is not taken, and none is
+// that has passed too many gateways.
 //
 // # Goroutines
 //

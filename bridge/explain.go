@@ -61,6 +61,8 @@ var (
 	errStuck      = errors.New("the upstream lives, but acknowledges nothing")
 	errStore      = errors.New("the local store could not keep what the uplink needs")
 	errAskAgain   = errors.New("connecting anew for messages that could not be taken before")
+	errFailBack   = errors.New("going back to the first server")
+	errRenew      = errors.New("connecting anew with a new password")
 	errRetryLater = errors.New("the upstream cannot take messages now")
 )
 

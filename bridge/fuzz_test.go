@@ -74,3 +74,16 @@ func FuzzURL(f *testing.F) {
 		}
 	})
 }
+
+// FuzzTemplate: whatever is taken as a template makes topics without crashing.
+func FuzzTemplate(f *testing.F) {
+	for _, s := range []string{"a/{#}", "{topic}", "{1}/{99}", "{", "}", "{gateway}{bridge}", "a/+"} {
+		f.Add(s, "a/b/c")
+	}
+	f.Fuzz(func(_ *testing.T, template, topic string) {
+		c := bridge.Config{Name: "b", ClientID: "c", Out: []bridge.OutRule{{Filter: "#", RemoteTopic: template}}, URLs: []string{"mqtt://a"}}
+		if c.Validate() == nil {
+			c.Routes(topic)
+		}
+	})
+}

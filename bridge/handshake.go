@@ -27,6 +27,7 @@ type greeting struct {
 	maxQoS         byte
 	retain         bool
 	maxPacket      int // 0: any
+	aliases        int // topic aliases that it takes
 	keepalive      time.Duration
 }
 
@@ -40,7 +41,7 @@ func (g *greeting) protocol() string {
 // connect tries the servers in their order.
 func (b *Bridge) connect(ctx context.Context) (*greeting, error) {
 	var last error
-	for _, s := range b.servers {
+	for _, s := range b.order() {
 		b.status.dialing(s.url)
 		g, err := b.greetAny(ctx, s)
 		if err == nil {
@@ -100,7 +101,7 @@ func (b *Bridge) greet(ctx context.Context, s *server, v packet.Version, clean b
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	g, err := b.exchange(conn, v, clean)
+	g, err := b.exchange(conn, s, v, clean)
 	if !stop() && err == nil { // the deadline may still come
 		err = ctx.Err()
 	}
@@ -112,8 +113,12 @@ func (b *Bridge) greet(ctx context.Context, s *server, v packet.Version, clean b
 	return g, nil
 }
 
-func (b *Bridge) exchange(conn net.Conn, v packet.Version, clean bool) (*greeting, error) {
-	if _, err := conn.Write(b.connectPacket(v, clean).AppendTo(nil, v)); err != nil {
+func (b *Bridge) exchange(conn net.Conn, s *server, v packet.Version, clean bool) (*greeting, error) {
+	user, password, err := b.login(s, b.cfg.Clock.Now().Time())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write(b.connectPacket(v, clean, user, password).AppendTo(nil, v)); err != nil {
 		return nil, fmt.Errorf("send CONNECT: %w", err)
 	}
 	h, body, rest, err := readPacket(conn, b.cfg.MaxPacket)
@@ -137,17 +142,17 @@ func (b *Bridge) exchange(conn net.Conn, v packet.Version, clean bool) (*greetin
 	return g, nil
 }
 
-func (b *Bridge) connectPacket(v packet.Version, clean bool) *packet.Connect {
+func (b *Bridge) connectPacket(v packet.Version, clean bool, user, password string) *packet.Connect {
 	p := &packet.Connect{
 		Version:     v,
-		Bridge:      v == packet.V311 && (b.cfg.Preset == PresetMosquitto || b.cfg.Preset == PresetWeir),
+		Bridge:      v == packet.V311 && presets[b.cfg.Preset].bridgeBit,
 		CleanStart:  clean,
 		Keepalive:   uint16(b.cfg.Keepalive / time.Second),
 		ClientID:    []byte(b.cfg.ClientID),
-		HasUsername: b.cfg.Username != "",
-		Username:    []byte(b.cfg.Username),
-		HasPassword: b.cfg.Password != "",
-		Password:    []byte(b.cfg.Password),
+		HasUsername: user != "",
+		Username:    []byte(user),
+		HasPassword: password != "",
+		Password:    []byte(password),
 	}
 	if v == packet.V5 {
 		p.Properties = &packet.Properties{
@@ -184,8 +189,10 @@ func (b *Bridge) read(p *packet.Connack, v packet.Version) (*greeting, error) {
 		maxQoS:         or(props.MaximumQoS, 2),
 		retain:         or(props.RetainAvailable, 1) == 1,
 		maxPacket:      int(min(or(props.MaximumPacketSize, 0), math.MaxInt32)),
+		aliases:        int(or(props.TopicAliasMaximum, 0)),
 		keepalive:      b.cfg.Keepalive,
 	}
+	presets[b.cfg.Preset].limit(g)
 	if wish := or(props.ServerKeepalive, 0); wish > 0 { // [MQTT-3.1.2-21]; more often is allowed
 		g.keepalive = min(g.keepalive, time.Duration(wish)*time.Second)
 	}

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +15,7 @@ import (
 )
 
 // subscribeMost filters go into one SUBSCRIBE: some services take no more.
-const subscribeMost = 8
+func (b *Bridge) subscribeMost() int { return cmp.Or(presets[b.cfg.Preset].subscribe, 8) }
 
 // subscribe asks for what the in rules select. Where the upstream has kept the
 // session it has kept the subscriptions, but perhaps those of an older
@@ -26,7 +27,7 @@ func (l *link) subscribe() {
 		return
 	}
 	b.subscribed = len(b.inlets) == 0
-	for group := range slices.Chunk(b.inlets, subscribeMost) {
+	for group := range slices.Chunk(b.inlets, b.subscribeMost()) {
 		p := packet.Subscribe{PacketID: b.out.Unused()}
 		for _, in := range group {
 			p.Filters = append(p.Filters, packet.Filter{Filter: []byte(in.filter), Options: l.options(in)})
@@ -115,7 +116,7 @@ func (b *Bridge) inlet(name []byte) *inlet {
 // incoming makes the message that is published here, or says why there is none.
 func (b *Bridge) incoming(in *inlet, p *packet.Publish, now core.Stamp) (*core.Message, core.Reason) {
 	m := &core.Message{
-		Topic:      in.rule.LocalPrefix + strings.TrimPrefix(string(p.Topic), in.rule.RemotePrefix),
+		Topic:      in.local(&b.cfg, string(p.Topic)),
 		Payload:    bytes.Clone(p.Payload), // p lies in the reader's buffer
 		QoS:        p.QoS,
 		Retain:     p.Retain,
@@ -126,7 +127,7 @@ func (b *Bridge) incoming(in *inlet, p *packet.Publish, now core.Stamp) (*core.M
 	}
 	takeHops(m)
 	switch {
-	case int(m.Hops) >= b.cfg.MaxHops, b.ours(m):
+	case int(m.Hops) >= b.cfg.MaxHops, b.ours(m), b.cfg.Seen.has(m):
 		return nil, core.DroppedLoop
 	case topic.ValidName(m.Topic) != nil, strings.HasPrefix(m.Topic, "$"):
 		return nil, core.DroppedRejected
@@ -134,15 +135,25 @@ func (b *Bridge) incoming(in *inlet, p *packet.Publish, now core.Stamp) (*core.M
 	return m, ""
 }
 
+// local is our name of a remote topic.
+func (in *inlet) local(c *Config, name string) string {
+	name = strings.TrimPrefix(name, in.rule.RemotePrefix)
+	if in.topic != nil {
+		return in.topic.fill(c, in.rule.Filter, name)
+	}
+	return in.rule.LocalPrefix + name
+}
+
 // accept is step 1.
 func (l *link) accept(in *inlet, p *packet.Publish, m *core.Message) {
 	b := l.b
 	if p.QoS == core.AtMostOnce {
 		in.tally.messages.Add(1)
+		b.cfg.Seen.add(property(m, propID))
 		b.gateway.Accept(m, nil, func(error) {}) // nobody waits for an answer
 		return
 	}
-	a := &acceptance{inlet: in}
+	a := &acceptance{inlet: in, id: property(m, propID)}
 	var with []core.Change
 	if p.QoS == core.ExactlyOnce {
 		a.pid = p.PacketID
@@ -198,6 +209,7 @@ func (l *link) accepted(a *acceptance, err error) {
 	switch {
 	case err == nil:
 		a.inlet.tally.messages.Add(1)
+		b.cfg.Seen.add(a.id)
 	case errors.Is(err, core.ErrFull):
 		a.inlet.tally.drop(core.DroppedStoreFull)
 	case errors.Is(err, core.ErrInvalid):

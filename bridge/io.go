@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 
 	"github.com/weir-edge/weir/core/packet"
 )
@@ -15,7 +16,8 @@ var errTooLarge = errors.New("the upstream sent a packet larger than max_packet"
 // and gives each back; it gives batches and gets each back.
 type wire struct {
 	conn  net.Conn
-	limit int // bytes of a packet
+	raw   syscall.RawConn // of plain TCP, else nil
+	limit int             // bytes of a packet
 
 	chunks  chan chunk  // from the reader
 	free    chan []byte // back to the reader
@@ -51,6 +53,11 @@ func newWire(conn net.Conn, limit int, rest []byte) *wire {
 		batches: make(chan []byte, 1),
 		written: make(chan batch, 1),
 		done:    make(chan struct{}),
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			w.raw = raw
+		}
 	}
 	w.free <- make([]byte, 0, readBuffer)
 	w.free <- make([]byte, 0, readBuffer)
@@ -130,6 +137,23 @@ func (w *wire) whole(b []byte) (n, need int, err error) {
 		}
 		n += head + h.Length
 	}
+}
+
+// tryWrite writes what goes at once, without waiting, while the writer has nothing.
+// Most of the time that is everything, and two hand-overs between goroutines, which
+// cost more than the write itself, are saved.
+func (w *wire) tryWrite(b []byte) (n int, err error) {
+	if w.raw == nil {
+		return 0, nil
+	}
+	failed := w.raw.Write(func(fd uintptr) bool {
+		n, err = rawWrite(fd, b)
+		return true // whatever came of it
+	})
+	if failed != nil {
+		return 0, failed
+	}
+	return n, err
 }
 
 func (w *wire) writeLoop() {

@@ -36,11 +36,13 @@ type link struct {
 	writing   bool
 	publishes session.Gate[parcel]     // PUBLISHes, some of which wait for their packet id to be durable
 	comps     session.Gate[completion] // PUBCOMPs that wait for their release to be durable
+	full      bool                     // something had no room in the buffer in this turn
 	turns     int                      // whose turn it is among rules of the same priority
 	alone     bool                     // the head is tried alone, see poison.go
 	user      []core.UserProperty      // scratch
 	measure   []byte                   // scratch
-	sampled   uint16                   // the packet id whose round trip is timed, 0: none
+	aliases   aliases
+	sampled   uint16 // the packet id whose round trip is timed, 0: none
 	sampledAt time.Time
 
 	// Receiving.
@@ -50,6 +52,9 @@ type link struct {
 	accepts core.Seq
 	subs    map[uint16][]*inlet // SUBSCRIBEs without SUBACK, by packet id
 	redial  time.Time           // when to ask anew for messages that were refused; zero: not
+
+	failBack time.Time // when to try the first server; zero: never
+	renew    time.Time // when the password ends; zero: never
 
 	// Signs of life.
 	sent     time.Time // the last write
@@ -91,6 +96,7 @@ func (b *Bridge) serve(ctx context.Context, g *greeting) error {
 	l.commit()
 	b.judge(err, b.out.Active())
 	b.narrow(err, l)
+	b.flying.clear()
 	for _, o := range b.outlets {
 		o.pay()
 		o.queue.Online(false)
@@ -111,6 +117,11 @@ func (b *Bridge) newLink(g *greeting) *link {
 		subs:      make(map[uint16][]*inlet),
 		now:       now, stamp: b.cfg.Clock.At(now),
 		sent: now, received: now, progress: now,
+		aliases:  newAliases(g.aliases),
+		failBack: b.failBackAt(g.server, now),
+	}
+	if b.cfg.SASKey != "" {
+		l.renew = now.Add(sasLifetime * 4 / 5)
 	}
 	return l
 }
@@ -181,6 +192,10 @@ func (l *link) open() {
 		o.queue.Online(true)
 	}
 	b.status.connected(l.g, l.window, l.id > 1)
+	if text := b.rivals.warning(l.now); text != "" {
+		b.status.complain(text)
+		b.log.Warn("the session upstream is fought over", "why", text)
+	}
 	b.log.Info("uplink is up", "url", l.g.server.url, "mqtt", l.g.protocol(),
 		"session_present", l.g.sessionPresent, "window", l.window)
 }
@@ -209,7 +224,11 @@ func (l *link) run(ctx context.Context) error {
 			l.farewell(l.cause)
 			return l.cause
 		}
-		timer.Reset(l.deadline().Sub(l.now))
+		if l.full && !l.writing { // all was written, and there is more
+			timer.Reset(0)
+		} else {
+			timer.Reset(l.deadline().Sub(l.now))
+		}
 		select {
 		case c := <-l.wire.chunks:
 			l.tick()
@@ -254,6 +273,7 @@ func (l *link) turn() {
 		l.progress = l.now
 	}
 	for range 2 { // what does not fit into one buffer goes into the other
+		l.full = false
 		l.release()
 		l.acknowledge()
 		l.pump()
@@ -269,6 +289,10 @@ func (l *link) settle(events []event) {
 		switch {
 		case e.message != nil:
 			l.accepted(e.message, e.err)
+		case e.primary:
+			if e.link == l.id {
+				l.wind(errFailBack, refusalGrace)
+			}
 		case e.err != nil:
 			l.b.recordFailed()
 			l.fail(errors.Join(errStore, e.err))
@@ -309,38 +333,6 @@ func (l *link) commit() {
 // ticket is that of the batch that changes are gathered for.
 func (l *link) ticket() core.Ticket { return l.b.records + 1 }
 
-// flush gives the writer what has come together, if it is free.
-func (l *link) flush() {
-	if l.writing || len(l.filling) == 0 {
-		return
-	}
-	l.wire.batches <- l.filling
-	l.filling, l.spare = l.spare, nil
-	l.writing, l.sent = true, l.now
-}
-
-// keepBuffer is the largest buffer that is used again: a large message now and
-// then does not cost its size for ever.
-const keepBuffer = 4 * fillMost
-
-func (l *link) wrote(w batch) {
-	l.writing = false
-	if w.err != nil {
-		l.fail(w.err)
-		return
-	}
-	if cap(w.buf) <= keepBuffer {
-		l.spare = w.buf[:0]
-	}
-}
-
-// idle lets the buffers go when there is nothing to send.
-func (l *link) idle() {
-	if len(l.filling) == 0 && !l.writing {
-		l.filling, l.spare = nil, nil
-	}
-}
-
 // fail ends the connection after this turn; the first cause counts.
 func (l *link) fail(err error) {
 	if l.err == nil {
@@ -367,7 +359,8 @@ func (l *link) farewell(cause error) {
 	p := packet.Disconnect{Reason: packet.NormalDisconnection}
 	var broken *packet.Error
 	switch {
-	case cause == nil, errors.Is(cause, errStore), errors.Is(cause, errRetryLater), errors.Is(cause, errAskAgain):
+	case cause == nil, errors.Is(cause, errStore), errors.Is(cause, errRetryLater), errors.Is(cause, errAskAgain),
+		errors.Is(cause, errFailBack), errors.Is(cause, errRenew):
 	case errors.As(cause, &broken):
 		p.Reason = broken.Reason
 	default:

@@ -11,6 +11,8 @@ type event struct {
 	message *acceptance // nil: about a record
 	batch   core.Ticket // the number of the record
 	err     error
+	primary bool // the first server is back, says the probe of connection link
+	link    int
 }
 
 // acceptance is a message of QoS 1 or 2 from the upstream that waits for the
@@ -20,6 +22,7 @@ type acceptance struct {
 	pid    uint16 // of QoS 2, else 0
 	link   int    // the connection on which it is to be acknowledged
 	number core.Seq
+	id     string // its weir-id, if it has one
 }
 
 // mailbox brings events from the broker's goroutines to the owner.

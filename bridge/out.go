@@ -1,11 +1,13 @@
 package bridge
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/packet"
 	"github.com/weir-edge/weir/core/session"
+	"github.com/weir-edge/weir/core/topic"
 )
 
 // parcel is a message on its way out.
@@ -61,6 +63,9 @@ func (l *link) take(o *outlet) bool {
 
 // room is how many messages of a rule may be taken now.
 func (l *link) room(o *outlet) int {
+	if len(l.filling) >= fillMost {
+		l.full = true
+	}
 	if len(l.filling) >= fillMost || l.publishes.Len() >= holdMost {
 		return 0
 	}
@@ -95,10 +100,14 @@ func (l *link) send(o *outlet, d core.Delivery) {
 		o.owe(d.Seq)
 	case m.Expired(l.stamp) && !b.out.Knows(o.receiver, d.Seq): // [MQTT-3.3.2-5] [MQTT-4.3.3-7]
 		o.drop(d.Seq, core.DroppedExpired)
+	case b.condemned[place{o.receiver, d.Seq}] != "":
+		at := place{o.receiver, d.Seq}
+		b.quarantine(o, d.Seq, m, core.DroppedRejected, b.condemned[at])
+		delete(b.condemned, at)
 	case !l.fits(o, d): // [MQTT-3.1.2-24]
-		o.drop(d.Seq, core.DroppedTooLarge)
-		b.log.Warn("a message is larger than the upstream takes; it is dropped",
-			"topic", m.Topic, "bytes", len(m.Payload), "limit", l.g.maxPacket)
+		b.quarantine(o, d.Seq, m, core.DroppedTooLarge, fmt.Sprintf("the upstream takes %d bytes", l.g.maxPacket))
+	case l.unfit(o, m) != "":
+		b.quarantine(o, d.Seq, m, core.DroppedUnfit, l.unfit(o, m))
 	case d.QoS == core.AtMostOnce:
 		l.leave(parcel{outlet: o, d: d}, 0)
 	default:
@@ -108,6 +117,7 @@ func (l *link) send(o *outlet, d core.Delivery) {
 
 func (l *link) start(o *outlet, d core.Delivery) {
 	s := l.b.out.Start(o.receiver, d)
+	l.b.flying.add(place{o.receiver, d.Seq}, d.Message)
 	p := parcel{outlet: o, d: d, pid: s.PacketID, dup: s.Dup}
 	switch {
 	case s.Released: // the upstream has it
@@ -150,7 +160,9 @@ func (l *link) release() {
 
 func (l *link) encode(p parcel) {
 	n := len(l.filling)
-	l.filling = l.b.encoder.AppendPublish(l.filling, l.g.version, l.publication(p))
+	out := l.publication(p)
+	out.Topic, out.Alias = l.aliases.alias(out.Topic)
+	l.filling = l.b.encoder.AppendPublish(l.filling, l.g.version, out)
 	p.outlet.usual += (len(l.filling) - n - p.outlet.usual) / 8
 	p.outlet.usual = max(p.outlet.usual, 1)
 	switch {
@@ -167,7 +179,7 @@ func (l *link) publication(p parcel) session.Publication {
 	o, m := p.outlet, p.d.Message
 	out := session.Publication{
 		Message:  m,
-		Topic:    o.remote(m.Topic),
+		Topic:    o.remote(&l.b.cfg, m),
 		QoS:      p.d.QoS,
 		Retain:   p.d.Retain && o.rule.Retain == Keep && l.g.retain, // [MQTT-3.2.2-14]
 		Dup:      p.dup,
@@ -188,7 +200,7 @@ func (l *link) publication(p parcel) session.Publication {
 func (l *link) fits(o *outlet, d core.Delivery) bool {
 	const stamps = 256
 	limit := l.g.maxPacket
-	if limit == 0 || d.Message.Size()+len(o.rule.RemotePrefix)+len(l.b.cfg.Gateway)+stamps <= limit {
+	if limit == 0 || o.topic == nil && d.Message.Size()+len(o.rule.RemotePrefix)+len(l.b.cfg.Gateway)+stamps <= limit {
 		return true
 	}
 	p := l.publication(parcel{outlet: o, d: d, pid: 1, dup: d.Again})
@@ -197,12 +209,35 @@ func (l *link) fits(o *outlet, d core.Delivery) bool {
 }
 
 // remote is the upstream's name of a local topic.
-func (o *outlet) remote(topic string) string {
+func (o *outlet) remote(c *Config, m *core.Message) string {
+	if presets[c.Preset].azure {
+		return azureTopic(c.ClientID, o.name(c, m.Topic), m)
+	}
+	return o.name(c, m.Topic)
+}
+
+func (o *outlet) name(c *Config, topic string) string {
 	r := &o.rule
+	if o.topic != nil {
+		return o.topic.fill(c, r.Filter, strings.TrimPrefix(topic, r.LocalPrefix))
+	}
 	if r.LocalPrefix == r.RemotePrefix {
 		return topic
 	}
 	return r.RemotePrefix + strings.TrimPrefix(topic, r.LocalPrefix)
+}
+
+// unfit says why the upstream cannot have a topic; "" when it can.
+func (l *link) unfit(o *outlet, m *core.Message) string {
+	p := presets[l.b.cfg.Preset]
+	if o.topic == nil && p.forbidden == "" && p.maxLevels == 0 && p.maxTopic == 0 {
+		return ""
+	}
+	name := o.remote(&l.b.cfg, m)
+	if o.topic != nil && topic.ValidName(name) != nil {
+		return fmt.Sprintf("the template makes the topic %q of it, which is none", name)
+	}
+	return p.unfit(name)
 }
 
 // owe notes a payment, which is made at the end of the turn.

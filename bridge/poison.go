@@ -92,17 +92,14 @@ func (b *Bridge) acquit(m session.Sent, alone bool) {
 	}
 }
 
-// reject drops a message that the upstream does not take.
+// reject sets a message aside that the upstream does not take.
 func (b *Bridge) reject(m session.Sent, why string) {
 	b.acquit(m, false)
 	o := b.outlet(m.Receiver)
 	if o == nil {
 		return
 	}
-	o.tally.drop(core.DroppedRejected)
-	o.paid = append(o.paid, m.Seq)
-	b.log.Warn("the upstream does not take a message; it is dropped",
-		"rule", o.rule.LocalFilter(), "seq", uint64(m.Seq), "why", why)
+	b.condemn(o, m, why)
 }
 
 // outlet finds the rule of a receiver; nil when it is none of this configuration.

@@ -17,6 +17,7 @@ type server struct {
 	host    string
 	address string // host:port
 	tls     bool
+	web     bool // MQTT over WebSocket
 
 	// old: it has said that it does not speak MQTT 5. Owned by Run.
 	old bool
@@ -33,17 +34,19 @@ func parseServer(raw string) (*server, error) {
 	case "mqtt":
 	case "mqtts":
 		s.tls, port = true, "8883"
-	case "ws", "wss":
-		return nil, fmt.Errorf("%s: WebSocket uplinks are not supported; use mqtt:// or mqtts://", u.Redacted())
+	case "ws":
+		s.web, port = true, "80"
+	case "wss":
+		s.web, s.tls, port = true, true, "443"
 	default:
-		return nil, fmt.Errorf("%s must begin with mqtt:// or mqtts://", u.Redacted())
+		return nil, fmt.Errorf("%s must begin with mqtt://, mqtts://, ws:// or wss://", u.Redacted())
 	}
 	switch {
 	case u.User != nil:
 		return nil, fmt.Errorf("%s: user name and password belong into fields of their own", u.Redacted())
 	case s.host == "":
 		return nil, fmt.Errorf("%s has no host", u.Redacted())
-	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+	case u.Fragment != "", !s.web && (u.Path != "" && u.Path != "/" || u.RawQuery != ""):
 		return nil, fmt.Errorf("%s has something behind the port", u.Redacted())
 	}
 	if p := u.Port(); p != "" {
@@ -54,6 +57,9 @@ func parseServer(raw string) (*server, error) {
 	}
 	s.address = net.JoinHostPort(s.host, port)
 	s.url = u.Scheme + "://" + s.address
+	if s.web {
+		s.url += u.RequestURI()
+	}
 	return s, nil
 }
 

@@ -23,22 +23,31 @@ const lateAfter = time.Second
 func (b *Bridge) stamps(us []core.UserProperty, rule OutRule, d core.Delivery, again bool, now core.Stamp) []core.UserProperty {
 	m := d.Message
 	late := again || d.Again || now.Since(m.Received) > lateAfter
-	if rule.Stamp == StampAlways || rule.Stamp == StampBuffered && late {
-		if d.Seq != 0 && property(m, propID) == "" {
-			us = append(us, core.UserProperty{Name: propID, Value: b.cfg.Gateway + "/" + strconv.FormatUint(uint64(d.Seq), 10)})
-		}
+	wanted := rule.Stamp == StampAlways || rule.Stamp == StampBuffered && late
+	if (wanted && d.Seq != 0 || b.returns) && property(m, propID) == "" {
+		us = append(us, core.UserProperty{Name: propID, Value: b.id(d.Seq)})
+	}
+	if wanted {
 		if property(m, propTime) == "" {
 			us = append(us, core.UserProperty{Name: propTime, Value: m.Received.Time().UTC().Format("2006-01-02T15:04:05.000Z")})
 		}
 	}
-	if b.mayReturn() {
+	us = append(us, rule.Properties...)
+	if b.returns {
 		us = append(us, core.UserProperty{Name: propHops, Value: strconv.Itoa(int(m.Hops) + 1)})
 	}
 	return us
 }
 
-// mayReturn says whether what is sent may come back, so that hops must be counted.
-func (b *Bridge) mayReturn() bool { return len(b.inlets) > 0 || b.cfg.Preset == PresetWeir }
+// id names a message in the world. One of QoS 0 is in no log, and gets a number that
+// no log gives.
+func (b *Bridge) id(seq core.Seq) string {
+	if seq != 0 {
+		return b.cfg.Gateway + "/" + strconv.FormatUint(uint64(seq), 10)
+	}
+	b.unlogged++
+	return b.cfg.Gateway + "/0-" + strconv.FormatUint(b.unlogged, 36)
+}
 
 // ours says whether a message that came in has left this very gateway before.
 func (b *Bridge) ours(m *core.Message) bool {

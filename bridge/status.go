@@ -15,6 +15,7 @@ const (
 	stateConnected  = "connected"
 	stateWaiting    = "waiting"
 	stateRefused    = "refused"
+	statePaused     = "paused"
 )
 
 // status is what others see of the bridge.
@@ -24,6 +25,7 @@ type status struct {
 
 	mu  sync.Mutex
 	now core.BridgeStatus // without what is counted elsewhere
+	trend
 }
 
 func (s *status) start(name, url string) {
@@ -53,6 +55,39 @@ func (s *status) waiting(why string, refused bool) {
 			b.State = stateRefused
 		}
 	})
+}
+
+func (s *status) paused() {
+	s.inflight.Store(0)
+	s.change(func(b *core.BridgeStatus) { b.State, b.Error, b.Window = statePaused, "", 0 })
+}
+
+// trend is how fast what is owed gets less, from one look to the next.
+type trend struct {
+	at    time.Time
+	owed  uint64
+	speed float64 // messages a second, smoothed; negative: it grows
+}
+
+// trendEvery is the least time between two looks that count.
+const trendEvery = time.Second
+
+func (t *trend) look(now time.Time, owed uint64) {
+	switch d := now.Sub(t.at); {
+	case t.at.IsZero() || d > time.Minute:
+		*t = trend{at: now, owed: owed}
+	case d >= trendEvery:
+		speed := (float64(t.owed) - float64(owed)) / d.Seconds()
+		*t = trend{at: now, owed: owed, speed: t.speed + (speed-t.speed)/2}
+	}
+}
+
+// eta is when nothing will be owed any more, in seconds; 0 when that is not known.
+func (t *trend) eta(owed uint64) float64 {
+	if t.speed <= 0 || owed == 0 {
+		return 0
+	}
+	return float64(owed) / t.speed
 }
 
 func (s *status) connected(g *greeting, window int, again bool) {
@@ -125,8 +160,10 @@ func (b *Bridge) Status() core.BridgeStatus {
 	for _, o := range b.outlets {
 		n := o.tally.messages.Load()
 		s.Published += n
+		owed := o.queue.Owed()
+		s.Owed += owed
 		s.Rules = append(s.Rules, core.RuleStatus{
-			Direction: "out", Filter: o.rule.LocalFilter(), Messages: n, Owed: o.queue.Owed(),
+			Direction: "out", Filter: o.rule.LocalFilter(), Messages: n, Owed: owed,
 			Dropped: sum(o.tally.drops(), o.queue.Dropped()),
 		})
 	}
@@ -137,5 +174,9 @@ func (b *Bridge) Status() core.BridgeStatus {
 			Direction: "in", Filter: i.filter, Messages: n, Dropped: i.tally.drops(),
 		})
 	}
+	b.status.mu.Lock()
+	defer b.status.mu.Unlock()
+	b.status.look(time.Now(), s.Owed)
+	s.DrainRate, s.DrainSeconds = b.status.speed, b.status.eta(s.Owed)
 	return s
 }

@@ -14,7 +14,10 @@ import (
 func (c *Config) readBridges(m *strict.Map) {
 	var names strict.Names
 	m.List("bridges", func(m *strict.Map) {
-		b := bridge.Config{Keepalive: 30 * time.Second}
+		b := bridge.Config{
+			Keepalive: 30 * time.Second, Select: bridge.SelectPrimary, FailBack: time.Minute,
+			UserTimeout: 10 * time.Second, AckTimeout: time.Minute,
+		}
 		m.Need("name", &b.Name)
 		b.Name = m.Unique("name", b.Name, &names)
 		m.Require("url")
@@ -22,10 +25,18 @@ func (c *Config) readBridges(m *strict.Map) {
 		readPreset(m, &b.Preset)
 		m.Need("client_id", &b.ClientID)
 		readLogin(m, &b)
+		m.SecretFile("sas_key_file", &b.SASKey)
+		strict.Choice(m, "select", &b.Select, bridge.SelectPrimary, bridge.SelectRoundRobin)
+		m.Duration("fail_back", &b.FailBack, time.Second, strict.Day)
+		m.Map("proxy", func(m *strict.Map) { readProxy(m, &b.Proxy) })
+		m.String("bind_address", &b.BindAddress)
+		m.Duration("tcp_user_timeout", &b.UserTimeout, time.Second, time.Hour)
+		m.Duration("ack_timeout", &b.AckTimeout, time.Second, time.Hour)
 		strict.Choice(m, "protocol", &b.Protocol, "5", "3.1.1")
 		m.Map("tls", func(m *strict.Map) { readTLS(m, &b.TLS) })
 		m.List("out", func(m *strict.Map) { b.Out = append(b.Out, readOut(m)) })
 		m.List("in", func(m *strict.Map) { b.In = append(b.In, readIn(m)) })
+		m.List("both", func(m *strict.Map) { readBoth(m, &b) })
 		m.Section("drain", func(m *strict.Map) { readDrain(m, &b.Drain) })
 		m.Duration("keepalive", &b.Keepalive, time.Second, math.MaxUint16*time.Second)
 		m.Section("backoff", func(m *strict.Map) { readBackoff(m, &b.Backoff) })
@@ -35,17 +46,40 @@ func (c *Config) readBridges(m *strict.Map) {
 	})
 }
 
-// presets that a later version brings.
-var laterPresets = []string{"emqx", "hivemq", "aws-iot", "azure-iot-hub", "azure-event-grid", "nats", "rabbitmq"}
-
 func readPreset(m *strict.Map, preset *string) {
 	*preset = bridge.PresetGeneric
-	known := []string{bridge.PresetGeneric, bridge.PresetMosquitto, bridge.PresetWeir}
-	strict.Choice(m, "preset", preset, append(known, laterPresets...)...)
-	for _, later := range laterPresets {
-		if *preset == later {
-			m.Problem("preset", "preset ("+later+") is not available in this version", "generic fits every broker that keeps to the standard")
+	strict.Choice(m, "preset", preset, bridge.Presets()...)
+}
+
+func readProxy(m *strict.Map, p *bridge.Proxy) {
+	m.Need("url", &p.URL)
+	m.String("username", &p.Username)
+	m.Secret("password", &p.Password)
+	m.SecretFile("password_file", &p.Password)
+}
+
+// readBoth is a rule in each direction: what goes out is not brought in again.
+func readBoth(m *strict.Map, b *bridge.Config) {
+	out := bridge.OutRule{QoS: core.AtLeastOnce, Retain: bridge.Keep, OnFull: core.DropOldest, Stamp: bridge.StampBuffered}
+	m.Need("filter", &out.Filter)
+	strict.Int(m, "qos", &out.QoS, core.AtMostOnce, core.ExactlyOnce)
+	m.String("local_prefix", &out.LocalPrefix)
+	m.String("remote_prefix", &out.RemotePrefix)
+	b.Out = append(b.Out, out)
+	b.In = append(b.In, bridge.InRule{Filter: out.Filter, QoS: out.QoS, LocalPrefix: out.LocalPrefix, RemotePrefix: out.RemotePrefix})
+}
+
+// readProperties reads "name=value" lines.
+func readProperties(m *strict.Map, to *[]core.UserProperty) {
+	var lines []string
+	m.Strings("properties", &lines)
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, "=")
+		if !ok || name == "" {
+			m.Problem("properties", "properties ("+line+") must be name=value", "")
+			continue
 		}
+		*to = append(*to, core.UserProperty{Name: name, Value: value})
 	}
 }
 
@@ -87,6 +121,8 @@ func readOut(m *strict.Map) bridge.OutRule {
 	strict.Choice(m, "retain", &r.Retain, bridge.Keep, bridge.Strip)
 	m.String("local_prefix", &r.LocalPrefix)
 	m.String("remote_prefix", &r.RemotePrefix)
+	m.String("remote_topic", &r.RemoteTopic)
+	readProperties(m, &r.Properties)
 	strict.Int(m, "priority", &r.Priority, 0, 9)
 	strict.Choice(m, "on_full", &r.OnFull, core.DropOldest, core.DropNewest, core.Refuse)
 	m.Size("max_bytes", &r.MaxBytes, 0, 1024*tib)
@@ -110,6 +146,7 @@ func readIn(m *strict.Map) bridge.InRule {
 	strict.Int(m, "qos", &r.QoS, core.AtMostOnce, core.ExactlyOnce)
 	m.String("local_prefix", &r.LocalPrefix)
 	m.String("remote_prefix", &r.RemotePrefix)
+	m.String("local_topic", &r.LocalTopic)
 	return r
 }
 

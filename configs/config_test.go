@@ -142,12 +142,22 @@ bridges:
     out:
       - {filter: "a/#", exclude: ["a/b"], qos: 2, retain: strip, local_prefix: "l/", remote_prefix: "r/",
          priority: 9, on_full: refuse, max_bytes: 1KiB, max_age: 7d, history: 0s, stamp: always}
+      - {filter: "y/#", remote_topic: "z/{#}", properties: ["site=7=a"]}
     in:
       - {filter: "c/#", qos: 0, local_prefix: "l/", remote_prefix: "r/"}
+      - {filter: "d/#", local_topic: "cmd/{1}"}
     drain: {rate: 1.5, burst: 2}
     keepalive: 20s
     backoff: {min: 2s, max: 3s}
     max_inflight: 50
+    select: round-robin
+    fail_back: 2m
+    tcp_user_timeout: 11s
+    ack_timeout: 12s
+    proxy: {url: "http://proxy:3128", username: p}
+    bind_address: 127.0.0.1
+    both:
+      - {filter: "x/#", qos: 2, remote_prefix: "r/"}
 adapters:
   - name: meters
     type: modbus
@@ -226,10 +236,21 @@ func wantBridge() bridge.Config {
 		Out: []bridge.OutRule{{
 			Filter: "a/#", Exclude: []string{"a/b"}, QoS: 2, Retain: bridge.Strip, LocalPrefix: "l/", RemotePrefix: "r/",
 			Priority: 9, OnFull: core.Refuse, MaxBytes: 1 << 10, MaxAge: 7 * 24 * time.Hour, Stamp: bridge.StampAlways,
+		}, {
+			Filter: "y/#", QoS: 1, Retain: bridge.Keep, RemoteTopic: "z/{#}", OnFull: core.DropOldest, Stamp: bridge.StampBuffered,
+			Properties: []core.UserProperty{{Name: "site", Value: "7=a"}},
+		}, {
+			Filter: "x/#", QoS: 2, Retain: bridge.Keep, RemotePrefix: "r/", OnFull: core.DropOldest, Stamp: bridge.StampBuffered,
 		}},
-		In:    []bridge.InRule{{Filter: "c/#", LocalPrefix: "l/", RemotePrefix: "r/"}},
+		In: []bridge.InRule{
+			{Filter: "c/#", LocalPrefix: "l/", RemotePrefix: "r/"},
+			{Filter: "d/#", QoS: 1, LocalTopic: "cmd/{1}"},
+			{Filter: "x/#", QoS: 2, RemotePrefix: "r/"},
+		},
 		Drain: bridge.Drain{Rate: 1.5, Burst: 2}, Keepalive: 20 * time.Second,
 		Backoff: bridge.Backoff{Min: 2 * time.Second, Max: 3 * time.Second}, MaxInflight: 50,
+		Select: bridge.SelectRoundRobin, FailBack: 2 * time.Minute, UserTimeout: 11 * time.Second, AckTimeout: 12 * time.Second,
+		Proxy: bridge.Proxy{URL: "http://proxy:3128", Username: "p"}, BindAddress: "127.0.0.1",
 	}
 }
 

@@ -13,6 +13,7 @@ const (
 	DroppedExpired     Reason = "expired"      // message expiry or max_age
 	DroppedOffline     Reason = "offline"      // QoS 0 for a receiver that is not there
 	DroppedTooLarge    Reason = "too-large"    // more than the receiver takes
+	DroppedUnfit       Reason = "unfit"        // the receiver cannot express the topic
 	DroppedDenied      Reason = "denied"       // the receiver may not read the topic
 	DroppedUnreadable  Reason = "unreadable"   // damaged in the store, see quarantine
 	DroppedSessionGone Reason = "session-gone" // its session ended or expired

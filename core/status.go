@@ -120,19 +120,24 @@ type DeviceStatus struct {
 
 // BridgeStatus is one configured bridge.
 type BridgeStatus struct {
-	Name       string       `json:"name"`
-	URL        string       `json:"url"`
-	State      string       `json:"state"` // "connecting", "connected", "waiting", "refused"
-	Error      string       `json:"error,omitempty"`
-	Since      time.Time    `json:"since"`
-	Protocol   string       `json:"protocol,omitempty"`
-	Published  uint64       `json:"published"` // acknowledged by the upstream, or sent at QoS 0
-	Received   uint64       `json:"received"`
-	Reconnects uint64       `json:"reconnects"`
-	Inflight   int          `json:"inflight"`
-	Window     int          `json:"window"`
-	RTT        float64      `json:"rtt_seconds"`
-	Rules      []RuleStatus `json:"rules"`
+	Name       string    `json:"name"`
+	URL        string    `json:"url"`
+	State      string    `json:"state"` // "connecting", "connected", "waiting", "refused", "paused"
+	Error      string    `json:"error,omitempty"`
+	Since      time.Time `json:"since"`
+	Protocol   string    `json:"protocol,omitempty"`
+	Published  uint64    `json:"published"` // acknowledged by the upstream, or sent at QoS 0
+	Received   uint64    `json:"received"`
+	Reconnects uint64    `json:"reconnects"`
+	Inflight   int       `json:"inflight"`
+	Window     int       `json:"window"`
+	RTT        float64   `json:"rtt_seconds"`
+	Owed       uint64    `json:"owed"`
+	// DrainRate is how fast Owed gets less, in messages a second; negative: it grows.
+	DrainRate    float64      `json:"drain_per_second"`
+	DrainSeconds float64      `json:"drain_seconds"` // until nothing is owed at this rate; 0: not known
+	Quarantined  int          `json:"quarantined"`   // messages set aside, which the upstream could not have
+	Rules        []RuleStatus `json:"rules"`
 }
 
 // RuleStatus is one rule of a bridge.

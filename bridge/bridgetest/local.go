@@ -195,6 +195,7 @@ type Queue struct {
 	bySeq   map[core.Seq]*entry
 	cursor  int        // what is before it was taken
 	oldest  int        // what is before it was paid
+	durable int        // what is before it was paid durably
 	settled *sync.Cond // all is paid
 	online  bool
 	dropped int // of QoS 0, while offline
@@ -334,9 +335,10 @@ func (q *Queue) Dropped() map[core.Reason]uint64 {
 func (q *Queue) sync() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, e := range q.log {
+	for _, e := range q.log[q.durable:] {
 		e.disk = e.paid
 	}
+	q.durable = q.oldest
 }
 
 func (q *Queue) crash(local *Local) *Queue {

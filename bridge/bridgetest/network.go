@@ -3,6 +3,7 @@ package bridgetest
 import (
 	"context"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"sync"
@@ -12,13 +13,13 @@ import (
 
 // Network connects dialers with a server. Its zero value refuses connections.
 type Network struct {
-	mu      sync.Mutex
-	serve   map[string]func(net.Conn)
-	latency time.Duration
-	down    error
-	dials   []string
-	pairs   []*Conn // the dialers' ends
-	wg      sync.WaitGroup
+	mu    sync.Mutex
+	serve map[string]func(net.Conn)
+	line  line
+	down  error
+	dials []string
+	pairs []*Conn // the dialers' ends
+	wg    sync.WaitGroup
 }
 
 // Listen lets serve have each connection to address ("host:port"), on a goroutine
@@ -32,12 +33,31 @@ func (n *Network) Listen(address string, serve func(net.Conn)) {
 	n.serve[address] = serve
 }
 
+// line is what a connection runs over.
+type line struct {
+	latency time.Duration
+	rate    int     // bytes a second; 0: any
+	loss    float64 // of the segments, each of which then comes after retransmission
+	rng     *rand.Rand
+}
+
+// retransmission is what TCP takes to notice that a segment was lost.
+const retransmission = time.Second
+
 // SetLatency is how long bytes take from one end to the other, from the next
 // connection on.
 func (n *Network) SetLatency(d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.latency = d
+	n.line.latency = d
+}
+
+// SetLine makes a bad line of the connections to come: so many bytes a second, and
+// a share of the segments, drawn with seed, that arrives late because it was lost.
+func (n *Network) SetLine(latency time.Duration, rate int, loss float64, seed uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.line = line{latency: latency, rate: rate, loss: loss, rng: rand.New(rand.NewPCG(seed, 0))}
 }
 
 // Down makes all attempts to connect fail; nil ends that.
@@ -59,7 +79,7 @@ func (n *Network) Dial(_ context.Context, address string) (net.Conn, error) {
 	case serve == nil:
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
-	near, far := Pipe(n.latency)
+	near, far := pipe(n.line)
 	n.pairs = append(n.pairs, near)
 	n.wg.Go(func() { serve(far) })
 	return near, nil
@@ -104,16 +124,19 @@ type Conn struct {
 
 // Pipe is a connection whose bytes take latency to arrive, and none when it is 0.
 // Unlike net.Pipe it has a buffer, so that a cut loses what is under way.
-func Pipe(latency time.Duration) (a, b *Conn) {
-	ab, ba := newHalf(latency), newHalf(latency)
+func Pipe(latency time.Duration) (a, b *Conn) { return pipe(line{latency: latency}) }
+
+func pipe(l line) (a, b *Conn) {
+	ab, ba := newHalf(l), newHalf(l)
 	return &Conn{in: ba, out: ab}, &Conn{in: ab, out: ba}
 }
 
 // half is one direction.
 type half struct {
-	latency time.Duration
-
 	mu       sync.Mutex
+	line     line
+	busy     time.Time // until when the line carries what was written before
+	last     time.Time // when that is there
 	change   *sync.Cond
 	segments []segment
 	size     int
@@ -131,8 +154,11 @@ type segment struct {
 // capacity is what a direction holds before a writer waits, in bytes.
 const capacity = 256 << 10
 
-func newHalf(latency time.Duration) *half {
-	h := &half{latency: latency, deadline: make(map[string]*time.Timer)}
+func newHalf(l line) *half {
+	if l.rng != nil {
+		l.rng = rand.New(rand.NewPCG(l.rng.Uint64(), 1)) // each direction draws for itself
+	}
+	h := &half{line: l, deadline: make(map[string]*time.Timer)}
 	h.change = sync.NewCond(&h.mu)
 	return h
 }
@@ -177,10 +203,27 @@ func (h *half) write(b []byte) (int, error) {
 		h.size += len(b)
 		return len(b), nil
 	}
-	h.segments = append(h.segments, segment{time.Now().Add(h.latency), append([]byte(nil), b...)})
+	h.segments = append(h.segments, segment{h.arrival(len(b)), append([]byte(nil), b...)})
 	h.size += len(b)
 	h.change.Broadcast()
 	return len(b), nil
+}
+
+// arrival is when n bytes that are written now get there: behind those before,
+// lost ones too, for TCP keeps the order.
+func (h *half) arrival(n int) time.Time {
+	if now := time.Now(); h.busy.Before(now) {
+		h.busy = now
+	}
+	if h.line.rate > 0 {
+		h.busy = h.busy.Add(time.Duration(n) * time.Second / time.Duration(h.line.rate))
+	}
+	at := h.busy.Add(h.line.latency)
+	if h.line.rng != nil && h.line.rng.Float64() < h.line.loss {
+		at = at.Add(retransmission)
+	}
+	h.last = maxTime(h.last, at)
+	return h.last
 }
 
 // end sets what reader and writer get; drop loses what is under way.

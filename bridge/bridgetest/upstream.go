@@ -7,8 +7,10 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/session"
 	"github.com/weir-edge/weir/core/topic"
 )
 
@@ -32,6 +34,7 @@ type Quirks struct {
 	NoRetain        bool
 	MaxPacket       uint32
 	ServerKeepalive *uint16
+	Aliases         uint16
 
 	// Refuse is the reason code of the CONNACK.
 	Refuse func(*packet.Connect) packet.Reason
@@ -98,6 +101,7 @@ type serving struct {
 	number  int
 	session *Session
 	unacked map[uint16]string // messages of QoS 1 and 2 of this connection, by packet id
+	aliases *session.AliasesIn
 	dead    bool
 }
 
@@ -161,6 +165,7 @@ func (c *serving) greet(p *packet.Connect) bool {
 	p.ClientID, p.Username, p.Password = slices.Clone(p.ClientID), slices.Clone(p.Username), slices.Clone(p.Password)
 	u.connects = append(u.connects, *p)
 	c.version, c.number = p.Version, len(u.connects)
+	c.aliases = session.NewAliasesIn(u.Quirks.Aliases)
 	if u.Quirks.CloseV5 && p.Version == packet.V5 {
 		return false
 	}
@@ -189,8 +194,7 @@ func (c *serving) resume(id string, clean bool) (present bool) {
 	s := u.sessions[id]
 	present = s != nil && !clean
 	if s != nil && s.conn != nil {
-		s.conn.dead = true
-		s.conn.conn.Close()
+		s.conn.takenOver()
 	}
 	if !present {
 		s = &Session{held: make(map[uint16]string), filters: make(map[string]packet.Options)}
@@ -198,6 +202,17 @@ func (c *serving) resume(id string, clean bool) (present bool) {
 	}
 	s.conn, c.session = c, s
 	return present
+}
+
+// takenOver ends a connection for another one with the same client id. It closes
+// a moment after it has said why [MQTT-3.1.4-3], so that a reset does not overtake
+// that.
+func (c *serving) takenOver() {
+	c.dead = true
+	if c.version == packet.V5 {
+		c.send(&packet.Disconnect{Reason: packet.SessionTakenOver})
+	}
+	time.AfterFunc(100*time.Millisecond, func() { c.conn.Close() })
 }
 
 func (u *Upstream) limits() *packet.Properties {
@@ -210,6 +225,9 @@ func (u *Upstream) limits() *packet.Properties {
 	}
 	if q.NoRetain {
 		p.RetainAvailable = new(byte(0))
+	}
+	if q.Aliases > 0 {
+		p.TopicAliasMaximum = &q.Aliases
 	}
 	p.MaximumQoS, p.ServerKeepalive = q.MaximumQoS, q.ServerKeepalive
 	return p
@@ -237,7 +255,7 @@ func (c *serving) handle(h packet.Header, body []byte) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if c.dead {
-		return false
+		return true
 	}
 	if u.Quirks.MaxPacket > 0 && h.Length > int(u.Quirks.MaxPacket) {
 		u.violate("a packet of %d bytes", h.Length)
@@ -268,8 +286,16 @@ func (c *serving) handle(h packet.Header, body []byte) bool {
 }
 
 func (c *serving) publish(p *packet.Publish) bool {
+	name := string(p.Topic)
+	if p.Properties != nil && p.Properties.TopicAlias != nil {
+		known, ok := c.aliases.Resolve(*p.Properties.TopicAlias, p.Topic)
+		if !ok {
+			c.u.violate("topic alias %d, which is not known", *p.Properties.TopicAlias)
+		}
+		name = known
+	}
 	r := Received{
-		Topic: string(p.Topic), Payload: string(p.Payload), QoS: p.QoS, Retain: p.Retain,
+		Topic: name, Payload: string(p.Payload), QoS: p.QoS, Retain: p.Retain,
 		Dup: p.Dup, PacketID: p.PacketID, Connection: c.number,
 	}
 	if p.Properties != nil {

@@ -109,7 +109,7 @@ func bufferOwners(st core.BufferStatus, cfg *configs.Config) []bufferOwner {
 	for _, b := range cfg.Bridges {
 		names := make(map[string]int)
 		for _, rule := range b.Out {
-			known[ruleConfig(b.Name, rule, names).Name] = true
+			known[ruleConfig(b.Name, rule, names, nil).Name] = true
 		}
 	}
 	list := []bufferOwner{}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/weir-edge/weir/adapters"
@@ -53,11 +55,13 @@ type gateway struct {
 	broker  *broker.Broker // behind mu until open is done
 	console *console.Console
 
-	bridges    []*bridge.Bridge
+	path       string // of the configuration; "": there is no file
+	seen       *bridge.Seen
 	supervisor *adapters.Supervisor
 
-	mu    sync.Mutex
-	ready atomic.Bool
+	mu      sync.Mutex  // guards broker until open is done, and bridges
+	bridges []*attached // written by run only
+	ready   atomic.Bool
 }
 
 // newGateway makes a gateway of which nothing is open.
@@ -137,7 +141,7 @@ func (g *gateway) openBroker() error {
 		return nil
 	}
 	cc := g.cfg.ConsoleConfig()
-	cc.Snapshot, cc.Logger = g.status, g.log
+	cc.Snapshot, cc.Command, cc.Logger = g.status, g.command, g.log
 	g.console = console.New(cc)
 	return g.console.Start()
 }
@@ -156,28 +160,40 @@ func (g *gateway) run(ctx context.Context, say func(format string, args ...any))
 
 // runRest starts what depends on the broker's loop and stops it in the reverse order.
 func (g *gateway) runRest(ctx context.Context, say func(string, ...any), brokerFailed <-chan error) (err error) {
-	var uplinks []*background
-	for _, b := range g.bridges {
-		uplinks = append(uplinks, g.background(b.Run)) // 5
+	for _, a := range g.uplinks() {
+		a.run = g.background(a.Run) // 5
 	}
 	readers := g.background(g.supervisor.Run) // 6
 	g.ready.Store(true)                       // 7
 	g.announce(say)
 	clock := g.background(g.watchClock)
-
-	select {
-	case <-ctx.Done():
-		say("stopping")
-	case err = <-brokerFailed:
-	}
+	err = g.attend(ctx, say, brokerFailed)
 	err = errors.Join(err, clock.stop(), readers.stop()) // stop 1
-	for _, u := range uplinks {                          // stop 2
-		u.cancel()
+	for _, a := range g.uplinks() {                      // stop 2
+		a.run.cancel()
 	}
-	for _, u := range uplinks {
-		err = errors.Join(err, u.stop())
+	for _, a := range g.uplinks() {
+		err = errors.Join(err, a.run.stop())
 	}
 	return err
+}
+
+// attend waits for the end, and reloads the configuration on SIGHUP.
+func (g *gateway) attend(ctx context.Context, say func(string, ...any), brokerFailed <-chan error) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			say("stopping")
+			return nil
+		case err := <-brokerFailed:
+			return err
+		case <-hup:
+			g.reload(say)
+		}
+	}
 }
 
 // background is a part that runs on a goroutine of its own.
@@ -235,35 +251,22 @@ func (g *gateway) watchClock(ctx context.Context) error {
 
 // attachBridges gives each out rule its queue. What was owed to it before the
 // last end is found by its name.
-func (g *gateway) attachBridges() ([]*bridge.Bridge, error) {
-	var bridges []*bridge.Bridge
+func (g *gateway) attachBridges() ([]*attached, error) {
+	g.seen = bridge.NewSeen()
+	var bridges []*attached
 	for _, cfg := range g.cfg.Bridges {
-		cfg.Gateway, cfg.Clock = g.name, g.clock
-		names := make(map[string]int)
-		var queues []bridge.Queue
-		for _, rule := range cfg.Out {
-			q, err := g.broker.Attach(ruleConfig(cfg.Name, rule, names))
-			if err != nil {
-				return nil, err
-			}
-			queues = append(queues, q)
-		}
-		link, err := g.broker.Link(cfg.Name)
+		a, err := g.attach(cfg, nil)
 		if err != nil {
 			return nil, err
 		}
-		b, err := bridge.New(cfg, queues, bridge.LinkState(link), g.broker, g.log)
-		if err != nil {
-			return nil, err
-		}
-		bridges = append(bridges, b)
+		bridges = append(bridges, a)
 	}
 	return bridges, nil
 }
 
 // ruleConfig is the broker's side of an out rule. Its name is made of what the
 // rule takes, so that its queue stays with it when other rules come and go.
-func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int) broker.RuleConfig {
+func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int, wake chan struct{}) broker.RuleConfig {
 	name := bridgeName + " " + rule.LocalFilter()
 	names[name]++
 	if n := names[name]; n > 1 {
@@ -277,6 +280,7 @@ func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int) br
 		RetainAsPublished: rule.Retain != bridge.Strip,
 		NoPublisher:       "bridge:" + bridgeName,
 		Policy:            rule.Policy(),
+		Wake:              wake,
 	}
 }
 
@@ -316,8 +320,8 @@ func (g *gateway) status(context.Context) (core.Status, error) {
 		Adapters:    g.supervisor.Statuses(),
 		Process:     processStatus(),
 	}
-	for _, b := range g.bridges {
-		s.Bridges = append(s.Bridges, b.Status())
+	for _, b := range g.uplinks() {
+		s.Bridges = append(s.Bridges, b.status())
 	}
 	return s, nil
 }

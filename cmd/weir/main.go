@@ -120,6 +120,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newBenchCommand(),
+		newBridgeCommand(),
 		newBufferCommand(),
 		newConfigCommand(),
 		newDemoCommand(),

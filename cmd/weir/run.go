@@ -31,7 +31,7 @@ func newRunCommand() *cobra.Command {
 			if err != nil || check {
 				return err
 			}
-			return runGateway(c.Context(), cfg, c.OutOrStdout())
+			return runGateway(c.Context(), path, cfg, c.OutOrStdout())
 		},
 	}
 	c.Flags().StringVarP(&path, "config", "c", "", "configuration file")
@@ -73,7 +73,7 @@ const (
 	memoryLimit = 48 << 20
 )
 
-func runGateway(ctx context.Context, cfg *configs.Config, out io.Writer) error {
+func runGateway(ctx context.Context, path string, cfg *configs.Config, out io.Writer) error {
 	tuneMemory()
 	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	say("weir %s", version())
@@ -81,7 +81,7 @@ func runGateway(ctx context.Context, cfg *configs.Config, out io.Writer) error {
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopLimit, func() { close(overdue) }) })
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, cfg, newLogger(cfg.Log), say) }()
+	go func() { ended <- serve(ctx, path, cfg, newLogger(cfg.Log), say) }()
 	select {
 	case err := <-ended:
 		if err == nil {

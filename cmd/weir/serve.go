@@ -12,8 +12,9 @@ import (
 
 // serve runs the gateway until ctx ends. Where the disk does not let the store be
 // opened now, a gateway without a store bridges the time.
-func serve(ctx context.Context, cfg *configs.Config, log *slog.Logger, say func(format string, args ...any)) error {
+func serve(ctx context.Context, path string, cfg *configs.Config, log *slog.Logger, say func(format string, args ...any)) error {
 	g := newGateway(cfg, log)
+	g.path = path
 	if err := g.openStore(); err != nil {
 		if !storage.MayHeal(err) {
 			return err

@@ -154,6 +154,12 @@ func printBridges(s *sheet, bridges []core.BridgeStatus) {
 		if b.Error != "" {
 			s.line("  %s", b.Error)
 		}
+		if b.Owed > 0 && b.DrainSeconds > 0 {
+			s.line("  draining at %.0f messages/s · done in %s", b.DrainRate, span(b.DrainSeconds))
+		}
+		if b.Quarantined > 0 {
+			s.line("  %d messages in quarantine, which the upstream could not have: weir bridge quarantine %s", b.Quarantined, b.Name)
+		}
 		s.line("  %s published · %s received · %s reconnects", count(b.Published), count(b.Received), count(b.Reconnects))
 		for _, r := range b.Rules {
 			s.line("  %-3s %s · %s messages · %s owed%s", r.Direction, r.Filter, count(r.Messages), count(r.Owed), drops(r.Dropped))

@@ -19,8 +19,9 @@ type RuleConfig struct {
 	RetainAsPublished bool     // keep the retain flag
 	NoPublisher       string   // leave out what this publisher has published ("bridge:NAME")
 	Policy            core.Policy
-	MaxMessages       int // in memory, for the bridge to take; default 4,096
-	MaxBytes          int // default 4 MiB
+	MaxMessages       int           // in memory, for the bridge to take; default 4,096
+	MaxBytes          int           // default 4 MiB
+	Wake              chan struct{} // of one element, for several rules together; default: one of its own
 }
 
 // LinkState is what is durable of a bridge's connection.
@@ -42,8 +43,9 @@ type rule struct {
 }
 
 // Attach makes a rule a subscriber, with the durable state that it had before if
-// it takes QoS 1 or 2. Rules are to be attached before Run: what is published
-// before Attach is not owed to the rule, for what it takes is not known yet.
+// it takes QoS 1 or 2. What is published before Attach is not owed to the rule, for
+// what it takes is not known yet; so those of the configuration are to be attached
+// before Run.
 func (b *Broker) Attach(cfg RuleConfig) (*Queue, error) {
 	setDefault(&cfg.MaxMessages, 4096)
 	setDefault(&cfg.MaxBytes, 4<<20)
@@ -52,7 +54,10 @@ func (b *Broker) Attach(cfg RuleConfig) (*Queue, error) {
 			return nil, fmt.Errorf("rule %s: filter %q: %w", cfg.Name, filter, err)
 		}
 	}
-	q := &Queue{broker: b, cfg: cfg, wake: make(chan struct{}, 1)}
+	if cfg.Wake == nil {
+		cfg.Wake = make(chan struct{}, 1)
+	}
+	q := &Queue{broker: b, cfg: cfg, wake: cfg.Wake}
 	err := b.do(func() {
 		if r := b.rules[cfg.Name]; r != nil && r.queue != nil {
 			q = nil
@@ -64,6 +69,46 @@ func (b *Broker) Attach(cfg RuleConfig) (*Queue, error) {
 		err = fmt.Errorf("rule %s is attached already", cfg.Name)
 	}
 	return q, err
+}
+
+// Reattach gives a rule of QoS 1 or 2 that is attached another configuration, under
+// the same name. Nothing that is published meanwhile is missed, and what is owed
+// stays owed. Nobody may use the queue at that moment.
+func (b *Broker) Reattach(q *Queue, cfg RuleConfig) error {
+	setDefault(&cfg.MaxMessages, 4096)
+	setDefault(&cfg.MaxBytes, 4<<20)
+	if cfg.Name != q.cfg.Name || q.receiver == 0 || cfg.QoS == 0 {
+		return fmt.Errorf("rule %s cannot become %s", q.cfg.Name, cfg.Name)
+	}
+	return b.do(func() {
+		b.unsubscribe(q)
+		q.cfg = cfg
+		if cfg.Wake != nil {
+			q.wake = cfg.Wake
+		}
+		q.excludes, q.endpoint.name = cfg.Excludes, cfg.NoPublisher
+		b.store.SetPolicy(q.receiver, cfg.Policy)
+		b.subscribe(q)
+	})
+}
+
+// Detach ends a rule's subscription. What is owed to it stays in the log, for the
+// rule of that name that may be attached later.
+func (b *Broker) Detach(q *Queue) error {
+	return b.do(func() {
+		b.unsubscribe(q)
+		q.online = false
+		if q.receiver != 0 {
+			b.rules[q.cfg.Name].queue = nil
+			delete(b.receivers, q.receiver)
+		}
+	})
+}
+
+func (b *Broker) unsubscribe(q *Queue) {
+	for _, filter := range q.cfg.Filters {
+		b.remove(filter, &q.endpoint)
+	}
 }
 
 func (b *Broker) attach(q *Queue) {
@@ -79,6 +124,10 @@ func (b *Broker) attach(q *Queue) {
 		b.receivers[q.receiver] = q
 		b.store.SetPolicy(q.receiver, q.cfg.Policy)
 	}
+	b.subscribe(q)
+}
+
+func (b *Broker) subscribe(q *Queue) {
 	options := packet.Options(q.cfg.QoS)
 	if q.cfg.RetainAsPublished {
 		options |= 8
@@ -413,4 +462,13 @@ func (q *Queue) drop(why core.Reason, n int) {
 func (q *Queue) Dropped() (counts map[core.Reason]uint64) {
 	q.broker.do(func() { counts = clone(q.dropped) })
 	return counts
+}
+
+// Owe gives the rule a message that it has had before, behind all others. The
+// message goes to nobody else. It may be called from any goroutine.
+func (q *Queue) Owe(m *core.Message) error {
+	if q.receiver == 0 {
+		return fmt.Errorf("rule %s is of QoS 0: it keeps nothing", q.cfg.Name)
+	}
+	return q.broker.do(func() { q.oweOne(m) })
 }

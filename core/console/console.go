@@ -32,6 +32,7 @@ const (
 type Config struct {
 	Address  string // host:port, or unix:///path/of/socket
 	Snapshot func(context.Context) (core.Status, error)
+	Command  Command // nil: commands are refused
 	Logger   *slog.Logger
 }
 
@@ -127,6 +128,7 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /metrics", c.serveMetrics)
 	mux.HandleFunc("GET /api/v1/status", c.serveStatus)
 	mux.HandleFunc("GET /api/v1/events", c.serveEvents)
+	mux.HandleFunc("POST /api/v1/bridges/{bridge}/{verb}", c.serveCommand)
 	mux.HandleFunc("GET /{file...}", c.serveAsset)
-	return c.guard(mux)
+	return c.guard(http.NewCrossOriginProtection().Handler(mux))
 }

@@ -75,6 +75,8 @@ func bridgeFamilies() []family {
 			}
 			return float64(owed)
 		}), "bridge"),
+		gauge("weir_bridge_drain_messages_per_second", "How fast what is owed gets less; negative: it grows.", each(func(b *core.BridgeStatus) float64 { return b.DrainRate }), "bridge"),
+		gauge("weir_bridge_quarantined_messages", "Messages set aside, which the upstream could not have.", each(func(b *core.BridgeStatus) float64 { return float64(b.Quarantined) }), "bridge"),
 		counter("weir_bridge_published_total", "Messages that the upstream has acknowledged, or that were sent at QoS 0.", each(func(b *core.BridgeStatus) float64 { return float64(b.Published) }), "bridge"),
 		counter("weir_bridge_received_total", "Messages from the upstream.", each(func(b *core.BridgeStatus) float64 { return float64(b.Received) }), "bridge"),
 		counter("weir_bridge_reconnects_total", "Connections made after the first.", each(func(b *core.BridgeStatus) float64 { return float64(b.Reconnects) }), "bridge"),

@@ -1,0 +1,91 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/weir-edge/weir/core/packet"
+)
+
+// Which of several servers is dialled. With "primary" the first that answers, in
+// their order; and while another than the first is in use, the first is tried in
+// the background, and returned to when it is back. With "round-robin" the one
+// behind the one that was used last.
+const (
+	SelectPrimary    = "primary"
+	SelectRoundRobin = "round-robin"
+)
+
+// order is the order in which servers are tried now.
+func (b *Bridge) order() []*server {
+	if b.cfg.Select != SelectRoundRobin || b.home == nil {
+		return b.servers
+	}
+	for i, s := range b.servers {
+		if s == b.home {
+			return append(append([]*server{}, b.servers[i+1:]...), b.servers[:i+1]...)
+		}
+	}
+	return b.servers
+}
+
+// watchPrimary tries the first server, and tells the owner when it is back.
+func (l *link) watchPrimary() {
+	b := l.b
+	l.failBack = l.now.Add(b.cfg.FailBack)
+	b.probes.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.ConnectTimeout)
+		defer cancel()
+		stop := context.AfterFunc(b.running, cancel)
+		defer stop()
+		conn, err := b.open(ctx, b.servers[0])
+		if err != nil {
+			b.log.Debug("the first server is still away", "url", b.servers[0].url, "error", err)
+			return
+		}
+		conn.Close()
+		b.events.post(event{primary: true, link: l.id})
+	})
+}
+
+// failBackAt is when the first server is tried again; zero: never.
+func (b *Bridge) failBackAt(s *server, now time.Time) time.Time {
+	if b.cfg.Select == SelectRoundRobin || s == b.servers[0] {
+		return time.Time{}
+	}
+	return now.Add(b.cfg.FailBack)
+}
+
+// rivals watches for another client that has our client id: each throws the other
+// out, and both come back.
+type rivals struct {
+	count int
+	last  time.Time
+}
+
+// rivalMemory is how long after it a take-over is still shown.
+const rivalMemory = 10 * time.Minute
+
+// ended looks at how a connection ended.
+func (r *rivals) ended(err error, now time.Time) {
+	var refused *refusal
+	if !errors.As(err, &refused) || refused.reason != packet.SessionTakenOver {
+		return
+	}
+	if now.Sub(r.last) > rivalMemory {
+		r.count = 0
+	}
+	r.count++
+	r.last = now
+}
+
+// warning is what is shown while connected; "" if all is well.
+func (r *rivals) warning(now time.Time) string {
+	if r.count == 0 || now.Sub(r.last) > rivalMemory {
+		return ""
+	}
+	return fmt.Sprintf("another client uses the same client_id: it has taken over our session %d times, last at %s; give each gateway its own",
+		r.count, r.last.Format(time.TimeOnly))
+}

@@ -1,0 +1,41 @@
+package bridge
+
+// Inherit takes over from a bridge of the same name that has ended, and had another
+// configuration: its packet ids, what is on its way to the disk, what was counted.
+// It is to be called before Run. Rules are matched by their queues.
+func (b *Bridge) Inherit(old *Bridge) {
+	b.out, b.in = old.out, old.in
+	b.records, b.synced = old.records, old.synced
+	b.holding, b.releases, b.unreleased = old.holding, old.releases, old.unreleased
+	b.events = old.events // answers that are still to come go there
+	b.suspect, b.condemned, b.rivals = old.suspect, old.condemned, old.rivals
+	b.linkID, b.unlogged = old.linkID, old.unlogged
+	b.home = b.newHome(old)
+	for _, o := range b.outlets {
+		if was := old.outlet(o.receiver); was != nil && o.receiver != 0 {
+			o.tally = was.tally
+		}
+	}
+	for _, in := range b.inlets {
+		for _, was := range old.inlets {
+			if was.filter == in.filter {
+				in.tally = was.tally
+			}
+		}
+	}
+	b.power.off = old.power.isOff()
+}
+
+// newHome is the server to which the packet ids belong. When it is configured no
+// more, or our name there is another one, the session upstream starts clean.
+func (b *Bridge) newHome(old *Bridge) *server {
+	if old.home == nil {
+		return nil
+	}
+	for _, s := range b.servers {
+		if s.url == old.home.url && b.cfg.ClientID == old.cfg.ClientID {
+			return s
+		}
+	}
+	return &server{}
+}

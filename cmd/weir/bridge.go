@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-edge/weir/bridge"
+	"github.com/weir-edge/weir/configs"
+	"github.com/weir-edge/weir/core"
+)
+
+// where finds a running gateway: by the address of its console, or by its
+// configuration.
+type where struct{ config, address string }
+
+func (w *where) flags(c *cobra.Command) {
+	c.PersistentFlags().StringVarP(&w.config, "config", "c", "", "configuration file of the gateway")
+	c.PersistentFlags().StringVar(&w.address, "address", "", "address of its console, instead")
+}
+
+func (w *where) console() (string, error) {
+	if w.address != "" {
+		return w.address, nil
+	}
+	return consoleAddress(w.config)
+}
+
+func newBridgeCommand() *cobra.Command {
+	w := &where{}
+	c := &cobra.Command{Use: "bridge", Short: "Look at uplinks, try them, pause them"}
+	w.flags(c)
+	rules := &cobra.Command{Use: "rules", Short: "What the rules do with a topic"}
+	rules.AddCommand(&cobra.Command{
+		Use: "test TOPIC", Short: "Say where a local or remote topic goes; needs no running gateway", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return testRules(c, w, args[0]) },
+	})
+	c.AddCommand(
+		&cobra.Command{
+			Use: "ls", Short: "List the bridges of a running gateway", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error { return listBridges(c, w) },
+		},
+		&cobra.Command{
+			Use: "status [NAME]", Short: "Show all that is known of a bridge", Args: cobra.MaximumNArgs(1),
+			RunE: func(c *cobra.Command, args []string) error { return bridgeStatus(c, w, args) },
+		},
+		newBridgeTestCommand(w),
+		&cobra.Command{
+			Use: "quarantine NAME", Short: "List the messages that an upstream could not have", Args: cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error { return listQuarantine(c, w, args[0]) },
+		},
+		rules,
+	)
+	for verb, short := range map[string]string{
+		"pause":  "End the connection and keep everything for later",
+		"resume": "Connect again",
+		"replay": "Send what is in quarantine again",
+	} {
+		c.AddCommand(&cobra.Command{
+			Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error { return commandBridge(c, w, args[0], verb) },
+		})
+	}
+	return c
+}
+
+func (w *where) bridges(ctx context.Context) ([]core.BridgeStatus, error) {
+	address, err := w.console()
+	if err != nil {
+		return nil, err
+	}
+	body, err := fetchStatus(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	var s core.Status
+	if err := json.Unmarshal(body, &s); err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", address, err)
+	}
+	return s.Bridges, nil
+}
+
+func listBridges(c *cobra.Command, w *where) error {
+	all, err := w.bridges(c.Context())
+	if err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tSTATE\tSINCE\tOWED\tDONE IN\tQUARANTINED\tURL")
+	for _, b := range all {
+		eta := "-"
+		if b.DrainSeconds > 0 {
+			eta = span(b.DrainSeconds)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", b.Name, b.State, clock(b.Since), count(b.Owed), eta, b.Quarantined, b.URL)
+	}
+	return t.Flush()
+}
+
+func bridgeStatus(c *cobra.Command, w *where, args []string) error {
+	all, err := w.bridges(c.Context())
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		var one []core.BridgeStatus
+		for _, b := range all {
+			if b.Name == args[0] {
+				one = append(one, b)
+			}
+		}
+		if one == nil {
+			return usageError{fmt.Errorf("there is no bridge %s", args[0])}
+		}
+		all = one
+	}
+	printBridges(&sheet{w: c.OutOrStdout()}, all)
+	return nil
+}
+
+// commandBridge asks the running gateway.
+func commandBridge(c *cobra.Command, w *where, name, verb string) error {
+	address, err := w.console()
+	if err != nil {
+		return err
+	}
+	client, host := &http.Client{Timeout: time.Minute}, address
+	if path, ok := strings.CutPrefix(address, "unix://"); ok {
+		host = "localhost"
+		client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		}}
+	}
+	req, err := http.NewRequestWithContext(c.Context(), http.MethodPost,
+		"http://"+host+"/api/v1/bridges/"+url.PathEscape(name)+"/"+verb, http.NoBody)
+	if err != nil {
+		return usageError{fmt.Errorf("console address %q: %w", address, err)}
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return unavailableError{fmt.Errorf("no gateway answers at %s: %w", address, errors.Unwrap(err))}
+	}
+	defer resp.Body.Close()
+	var answer struct{ Result, Error string }
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&answer); err != nil {
+		return unavailableError{fmt.Errorf("the console at %s answers %s", address, resp.Status)}
+	}
+	if answer.Error != "" {
+		return errors.New(answer.Error)
+	}
+	fmt.Fprintln(c.OutOrStdout(), answer.Result)
+	return nil
+}
+
+// configured is a bridge of the configuration; with one bridge no name is needed.
+func (w *where) configured(args []string) (*configs.Config, bridge.Config, error) {
+	cfg, err := configs.Load(w.config)
+	if err != nil {
+		return nil, bridge.Config{}, configError{err}
+	}
+	var names []string
+	for _, b := range cfg.Bridges {
+		names = append(names, b.Name)
+		if len(args) == 1 && b.Name == args[0] || len(args) == 0 && len(cfg.Bridges) == 1 {
+			b.Gateway = cfg.Gateway
+			return cfg, b, nil
+		}
+	}
+	if len(names) == 0 {
+		return nil, bridge.Config{}, usageError{errors.New("this configuration has no bridges: name one with --config")}
+	}
+	return nil, bridge.Config{}, usageError{fmt.Errorf("name a bridge: %s", strings.Join(names, ", "))}
+}
+
+func newBridgeTestCommand(w *where) *cobra.Command {
+	var clientID, topic string
+	c := &cobra.Command{
+		Use:   "test [NAME]",
+		Short: "Go through a connection step by step, with the time and the cause of a failure",
+		Long: "Go through name, TCP, TLS, CONNACK, publication and echo for each server of a\n" +
+			"bridge. It reads the configuration and needs no running gateway; it uses a\n" +
+			"client id of its own, so that a running one is not thrown out.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			_, b, err := w.configured(args)
+			if err != nil {
+				return err
+			}
+			if clientID == "" {
+				clientID = b.ClientID + "-test"
+			}
+			if topic == "" {
+				topic = "weir/test/" + b.ClientID
+			}
+			return testBridge(c, b, clientID, topic)
+		},
+	}
+	c.Flags().StringVar(&clientID, "client-id", "", "client id of the test (default: the bridge's with -test)")
+	c.Flags().StringVar(&topic, "topic", "", "topic that it publishes to and subscribes to (default weir/test/CLIENT_ID)")
+	return c
+}
+
+func testBridge(c *cobra.Command, b bridge.Config, clientID, topic string) error {
+	var failed error
+	for _, u := range b.URLs {
+		fmt.Fprintln(c.OutOrStdout(), u)
+		err := bridge.Trial(c.Context(), b, u, clientID, topic, func(s bridge.Step) {
+			mark, text := "ok", s.Detail
+			if s.Err != nil {
+				mark, text = "FAILED", s.Err.Error()
+			}
+			fmt.Fprintf(c.OutOrStdout(), "  %-10s %-7s %9s  %s\n", s.Name, mark, span(s.Took.Seconds()), text)
+		})
+		if err != nil {
+			failed = unavailableError{fmt.Errorf("bridge %s: %w", b.Name, err)}
+		}
+	}
+	return failed
+}
+
+func testRules(c *cobra.Command, w *where, topic string) error {
+	cfg, err := configs.Load(w.config)
+	if err != nil {
+		return configError{err}
+	}
+	found := false
+	for _, b := range cfg.Bridges {
+		b.Gateway = cfg.Gateway
+		for _, r := range b.Routes(topic) {
+			found = true
+			verdict := fmt.Sprintf("→ %s, QoS at most %d", r.Topic, r.QoS)
+			if r.Problem != "" {
+				verdict = "stays here: " + r.Problem
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s  %-3s %s  %s\n", b.Name, r.Direction, r.Filter, verdict)
+		}
+	}
+	if !found {
+		return fmt.Errorf("no rule takes %s", topic)
+	}
+	return nil
+}
+
+func listQuarantine(c *cobra.Command, w *where, name string) error {
+	cfg, b, err := w.configured([]string{name})
+	if err != nil {
+		return err
+	}
+	q, err := openQuarantine(cfg.DataDir, b.Name)
+	if err != nil {
+		return err
+	}
+	lines, _, err := readAside(q.path)
+	if err != nil {
+		return err
+	}
+	for _, l := range lines {
+		fmt.Fprintf(c.OutOrStdout(), "%s  %s  %d bytes, QoS %d, rule %s: %s\n",
+			l.Time.Local().Format(time.DateTime), l.Topic, len(l.Payload), l.QoS, l.Rule, l.Why)
+	}
+	if len(lines) == 0 {
+		fmt.Fprintln(c.OutOrStdout(), "nothing is in quarantine")
+	}
+	return nil
+}

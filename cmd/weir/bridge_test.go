@@ -1,0 +1,308 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weir-edge/weir/bridge/bridgetest"
+)
+
+const oneBridge = `
+data_dir: %%DATA%%
+listeners: [{name: lan, address: "%%MQTT%%"}]
+console: {address: "%%CONSOLE%%"}
+bridges:
+  - name: cloud
+    url: mqtt://127.0.0.1:%d
+    client_id: gw-1
+    keepalive: 5s
+    backoff: {min: 100ms, max: 500ms}
+    out:
+      - {filter: "plant/#", qos: 1, remote_prefix: "site7/", exclude: ["plant/debug/#"]}
+      - {filter: "meter/+/#", qos: 1, remote_topic: "m/{2}/{#}", properties: ["site=7"]}
+    in:
+      - {filter: "cmd/#", qos: 1, local_prefix: "cloud/"}
+`
+
+func (g *testGateway) bridgeState() string { return g.status().Bridges[0].State }
+
+func (g *testGateway) connected() {
+	g.t.Helper()
+	eventually(g.t, 20*time.Second, "connected", func() bool { return g.bridgeState() == "connected" })
+}
+
+// publish sends one message to a port with Debian's client.
+func publish(t testing.TB, port int, topic, payload string) {
+	t.Helper()
+	if out, err := run(t, lookPeer("mosquitto_pub"), "-p", strconv.Itoa(port), "-t", topic, "-q", "1", "-m", payload); err != nil {
+		t.Fatalf("publish to %s: %v\n%s", topic, err, out)
+	}
+}
+
+// expect runs a command of the real binary and wants words in its output.
+func expect(t *testing.T, code int, args []string, words ...string) {
+	t.Helper()
+	out, got := weir(t, args...)
+	if got != code {
+		t.Errorf("weir %s: exit code %d, want %d\n%s", strings.Join(args, " "), got, code, out)
+	}
+	for _, w := range words {
+		if !strings.Contains(out, w) {
+			t.Errorf("weir %s: no %q in\n%s", strings.Join(args, " "), w, out)
+		}
+	}
+}
+
+// TestBridgeCommands is what a technician does with an uplink.
+func TestBridgeCommands(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
+	up := startMosquitto(t)
+	g := startGateway(t, fmt.Sprintf(oneBridge, up.port))
+	g.connected()
+	at := "--config=" + g.config
+
+	expect(t, 0, []string{"bridge", "ls", at}, "cloud", "connected", fmt.Sprint(up.port))
+	expect(t, 0, []string{"bridge", "status", "cloud", at}, "MQTT 5.0", "plant/#")
+	expect(t, exitUsage, []string{"bridge", "status", "clod", at}, "there is no bridge clod")
+	expect(t, 0, []string{"bridge", "test", at}, "TCP", "CONNACK", "MQTT 5.0, QoS up to 2", "PUBACK", "echo")
+	expect(t, 0, []string{"bridge", "rules", "test", "plant/a/b", at}, "→ site7/plant/a/b")
+	expect(t, 0, []string{"bridge", "rules", "test", "plant/debug/x", at}, "excluded by plant/debug/#")
+	expect(t, 0, []string{"bridge", "rules", "test", "meter/7/v/w", at}, "→ m/7/v/w")
+	expect(t, 0, []string{"bridge", "rules", "test", "cmd/x", at}, "→ cloud/cmd/x")
+	expect(t, exitFailed, []string{"bridge", "rules", "test", "other", at}, "no rule takes other")
+
+	expect(t, 0, []string{"bridge", "pause", "cloud", at}, "paused")
+	eventually(t, 10*time.Second, "paused", func() bool { return g.bridgeState() == "paused" })
+	publish(t, g.port, "plant/a", "while paused")
+	sub := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-t", "#", "-v", "-C", "2", "-W", "20")
+	expect(t, 0, []string{"bridge", "resume", "cloud", at}, "resumed")
+	g.connected()
+	publish(t, g.port, "meter/7/v/w", "230")
+	if code := sub.wait(30 * time.Second); code != 0 || sub.out.String() != "site7/plant/a while paused\nm/7/v/w 230\n" {
+		t.Errorf("exit code %d, output %q", code, sub.out)
+	}
+	expect(t, exitFailed, []string{"bridge", "pause", "clod", at}, "bridge clod is not known")
+
+	up.process.stop()
+	expect(t, exitUnavailable, []string{"bridge", "test", "cloud", at}, "TCP", "FAILED", "connection refused: no broker listens")
+}
+
+// TestQuarantineAndReplay: mosquitto takes packets of 500 bytes, and later more.
+func TestQuarantineAndReplay(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
+	up := startMosquitto(t, "max_packet_size 500")
+	g := startGateway(t, fmt.Sprintf(oneBridge, up.port))
+	g.connected()
+	large := strings.Repeat("x", 1000)
+	publish(t, g.port, "plant/large", large)
+	publish(t, g.port, "plant/small", "y")
+	eventually(t, 10*time.Second, "set aside", func() bool {
+		b := g.status().Bridges[0]
+		return b.Quarantined == 1 && b.Owed == 0
+	})
+	at := "--config=" + g.config
+	expect(t, 0, []string{"bridge", "quarantine", "cloud", at}, "plant/large", "1000 bytes", "the upstream takes 500 bytes")
+
+	g.kill() // it is synced
+	g.start()
+	if n := g.status().Bridges[0].Quarantined; n != 1 {
+		t.Errorf("%d in quarantine after a kill", n)
+	}
+	up.process.stop()
+	conf, err := os.ReadFile(up.conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(up.conf, []byte(strings.Replace(string(conf), "max_packet_size 500", "", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	up.start()
+	sub := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-t", "site7/#", "-C", "1", "-W", "20")
+	g.connected()
+	expect(t, 0, []string{"bridge", "replay", "cloud", at}, "1 messages go out of quarantine")
+	if code := sub.wait(30 * time.Second); code != 0 || sub.out.String() != large+"\n" {
+		t.Errorf("exit code %d, %d bytes of output", code, len(sub.out.String()))
+	}
+	expect(t, 0, []string{"bridge", "quarantine", "cloud", at}, "nothing is in quarantine")
+}
+
+// TestTriangle: two gateways and a mosquitto, everything in both directions between
+// each two of them. Each message gets everywhere, and comes to rest.
+func TestTriangle(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
+	const config = `
+data_dir: %%DATA%%
+gateway: %s
+listeners: [{name: lan, address: "%%MQTT%%"}]
+console: {address: "%%CONSOLE%%"}
+bridges:
+`
+	const link = `  - {name: %s, url: "mqtt://127.0.0.1:%d", client_id: %s, protocol: %s, backoff: {min: 100ms, max: 500ms}, both: [{filter: "t/#", qos: %d}]}
+`
+	for _, protocol := range []string{"5"} {
+		for qos := range 3 {
+			t.Run(fmt.Sprintf("protocol=%s/qos=%d", protocol, qos), func(t *testing.T) {
+				m := startMosquitto(t)
+				b := startGateway(t, fmt.Sprintf(config, "B")+fmt.Sprintf(link, "m", m.port, "b", protocol, qos))
+				a := startGateway(t, fmt.Sprintf(config, "A")+fmt.Sprintf(link, "m", m.port, "a", protocol, qos)+fmt.Sprintf(link, "b", b.port, "a", protocol, qos))
+				eventually(t, 20*time.Second, "connected", func() bool {
+					s := a.status().Bridges
+					return s[0].State == "connected" && s[1].State == "connected" && b.bridgeState() == "connected"
+				})
+				ports := map[string]int{"A": a.port, "B": b.port, "M": m.port}
+				subs := make(map[string]*process)
+				for name, port := range ports {
+					subs[name] = start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(port), "-t", "t/#", "-q", "1")
+				}
+				time.Sleep(500 * time.Millisecond) // there is nothing to see of a subscription at mosquitto
+				for name, port := range ports {
+					if out, err := run(t, lookPeer("mosquitto_pub"), "-p", strconv.Itoa(port), "-t", "t/x", "-q", strconv.Itoa(qos), "-m", "from "+name); err != nil {
+						t.Fatal(err, out)
+					}
+				}
+				atRest(t, subs)
+				for name, sub := range subs {
+					for from := range ports {
+						n := strings.Count(sub.out.String(), "from "+from+"\n")
+						t.Logf("%s got the message of %s %d times", name, from, n)
+						if n < 1 || n > 4 {
+							t.Errorf("%s got the message of %s %d times", name, from, n)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// atRest waits until nothing more comes for a second.
+func atRest(t *testing.T, subs map[string]*process) {
+	t.Helper()
+	size := func() (n int) {
+		for _, s := range subs {
+			n += len(s.out.String())
+		}
+		return n
+	}
+	last, since := -1, time.Now()
+	eventually(t, 20*time.Second, "at rest", func() bool {
+		if now := size(); now != last {
+			last, since = now, time.Now()
+		}
+		return last > 0 && time.Since(since) > time.Second
+	})
+}
+
+// TestBlackHole: how long it takes to notice that nothing gets through.
+func TestBlackHole(t *testing.T) {
+	need(t, "mosquitto")
+	up := startMosquitto(t)
+	line, err := bridgetest.NewProxy(fmt.Sprintf("127.0.0.1:%d", up.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer line.Close()
+	g := startGateway(t, strings.Replace(fmt.Sprintf(oneBridge, up.port), fmt.Sprint("127.0.0.1:", up.port), line.Address(), 1))
+	g.connected()
+	time.Sleep(time.Second)
+	line.Hush()
+	begin := time.Now()
+	eventually(t, 20*time.Second, "noticed", func() bool { return g.bridgeState() != "connected" })
+	took := time.Since(begin)
+	t.Logf("black hole noticed after %v with a keep-alive of 5s", took.Round(10*time.Millisecond))
+	if took > 7500*time.Millisecond+time.Second {
+		t.Errorf("noticed after %v", took)
+	}
+	publish(t, g.port, "plant/a", "kept")
+	line.Speak()
+	g.connected()
+	eventually(t, 10*time.Second, "nothing owed", func() bool { return g.status().Bridges[0].Owed == 0 })
+}
+
+// TestQuarantineFile: a line that a power cut has torn harms no other.
+func TestQuarantineFile(t *testing.T) {
+	dir := t.TempDir()
+	q, err := openQuarantine(dir, "a/b")
+	if err != nil || q.len() != 0 {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(dir, "quarantine", "a%2Fb.jsonl"); q.path != want {
+		t.Errorf("path %s, want %s", q.path, want)
+	}
+	if err := appendSynced(q.path, []byte("{\"topic\":\"a\",\"payload\":\"aGVs\"}\n{torn")); err != nil {
+		t.Fatal(err)
+	}
+	lines, size, err := readAside(q.path)
+	if err != nil || len(lines) != 1 || size == 0 || string(lines[0].Payload) != "hel" {
+		t.Errorf("%+v, %d, %v", lines, size, err)
+	}
+}
+
+// TestReload: rules and bridges come, change and go while messages flow and others
+// wait; nothing that is owed is touched, and a file with an error changes nothing.
+func TestReload(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
+	up := startMosquitto(t)
+	rec := up.record(t, "site7/#")
+	g := startGateway(t, fmt.Sprintf(oneBridge, up.port))
+	g.connected()
+	original, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reload := func(word string, old, now string) {
+		t.Helper()
+		if err := os.WriteFile(g.config, []byte(strings.Replace(string(original), old, now, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		seen := strings.Count(g.out.String(), word)
+		g.signal(syscall.SIGHUP)
+		eventually(t, 15*time.Second, word, func() bool { return strings.Count(g.out.String(), word) > seen })
+	}
+	src := publishNumbered(t, g, "auditor", 1, time.Millisecond, "plant/a", "plant/b")
+	src.grown(t, 200)
+	for range 3 { // under traffic
+		reload("reloaded: changed cloud", "client_id: gw-1", "client_id: gw-1\n    max_inflight: 7")
+		src.grown(t, 100)
+		reload("reloaded: changed cloud", "", "")
+		src.grown(t, 100)
+	}
+	reload("reloaded: no bridge has changed", "", "")
+	reload("not reloaded: the configuration has errors", "keepalive: 5s", "keepalive: 5parsecs")
+
+	up.process.stop() // in an outage
+	src.grown(t, 200)
+	reload("reloaded: changed cloud", "exclude: [\"plant/debug/#\"]", "priority: 3")
+	src.grown(t, 200)
+	reload("reloaded: removed cloud", string(original[strings.Index(string(original), "bridges:"):]), "bridges: []\n")
+	if n := len(g.status().Bridges); n != 0 {
+		t.Errorf("%d bridges", n)
+	}
+	src.end() // what comes while there is no rule is nobody's
+	reload("reloaded: added cloud", "", "")
+	up.start()
+	g.connected()
+	eventually(t, 30*time.Second, "nothing owed", func() bool { return g.status().Bridges[0].Owed == 0 })
+	rec.catchUp()
+	v := judge(src.source, rec.tally)
+	t.Logf("%d arrived, %d duplicates, %d out of order", v.Arrived, v.Duplicates, v.Reversed)
+	if v.Reversed > 0 || v.Arrived < 800 {
+		t.Errorf("%d arrived, %d out of order", v.Arrived, v.Reversed)
+	}
+	last := 0
+	for n := range rec.times {
+		last = max(last, n)
+	}
+	for n := range last { // without a gap up to the removal
+		if rec.times[n] == 0 {
+			t.Errorf("message %d is missing, %d has arrived", n, last)
+			break
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+
+	"github.com/weir-edge/weir/bridge"
+	"github.com/weir-edge/weir/configs"
+	"github.com/weir-edge/weir/core/broker"
+)
+
+// A reload changes bridges and their rules; what else has changed needs a restart,
+// and is named. A file with an error changes nothing. For each bridge:
+//
+//  1. if it has changed or is gone, its connection ends after what is under way
+//  2. rules that are still there keep their queues, which take messages all the
+//     while; new ones are attached, those that are gone are detached, and what is
+//     owed to them stays in the log
+//  3. the bridge starts again, with the packet ids that it had
+
+// uplinks are the bridges of this moment.
+func (g *gateway) uplinks() []*attached {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.bridges
+}
+
+func (g *gateway) reload(say func(string, ...any)) {
+	if g.path == "" {
+		g.log.Warn("there is no configuration file to read again")
+		return
+	}
+	cfg, err := configs.Load(g.path)
+	if err != nil {
+		g.log.Error("the configuration has errors; the one before stays", "file", g.path, "errors", err.Error())
+		say("not reloaded: the configuration has errors\n%v", err)
+		return
+	}
+	g.warnOfRestart(cfg)
+	changed, err := g.reloadBridges(cfg.Bridges)
+	if err != nil {
+		g.log.Error("the configuration is reloaded in part", "error", err)
+	}
+	g.cfg.Bridges = cfg.Bridges
+	say("reloaded: %s", changed)
+	g.log.Info("configuration reloaded", "bridges", changed)
+}
+
+// warnOfRestart names the sections that a reload does not reach.
+func (g *gateway) warnOfRestart(cfg *configs.Config) {
+	was, is := g.cfg, cfg
+	for section, same := range map[string]bool{
+		"listeners": reflect.DeepEqual(was.Listeners, is.Listeners),
+		"limits":    reflect.DeepEqual(was.Limits, is.Limits),
+		"storage":   reflect.DeepEqual(was.Storage, is.Storage) && was.DataDir == is.DataDir,
+		"adapters":  reflect.DeepEqual(was.Adapters, is.Adapters),
+		"console":   was.Console == is.Console,
+	} {
+		if !same {
+			g.log.Warn("a change needs a restart", "section", section)
+		}
+	}
+}
+
+// reloadBridges makes the bridges those of cfgs, and says what it did.
+func (g *gateway) reloadBridges(cfgs []bridge.Config) (string, error) {
+	old := make(map[string]*attached)
+	for _, a := range g.uplinks() {
+		old[a.name] = a
+	}
+	var next []*attached
+	var did []string
+	var failed error
+	for _, cfg := range cfgs {
+		was := old[cfg.Name]
+		delete(old, cfg.Name)
+		if was != nil && reflect.DeepEqual(was.cfg, cfg) {
+			next = append(next, was)
+			continue
+		}
+		word := "added "
+		if was != nil {
+			word = "changed "
+			failed = errors.Join(failed, was.run.stop())
+		}
+		a, err := g.attach(cfg, was)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		a.run = g.background(a.Run)
+		next, did = append(next, a), append(did, word+cfg.Name)
+	}
+	for name, a := range old {
+		failed = errors.Join(failed, a.run.stop(), g.detach(a.queues))
+		did = append(did, "removed "+name)
+	}
+	g.mu.Lock()
+	g.bridges = next
+	g.mu.Unlock()
+	if did == nil {
+		return "no bridge has changed", failed
+	}
+	return strings.Join(did, ", "), failed
+}
+
+func (g *gateway) detach(queues map[string]*broker.Queue) (err error) {
+	for _, q := range queues {
+		err = errors.Join(err, g.broker.Detach(q))
+	}
+	return err
+}
+
+// attach makes a bridge and gives each of its out rules its queue; was is the bridge
+// of that name that has just ended, or nil.
+func (g *gateway) attach(cfg bridge.Config, was *attached) (*attached, error) {
+	a := &attached{name: cfg.Name, cfg: cfg, queues: make(map[string]*broker.Queue)}
+	var err error
+	if a.quarantine, err = openQuarantine(g.cfg.DataDir, cfg.Name); err != nil {
+		return nil, err
+	}
+	cfg.Gateway, cfg.Clock, cfg.Seen, cfg.Quarantine = g.name, g.clock, g.seen, a.quarantine.keep
+	before := make(map[string]*broker.Queue)
+	if was != nil {
+		before = was.queues
+	}
+	names := make(map[string]int)
+	var queues []bridge.Queue
+	wake := make(chan struct{}, 1)
+	for _, rule := range cfg.Out {
+		rc := ruleConfig(cfg.Name, rule, names, wake)
+		q, err := g.queue(rc, before)
+		if err != nil {
+			return nil, err
+		}
+		queues, a.queues[rc.Name] = append(queues, q), q
+	}
+	if err := g.detach(before); err != nil {
+		return nil, err
+	}
+	link, err := g.broker.Link(cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	if a.Bridge, err = bridge.New(cfg, queues, bridge.LinkState(link), g.broker, g.log); err != nil {
+		return nil, err
+	}
+	if was != nil {
+		a.Inherit(was.Bridge)
+	}
+	return a, nil
+}
+
+// queue is the one that the rule had, taken out of before, or a new one.
+func (g *gateway) queue(rc broker.RuleConfig, before map[string]*broker.Queue) (*broker.Queue, error) {
+	q := before[rc.Name]
+	delete(before, rc.Name)
+	switch {
+	case q == nil:
+		return g.broker.Attach(rc)
+	case q.Receiver() != 0 && rc.QoS > 0:
+		return q, g.broker.Reattach(q, rc)
+	}
+	if err := g.broker.Detach(q); err != nil {
+		return nil, err
+	}
+	return g.broker.Attach(rc)
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/weir-edge/weir/bridge"
+	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/broker"
+	"github.com/weir-edge/weir/core/console"
+)
+
+// attached is a bridge with what belongs to it.
+type attached struct {
+	*bridge.Bridge
+	name       string
+	cfg        bridge.Config            // as configured
+	queues     map[string]*broker.Queue // by the rule's name
+	quarantine *quarantine
+	run        *background // set by run and reload
+}
+
+// status adds what the bridge does not know.
+func (a *attached) status() core.BridgeStatus {
+	s := a.Status()
+	s.Quarantined = a.quarantine.len()
+	return s
+}
+
+// command is what the console may ask of a bridge.
+func (g *gateway) command(_ context.Context, name, verb string) (string, error) {
+	for _, a := range g.uplinks() {
+		if a.name == name {
+			return a.command(verb)
+		}
+	}
+	return "", fmt.Errorf("bridge %s is %w", name, console.ErrUnknown)
+}
+
+func (a *attached) command(verb string) (string, error) {
+	switch verb {
+	case "pause":
+		a.Pause()
+		return "paused: what is for the upstream is kept", nil
+	case "resume":
+		a.Resume()
+		return "resumed", nil
+	case "replay":
+		n, err := a.quarantine.release(func(rule string, m *core.Message) error {
+			q := a.queues[a.name+" "+rule]
+			if q == nil {
+				return fmt.Errorf("the rule %s is not configured any more", rule)
+			}
+			return q.Owe(m)
+		})
+		return fmt.Sprintf("%d messages go out of quarantine again", n), err
+	}
+	return "", fmt.Errorf("command %s is %w: there are pause, resume and replay", verb, console.ErrUnknown)
+}
