@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,6 +108,7 @@ func (g *gateway) openStore() error {
 		return fmt.Errorf("open the store in %s: %w", g.cfg.Store().Dir, err)
 	}
 	g.store = store
+	debug.FreeOSMemory() // what recovery needed for a moment
 	return nil
 }
 
@@ -137,7 +139,7 @@ func (g *gateway) openBroker() error {
 		return nil
 	}
 	cc := g.cfg.ConsoleConfig()
-	cc.Snapshot, cc.Logger = g.status, g.log
+	cc.Snapshot, cc.Replay, cc.Logger = g.status, b.Replay, g.log
 	g.console = console.New(cc)
 	return g.console.Start()
 }
@@ -277,6 +279,7 @@ func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int) br
 		RetainAsPublished: rule.Retain != bridge.Strip,
 		NoPublisher:       "bridge:" + bridgeName,
 		Policy:            rule.Policy(),
+		History:           rule.History,
 	}
 }
 

@@ -124,6 +124,7 @@ func newRootCommand() *cobra.Command {
 		newConfigCommand(),
 		newDemoCommand(),
 		newPubCommand(),
+		newReplayCommand(),
 		newRunCommand(),
 		newSerialCommand(),
 		newStatusCommand(),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/packet"
@@ -19,8 +20,9 @@ type RuleConfig struct {
 	RetainAsPublished bool     // keep the retain flag
 	NoPublisher       string   // leave out what this publisher has published ("bridge:NAME")
 	Policy            core.Policy
-	MaxMessages       int // in memory, for the bridge to take; default 4,096
-	MaxBytes          int // default 4 MiB
+	History           time.Duration // how long what was delivered is kept; QoS 1 and 2
+	MaxMessages       int           // in memory, for the bridge to take; default 4,096
+	MaxBytes          int           // default 4 MiB
 }
 
 // LinkState is what is durable of a bridge's connection.
@@ -88,6 +90,9 @@ func (b *Broker) attach(q *Queue) {
 	}
 	for _, filter := range q.cfg.Filters {
 		b.insert(filter, &q.endpoint, grant{options: options})
+	}
+	if q.cfg.QoS > 0 {
+		b.keepHistory(q, options)
 	}
 }
 
@@ -179,6 +184,7 @@ type Queue struct {
 	poked    bool // on the list of those to be woken
 	pace     pace // by Seq
 	dropped  map[core.Reason]uint64
+	history  *history // nil: what was delivered is not kept
 
 	mu        sync.Mutex
 	ready     fifo[core.Delivery]
