@@ -96,7 +96,8 @@ type OutRule struct {
 	OnFull       core.OnFull
 	MaxBytes     int64
 	MaxAge       time.Duration
-	Stamp        string // "buffered" (default), "always" or "never": see stamp.go
+	History      time.Duration // how long what was delivered is kept
+	Stamp        string        // "buffered" (default), "always" or "never": see stamp.go
 	// Properties are added to each message (MQTT 5).
 	Properties []core.UserProperty
 }

@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -127,16 +126,16 @@ func readOut(m *strict.Map) bridge.OutRule {
 	strict.Choice(m, "on_full", &r.OnFull, core.DropOldest, core.DropNewest, core.Refuse)
 	m.Size("max_bytes", &r.MaxBytes, 0, 1024*tib)
 	m.Duration("max_age", &r.MaxAge, 0, longest)
-	refuseHistory(m)
+	readHistory(m, &r)
 	strict.Choice(m, "stamp", &r.Stamp, bridge.StampBuffered, bridge.StampAlways, bridge.StampNever)
 	return r
 }
 
-// refuseHistory takes the default, no history, since that is what happens.
-func refuseHistory(m *strict.Map) {
-	history := time.Duration(0)
-	if m.Duration("history", &history, 0, longest); history > 0 {
-		m.Problem("history", fmt.Sprintf("history (%s) is not available in this version", strict.FormatDuration(history)), "remove it: delivered messages are not kept")
+// readHistory takes a history for rules whose messages are in the log.
+func readHistory(m *strict.Map, r *bridge.OutRule) {
+	m.Duration("history", &r.History, 0, longest)
+	if r.History > 0 && r.QoS == core.AtMostOnce {
+		m.Problem("history", "a rule with qos 0 keeps no history", "set qos to 1 or 2, or remove history")
 	}
 }
 

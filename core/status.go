@@ -64,6 +64,7 @@ type ClientStatus struct {
 // BufferStatus is the store's state: what is owed, and what it costs.
 type BufferStatus struct {
 	Messages      uint64            `json:"messages"` // on disk and owed, each counted once
+	History       uint64            `json:"history"`  // messages that rules keep after delivery
 	Bytes         uint64            `json:"bytes"`    // of the store on disk
 	Budget        uint64            `json:"budget"`
 	OldestSeconds float64           `json:"oldest_seconds"` // age of the oldest message owed

@@ -64,6 +64,18 @@
 // been handed out by the last position on disk, and (when the log was not closed
 // cleanly) one window more.
 //
+// # Histories
+//
+// A receiver of HistoryPriority never comes. What is owed to it expires, or gives
+// way before anything else; so a bridge's rule keeps what it has delivered, and no
+// body is stored twice.
+//
+// # Times
+//
+// Order is by number and age by the time since boot, so that a clock that jumps
+// changes neither. What was received in this boot before the clock was known gets
+// its right time on the way out, once it is.
+//
 // # When things go wrong
 //
 //   - A failed write or sync ends that handle. Nothing of the group is
@@ -71,7 +83,12 @@
 //     anew from the tail. The state is "failed" meanwhile.
 //   - Below the free-space watermark nothing is written at all, because Badger
 //     writes through mappings and a full disk would kill the process. The state
-//     is "full"; it heals within a second.
+//     is "full"; it heals within a second. What is on disk stays: on_full is for
+//     the budget, which is never more than the disk offered when it had room.
+//     New messages that need the disk are refused, the others pass through memory.
+//   - A disk that does not even let the store be opened (full, read-only, failing:
+//     MayHeal) is bridged by a log without a disk (OpenWithout), which knows
+//     nothing of what is owed and keeps nothing.
 //   - What cannot be read is never deleted. A damaged segment is moved to
 //     quarantine, what it owed is counted as unreadable, and the rest goes on.
 //

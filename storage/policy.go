@@ -66,7 +66,7 @@ func (l *Log) admit(m *core.Message, debts []core.Debt, hold time.Duration) ([]c
 	if err != nil || !needsDisk(debts, hold) || l.bytes() < l.budget() {
 		return debts, err
 	}
-	taken, refuse, top := l.insisting(debts)
+	taken, refuse, top := l.insisting(debts, true)
 	if len(taken) > 0 && (l.health.err != nil || !l.makeRoom(top) && (refuse || !l.waiting())) {
 		return nil, core.ErrFull
 	}
@@ -77,7 +77,7 @@ func (l *Log) admit(m *core.Message, debts []core.Debt, hold time.Duration) ([]c
 // admitWithoutDisk lets those pass who take the message from memory, if all
 // others do without it by their policy.
 func (l *Log) admitWithoutDisk(m *core.Message, debts []core.Debt) ([]core.Debt, error) {
-	taken, _, _ := l.insisting(debts)
+	taken, _, _ := l.insisting(debts, false)
 	absent := slices.ContainsFunc(taken, func(d core.Debt) bool { return !d.Live })
 	if absent || len(taken) > 0 && m.QoS == core.ExactlyOnce {
 		return nil, core.ErrFull
@@ -90,11 +90,11 @@ func (l *Log) admitWithoutDisk(m *core.Message, debts []core.Debt) ([]core.Debt,
 }
 
 // insisting are the receivers that do not do without a message when there is no
-// room; whether one of them refuses it, and their highest priority.
-func (l *Log) insisting(debts []core.Debt) (taken []core.Debt, refuse bool, top int) {
+// room (a history does, but not before something else gives way); whether one of them refuses it, and their highest priority.
+func (l *Log) insisting(debts []core.Debt, histories bool) (taken []core.Debt, refuse bool, top int) {
 	for _, d := range debts {
 		p := l.receiver(d.Receiver).policy
-		if p.OnFull == core.DropNewest {
+		if p.OnFull == core.DropNewest || p.Priority < 0 && !histories {
 			continue
 		}
 		refuse = refuse || p.OnFull == core.Refuse
@@ -179,6 +179,7 @@ func (l *Log) makeRoom(top int) bool {
 // level is the highest priority among those to whom something in a segment is
 // owed. ok is false when one of them does not give way.
 func (l *Log) level(seg *segmentInfo) (level int, ok bool) {
+	level = core.HistoryPriority
 	for _, r := range l.receivers {
 		s := r.spanIn(seg.first)
 		if s == nil || s.owed() == 0 {

@@ -79,6 +79,10 @@ func (l *Log) Status() core.BufferStatus {
 	}
 	now := l.cfg.Clock.Now()
 	for _, r := range l.receivers {
+		if r.isHistory() {
+			st.History += r.owed()
+			continue
+		}
 		if n := r.owed(); n > 0 || r.name != "" {
 			st.Receivers = append(st.Receivers, r.status(now))
 		}
@@ -98,6 +102,9 @@ func (l *Log) Status() core.BufferStatus {
 	})
 	return st
 }
+
+// isHistory: what is owed to it was delivered, or is owed to somebody else as well.
+func (r *receiver) isHistory() bool { return r.policy.Priority < 0 }
 
 func (r *receiver) status(now core.Stamp) core.ReceiverStatus {
 	st := core.ReceiverStatus{
@@ -131,6 +138,9 @@ func (r *receiver) oldest() core.Stamp {
 func (l *Log) messagesOwed() (n uint64) {
 	owed := make(map[*segmentInfo]uint64, len(l.segments))
 	for _, r := range l.receivers {
+		if r.isHistory() {
+			continue
+		}
 		for _, s := range r.spans {
 			owed[s.seg] += s.owed()
 		}

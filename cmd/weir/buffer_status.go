@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -115,7 +116,7 @@ func bufferOwners(st core.BufferStatus, cfg *configs.Config) []bufferOwner {
 	list := []bufferOwner{}
 	for _, r := range st.Receivers {
 		if r.Owed > 0 {
-			list = append(list, bufferOwner{ReceiverStatus: r, Stray: r.Rule && !known[r.Name]})
+			list = append(list, bufferOwner{ReceiverStatus: r, Stray: r.Rule && !known[strings.TrimPrefix(r.Name, "history of ")]})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b bufferOwner) int { return cmp.Compare(b.Owed, a.Owed) })

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -118,7 +120,8 @@ func (r *faultRow) add(qos byte, v verdict) {
 //
 // A failure prints its seed and schedule; WEIR_SEED=… runs it again, with
 // -run TestFaults/class. WEIR_FAULTS=long goes round all classes for
-// WEIR_FAULTS_MINUTES (10), each time with another seed, and prints a table.
+// WEIR_FAULTS_MINUTES (10), each time with another seed, and prints a table; see
+// longFaults for a number of cycles.
 func TestFaults(t *testing.T) {
 	need(t, "mosquitto", "mosquitto_sub")
 	if os.Getenv("WEIR_FAULTS") == "long" {
@@ -138,26 +141,43 @@ func TestFaults(t *testing.T) {
 	t.Log(faultTable(rows))
 }
 
-// longFaults goes round the classes until the time is over.
+// longFaults goes round the classes until the time is over, or until each class
+// has had WEIR_FAULTS_CYCLES faults. WEIR_FAULTS_CLASSES=kill,power leaves out the
+// others.
 func longFaults(t *testing.T) {
-	minutes := 10
-	if v := os.Getenv("WEIR_FAULTS_MINUTES"); v != "" {
-		var err error
-		if minutes, err = strconv.Atoi(v); err != nil {
-			t.Fatal(err)
-		}
-	}
-	end := time.Now().Add(time.Duration(minutes) * time.Minute)
+	end := time.Now().Add(time.Duration(envNumber(t, "WEIR_FAULTS_MINUTES", 10)) * time.Minute)
+	cycles := envNumber(t, "WEIR_FAULTS_CYCLES", math.MaxInt)
+	chosen := os.Getenv("WEIR_FAULTS_CLASSES")
+	var classes []faultClass
 	var rows []*faultRow
 	for _, c := range faultClasses {
-		rows = append(rows, c.row())
+		if chosen == "" || slices.Contains(strings.Split(chosen, ","), c.name) {
+			classes, rows = append(classes, c), append(rows, c.row())
+		}
 	}
-	for time.Now().Before(end) {
-		for i, c := range faultClasses {
-			c.test(t, 20, false, rows[i])
+	for more := len(classes) > 0; more && time.Now().Before(end); {
+		more = false
+		for i, c := range classes {
+			if rows[i].cycles < cycles && time.Now().Before(end) {
+				c.test(t, 20, false, rows[i])
+				more = true
+			}
 		}
 		t.Log(faultTable(rows))
 	}
+}
+
+func envNumber(t *testing.T, name string, standard int) int {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		return standard
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
 }
 
 func (c faultClass) row() *faultRow { return &faultRow{name: c.name, damage: c.damage} }

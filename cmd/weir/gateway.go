@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -111,6 +112,7 @@ func (g *gateway) openStore() error {
 		return fmt.Errorf("open the store in %s: %w", g.cfg.Store().Dir, err)
 	}
 	g.store = store
+	debug.FreeOSMemory() // what recovery needed for a moment
 	return nil
 }
 
@@ -141,7 +143,7 @@ func (g *gateway) openBroker() error {
 		return nil
 	}
 	cc := g.cfg.ConsoleConfig()
-	cc.Snapshot, cc.Command, cc.Logger = g.status, g.command, g.log
+	cc.Snapshot, cc.Command, cc.Replay, cc.Logger = g.status, g.command, b.Replay, g.log
 	g.console = console.New(cc)
 	return g.console.Start()
 }
@@ -281,6 +283,7 @@ func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int, wa
 		NoPublisher:       "bridge:" + bridgeName,
 		Policy:            rule.Policy(),
 		Wake:              wake,
+		History:           rule.History,
 	}
 }
 

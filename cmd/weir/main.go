@@ -125,6 +125,7 @@ func newRootCommand() *cobra.Command {
 		newConfigCommand(),
 		newDemoCommand(),
 		newPubCommand(),
+		newReplayCommand(),
 		newRunCommand(),
 		newSerialCommand(),
 		newStatusCommand(),

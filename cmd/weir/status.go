@@ -55,16 +55,21 @@ func newStatusCommand() *cobra.Command {
 	return c
 }
 
+// consoleClient reaches a console at host:port or unix:///path.
+func consoleClient(address string) (client *http.Client, host string) {
+	path, ok := strings.CutPrefix(address, "unix://")
+	if !ok {
+		return &http.Client{}, address
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}}, "localhost"
+}
+
 // fetchStatus reads /api/v1/status from a console at host:port or unix:///path.
 func fetchStatus(ctx context.Context, address string) ([]byte, error) {
-	client := &http.Client{Timeout: 10 * time.Second}
-	host := address
-	if path, ok := strings.CutPrefix(address, "unix://"); ok {
-		host = "localhost"
-		client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		}}
-	}
+	client, host := consoleClient(address)
+	client.Timeout = 10 * time.Second
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/api/v1/status", nil)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("console address %q: %w", address, err)}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/packet"
@@ -22,6 +23,7 @@ type RuleConfig struct {
 	MaxMessages       int           // in memory, for the bridge to take; default 4,096
 	MaxBytes          int           // default 4 MiB
 	Wake              chan struct{} // of one element, for several rules together; default: one of its own
+	History           time.Duration // how long what was delivered is kept; QoS 1 and 2
 }
 
 // LinkState is what is durable of a bridge's connection.
@@ -138,6 +140,9 @@ func (b *Broker) subscribe(q *Queue) {
 	for _, filter := range q.cfg.Filters {
 		b.insert(filter, &q.endpoint, grant{options: options})
 	}
+	if q.cfg.QoS > 0 {
+		b.keepHistory(q, options)
+	}
 }
 
 // oweRetained gives a rule that is new what was retained before it, as a new
@@ -228,6 +233,7 @@ type Queue struct {
 	poked    bool // on the list of those to be woken
 	pace     pace // by Seq
 	dropped  map[core.Reason]uint64
+	history  *history // nil: what was delivered is not kept
 
 	mu        sync.Mutex
 	ready     fifo[core.Delivery]

@@ -68,6 +68,11 @@ func (b *Broker) begin(m *core.Message, kept bool) {
 func (b *Broker) take(changes ...core.Change) (promise, error) {
 	p := &b.publication
 	b.route(p) // 1
+	return b.give(p, changes...)
+}
+
+// give is take without the first step: the targets are known.
+func (b *Broker) give(p *publication, changes ...core.Change) (promise, error) {
 	var wait promise
 	seq, settled, err := b.owe(p) // 2
 	if err != nil {

@@ -33,7 +33,10 @@ type Config struct {
 	Address  string // host:port, or unix:///path/of/socket
 	Snapshot func(context.Context) (core.Status, error)
 	Command  Command // nil: commands are refused
-	Logger   *slog.Logger
+	// Replay sends again what a bridge has kept, until it is done or ctx ends.
+	// Its progress function does not wait and is not called after it has returned.
+	Replay func(ctx context.Context, want core.Replay, progress func(core.ReplayProgress)) error
+	Logger *slog.Logger
 }
 
 // Console is the HTTP server. Start it, then run it.
@@ -129,6 +132,7 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/status", c.serveStatus)
 	mux.HandleFunc("GET /api/v1/events", c.serveEvents)
 	mux.HandleFunc("POST /api/v1/bridges/{bridge}/{verb}", c.serveCommand)
+	mux.HandleFunc("POST /api/v1/replay", c.serveReplay)
 	mux.HandleFunc("GET /{file...}", c.serveAsset)
 	return c.guard(http.NewCrossOriginProtection().Handler(mux))
 }
