@@ -21,7 +21,7 @@ type conn struct {
 	broker   *Broker
 	link     link
 	listener *listener
-	remote   string
+	peer     // set once more when the handshakes below MQTT are done
 
 	// Set by CONNECT.
 	version   packet.Version
@@ -83,14 +83,21 @@ const (
 )
 
 // accept begins a connection.
-func (b *Broker) accept(l link, from *listener, remote string) *conn {
-	c := &conn{broker: b, link: l, listener: from, remote: remote, heard: b.now}
+func (b *Broker) accept(l link, at *listener, from peer) *conn {
+	c := &conn{broker: b, link: l, listener: at, peer: from, heard: b.now}
 	c.timer.ring = c.overdue
 	// A peer that says nothing is gone after the connect timeout, whatever it
 	// dribbles meanwhile.
 	b.timers.set(&c.timer, b.now.Add(b.cfg.Limits.ConnectTimeout))
 	b.conns[c] = struct{}{}
-	from.connections++
+	at.connections++
+	b.addresses[from.addr]++
+	b.opening++
+	for b.openings.len() > 0 && (*b.openings.first()).phase >= open {
+		b.openings.pop()
+	}
+	b.openings.push(c)
+	b.full.Store(len(b.conns) >= b.maxSockets)
 	return c
 }
 
@@ -163,7 +170,7 @@ func (c *conn) packets(b []byte) []byte {
 // admissible refuses on the fixed header what is not worth waiting for. n is 0
 // while the header is not complete.
 func (c *conn) admissible(h packet.Header, n int) error {
-	limit := c.broker.cfg.Limits.MaxPacket
+	limit := c.listener.maxPacket()
 	if c.phase == opening {
 		if h.Type != packet.CONNECT { // [MQTT-3.1.0-1]
 			return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-1", Text: h.Type.String() + " before CONNECT"}
@@ -360,6 +367,9 @@ func (c *conn) lost(error) {
 func (c *conn) close() {
 	if c.phase == closed {
 		return
+	}
+	if c.phase < open {
+		c.broker.opening--
 	}
 	c.phase = closed
 	c.broker.timers.stop(&c.timer)
