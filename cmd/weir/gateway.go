@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/weir-edge/weir/adapters"
@@ -163,15 +165,15 @@ func (g *gateway) runRest(ctx context.Context, say func(string, ...any), brokerF
 	readers := g.background(g.supervisor.Run) // 6
 	g.ready.Store(true)                       // 7
 	g.announce(say)
-	clock := g.background(g.watchClock)
+	clock, hangup := g.background(g.watchClock), g.background(g.reloadOnHangup)
 
 	select {
 	case <-ctx.Done():
 		say("stopping")
 	case err = <-brokerFailed:
 	}
-	err = errors.Join(err, clock.stop(), readers.stop()) // stop 1
-	for _, u := range uplinks {                          // stop 2
+	err = errors.Join(err, clock.stop(), hangup.stop(), readers.stop()) // stop 1
+	for _, u := range uplinks {                                         // stop 2
 		u.cancel()
 	}
 	for _, u := range uplinks {
@@ -213,6 +215,25 @@ func (g *gateway) runConsole(ctx context.Context) error {
 		return nil
 	}
 	return g.console.Run(ctx)
+}
+
+// reloadOnHangup reads the certificates of the listeners again on SIGHUP.
+func (g *gateway) reloadOnHangup(ctx context.Context) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangup:
+			if err := g.broker.Reload(); err != nil {
+				g.log.Error("certificates cannot be used: those before stay in force", "error", err)
+				continue
+			}
+			g.log.Info("certificates were read again")
+		}
+	}
 }
 
 // watchClock notices when the wall clock becomes known.
@@ -325,7 +346,7 @@ func (g *gateway) status(context.Context) (core.Status, error) {
 // announce says in one line each what was started.
 func (g *gateway) announce(say func(string, ...any)) {
 	for _, l := range g.cfg.Listeners {
-		say("listener  %s  MQTT on %s%s", l.Name, g.broker.Addr(l.Name), choose(l.Anonymous, ", anybody may connect", ""))
+		say("listener  %s  %s on %s%s", l.Name, describeListener(l), g.broker.Addr(l.Name), choose(l.Anonymous, ", anybody may connect", ""))
 	}
 	buffer := g.broker.Buffer()
 	if g.without {
@@ -343,6 +364,20 @@ func (g *gateway) announce(say func(string, ...any)) {
 		say("console   http://%s", g.console.Addr())
 	}
 	say("ready     after %s", time.Since(g.started).Round(time.Millisecond))
+}
+
+func describeListener(l broker.Listener) string {
+	s := "MQTT"
+	if l.WebSocket != nil {
+		s += " over WebSocket"
+	}
+	if l.TLS != nil {
+		s += " with TLS"
+	}
+	if len(l.ProxyFrom) > 0 {
+		s += " behind proxies"
+	}
+	return s
 }
 
 func describeAdapter(a configs.Adapter) string {

@@ -33,6 +33,10 @@ func (l *listener) acceptLoop() {
 	}
 }
 
+// minFrame is the least that a frame of WebSocket may have: there may be many small
+// packets in it.
+const minFrame = 64 << 10
+
 // layerError is why a connection did not get as far as MQTT.
 type layerError struct {
 	count string // what it is counted as
@@ -60,7 +64,9 @@ func (l *listener) unwrap(c net.Conn, p peer) (net.Conn, peer, error) {
 		c = t
 	}
 	if l.WebSocket != nil {
-		w, err := l.WebSocket.Accept(c)
+		upgrade := *l.WebSocket
+		upgrade.MaxFrame = int64(max(l.maxPacket(), minFrame))
+		w, err := upgrade.Accept(c)
 		if err != nil {
 			return nil, p, &layerError{"websocket handshake", fmt.Errorf("WebSocket handshake: %w", err)}
 		}

@@ -40,7 +40,7 @@ func (b *bench) feed(c *conn, bytes []byte) {
 }
 
 func (b *bench) connect(p packet.Connect, filters ...packet.Filter) *conn {
-	c := b.accept(&sink{}, b.listener, "bench")
+	c := b.accept(&sink{}, b.listener, peer{remote: "bench"})
 	if p.Version == 0 {
 		p.Version = packet.V5
 	}

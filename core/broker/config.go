@@ -47,10 +47,7 @@ type Listener struct {
 	// On a Unix socket any prefix will do.
 	ProxyFrom []netip.Prefix
 
-	// MountPoint is put before all topics of the clients of this listener, which do
-	// not see it.
-	MountPoint string
-	Versions   []packet.Version // of MQTT; empty: all
+	Versions []packet.Version // of MQTT that are spoken; empty: all
 
 	MaxConnections int // 0: only the limit of all together
 	MaxPacket      int // 0: that of all

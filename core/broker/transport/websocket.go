@@ -65,7 +65,7 @@ func (w WebSocket) Accept(c net.Conn) (net.Conn, error) {
 	if err != nil {
 		return nil, a.finish(err)
 	}
-	ws.SetReadLimit(w.MaxFrame)
+	ws.SetReadLimit(w.MaxFrame + 1) // the library's bound is one that must not be reached
 	return &frames{Conn: c, ws: ws}, nil
 }
 
@@ -147,7 +147,7 @@ func (f *frames) Read(b []byte) (int, error) {
 		if f.message == nil {
 			kind, r, err := f.ws.Reader(context.Background())
 			if err != nil {
-				return 0, err
+				return 0, f.failed(err)
 			}
 			if kind != websocket.MessageBinary {
 				f.end(websocket.StatusUnsupportedData, "MQTT comes in binary frames")
@@ -159,10 +159,24 @@ func (f *frames) Read(b []byte) (int, error) {
 		if errors.Is(err, io.EOF) {
 			f.message, err = nil, nil
 		}
+		if err != nil {
+			err = f.failed(err)
+		}
 		if n > 0 || err != nil {
 			return n, err
 		}
 	}
+}
+
+// failed tells the peer that it broke the protocol, where that is what err is about
+// and the library has not told it.
+func (f *frames) failed(err error) error {
+	_, network := errors.AsType[net.Error](err)
+	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+	if !network && !ended && websocket.CloseStatus(err) == -1 {
+		f.end(websocket.StatusProtocolError, "protocol error")
+	}
+	return err
 }
 
 func (f *frames) Write(b []byte) (int, error) {
