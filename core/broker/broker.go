@@ -258,7 +258,7 @@ func (b *Broker) bury(c *conn) {
 	c.link.close()
 	c.link = nil
 	b.buffers.put(c.out)
-	c.out, c.rest = nil, nil
+	c.out, c.tail, c.rest = nil, nil, nil
 	if c.client != nil {
 		c.client.detach(c)
 	}

@@ -216,11 +216,7 @@ func (c *conn) resume() {
 		return
 	}
 	c.link.listen(true)
-	if left := c.packets(c.rest); len(left) > 0 {
-		c.rest = append(c.rest[:0], left...)
-	} else {
-		c.rest = nil
-	}
+	c.digest()
 }
 
 // refuse answers a CONNECT with an error and closes. Session present is 0

@@ -162,12 +162,16 @@ func (s *socket) ready(in, out bool) (drained bool) {
 	return n < len(space)
 }
 
-func (s *socket) write(b []byte) (int, error) {
-	n, err := rawWrite(s.fd, b)
+func (s *socket) write(b, tail []byte) (n int, err error) {
+	if len(tail) > 0 {
+		n, err = rawWritev(s.fd, b, tail)
+	} else {
+		n, err = rawWrite(s.fd, b)
+	}
 	if err != nil && err != unix.EAGAIN {
 		return 0, fmt.Errorf("write to socket: %w", err)
 	}
-	if n < len(b) {
+	if n < len(b)+len(tail) {
 		s.watch(s.in, true)
 	}
 	return n, nil

@@ -163,14 +163,22 @@ func (s *stream) listen(on bool) {
 	}
 }
 
-func (s *stream) write(b []byte) (int, error) {
+func (s *stream) write(b, tail []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := min(len(b), max(streamOutput-len(s.out), 0))
-	s.out = append(s.out, b[:n]...)
-	s.full = n < len(b)
+	n := s.takeLocked(b)
+	if n == len(b) {
+		n += s.takeLocked(tail)
+	}
+	s.full = n < len(b)+len(tail)
 	s.poke()
 	return n, nil
+}
+
+func (s *stream) takeLocked(b []byte) int {
+	n := min(len(b), max(streamOutput-len(s.out), 0))
+	s.out = append(s.out, b[:n]...)
+	return n
 }
 
 func (s *stream) close() {
