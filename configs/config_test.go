@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/weir-edge/weir/adapters"
 	"github.com/weir-edge/weir/adapters/modbus"
@@ -21,6 +23,8 @@ import (
 	"github.com/weir-edge/weir/bridge"
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/broker"
+	"github.com/weir-edge/weir/core/broker/transport"
+	"github.com/weir-edge/weir/core/packet"
 	"github.com/weir-edge/weir/storage"
 )
 
@@ -127,7 +131,8 @@ gateway: gw
 data_dir: data
 listeners:
   - {name: lan, address: "0.0.0.0:${PORT}", protocol: mqtt, anonymous: true, proxy_protocol: false}
-  - {name: socket, address: unix:///run/weir/mqtt.sock}
+  - {name: socket, address: unix:///run/weir/mqtt.sock, versions: 5, max_connections: 9, max_packet: 2KiB}
+  - {name: web, address: "127.0.0.1:8083", protocol: ws, origins: ["a.example", "https://*.b.example"], proxy_protocol: true, proxy_from: ["10.0.0.5", "fd00::/8"]}
 limits: {max_packet: 1MiB, max_connections: 5, max_inflight: 6, max_queued_bytes: 7MiB, connect_timeout: 8s}
 storage: {budget: 1GiB, reserve: 0, promise: written, spill_after: 1s, retained_flush: 2s}
 bridges:
@@ -210,7 +215,12 @@ func TestEverything(t *testing.T) {
 		DataDir: "/etc/weir/data",
 		Listeners: []broker.Listener{
 			{Name: "lan", Address: "0.0.0.0:1884", Anonymous: true},
-			{Name: "socket", Address: "unix:///run/weir/mqtt.sock", Anonymous: true},
+			{Name: "socket", Address: "unix:///run/weir/mqtt.sock", Anonymous: true, Versions: []packet.Version{packet.V5}, MaxConnections: 9, MaxPacket: 2 << 10},
+			{
+				Name: "web", Address: "127.0.0.1:8083", Anonymous: true,
+				WebSocket: &transport.WebSocket{Origins: []string{"a.example", "https://*.b.example"}},
+				ProxyFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/32"), netip.MustParsePrefix("fd00::/8")},
+			},
 		},
 		Limits:   broker.Limits{MaxPacket: 1 << 20, MaxConnections: 5, MaxInflight: 6, MaxQueuedBytes: 7 << 20, ConnectTimeout: 8 * time.Second},
 		Storage:  Storage{Budget: 1 << 30, Promise: storage.Written, SpillAfter: time.Second, RetainedFlush: 2 * time.Second},
@@ -220,7 +230,7 @@ func TestEverything(t *testing.T) {
 		Log:      Log{Level: slog.LevelDebug, Format: "json"},
 		Warnings: c.Warnings,
 	}
-	if diff := cmp.Diff(want, c, exported); diff != "" {
+	if diff := cmp.Diff(want, c, exported, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Error(diff)
 	}
 	if len(c.Warnings) != 2 { // promise, insecure

@@ -1,19 +1,23 @@
 package configs
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/weir-edge/weir/configs/strict"
 	"github.com/weir-edge/weir/core/broker"
+	"github.com/weir-edge/weir/core/broker/transport"
+	"github.com/weir-edge/weir/core/packet"
 )
 
 // noUsers says what to do where only users would be let in.
-const noUsers = "listen on 127.0.0.1 or on a unix socket, or write \"anonymous: true\" if everybody in that network may publish and subscribe"
+const noUsers = "listen on 127.0.0.1 or on a unix socket, ask for client certificates with tls.client_ca, or write \"anonymous: true\" if everybody in that network may publish and subscribe"
 
 func (c *Config) readListeners(m *strict.Map) {
 	var names strict.Names
@@ -23,30 +27,105 @@ func (c *Config) readListeners(m *strict.Map) {
 		l.Name = m.Unique("name", l.Name, &names)
 		m.String("address", &l.Address)
 		c.claimAddress(m, l.Address, "listener "+l.Name)
-		readProtocol(m)
-		m.Unavailable("tls", "use a listener on 127.0.0.1 and a TLS terminator in front of it")
+		readProtocol(m, &l)
+		m.Map("tls", func(m *strict.Map) { l.TLS = readServerTLS(m) })
 		l.Anonymous = isLocal(l.Address)
 		m.Bool("anonymous", &l.Anonymous)
-		if !l.Anonymous {
+		if certified := l.TLS != nil && l.TLS.ClientCA != ""; !l.Anonymous && !certified {
 			m.Problem("address", fmt.Sprintf("nobody could connect to listener %s: it takes users only, and this version has none", l.Name), noUsers)
 		}
-		refuseTrue(m, "proxy_protocol")
+		readProxyProtocol(m, &l)
+		readVersions(m, &l)
+		strict.Int(m, "max_connections", &l.MaxConnections, 0, 1_000_000)
+		packet := int64(0)
+		m.Size("max_packet", &packet, kib, 256*mib)
+		l.MaxPacket = int(packet)
 		c.Listeners = append(c.Listeners, l)
 	})
 }
 
-func readProtocol(m *strict.Map) {
+// readProtocol reads what is below MQTT: nothing, or WebSocket.
+func readProtocol(m *strict.Map, l *broker.Listener) {
 	protocol := "mqtt"
-	if strict.Choice(m, "protocol", &protocol, "mqtt", "ws"); protocol == "ws" {
-		m.Problem("protocol", "protocol (ws) is not available in this version", "remove it: mqtt is the default")
+	strict.Choice(m, "protocol", &protocol, "mqtt", "ws")
+	if protocol != "ws" {
+		if m.Has("origins") {
+			m.Problem("origins", "origins belongs to protocol: ws", "only browsers have an origin")
+		}
+		return
+	}
+	l.WebSocket = new(transport.WebSocket)
+	m.OneOrMore("origins", &l.WebSocket.Origins)
+	for i, o := range l.WebSocket.Origins {
+		if _, err := path.Match(o, ""); err != nil || o == "" {
+			m.Problem(fmt.Sprintf("origins[%d]", i), fmt.Sprintf("origin (%s) must be a host, or a pattern of hosts", o), "such as panel.example, *.example, https://panel.example or *")
+		}
 	}
 }
 
-// refuseTrue takes a switch that has no effect yet, as long as it is off.
-func refuseTrue(m *strict.Map, key string) {
-	on := false
-	if m.Bool(key, &on); on {
-		m.Unavailable(key, "remove it")
+// readServerTLS reads the certificates of a listener. The broker reads the files.
+func readServerTLS(m *strict.Map) *transport.TLSFiles {
+	t := &transport.TLSFiles{Identity: transport.IdentityCN}
+	m.Require("cert", "key")
+	m.File("cert", &t.Cert)
+	m.File("key", &t.Key)
+	m.File("client_ca", &t.ClientCA)
+	m.Bool("client_optional", &t.ClientOptional)
+	m.File("crl", &t.CRL)
+	strict.Choice(m, "identity", &t.Identity, transport.IdentityCN, transport.IdentityDNS, transport.IdentityURI, transport.IdentityEM)
+	version := "1.2"
+	if strict.Choice(m, "min_version", &version, "1.2", "1.3"); version == "1.3" {
+		t.MinVersion = tls.VersionTLS13
+	}
+	for _, key := range []string{"client_optional", "crl"} {
+		if !m.Has("client_ca") && m.Has(key) {
+			m.Problem(key, key+" has no meaning without client_ca", "name the authority whose certificates clients show")
+		}
+	}
+	return t
+}
+
+// readProxyProtocol reads who may say that it speaks for somebody else.
+func readProxyProtocol(m *strict.Map, l *broker.Listener) {
+	on, from := false, []string{}
+	m.Bool("proxy_protocol", &on)
+	m.OneOrMore("proxy_from", &from)
+	switch {
+	case !on && len(from) > 0:
+		m.Problem("proxy_from", "proxy_from has no meaning without proxy_protocol: true", "")
+		return
+	case !on:
+		return
+	case len(from) == 0:
+		from = []string{"127.0.0.0/8", "::1"}
+	}
+	for i, text := range from {
+		prefix, err := parsePrefix(text)
+		if err != nil {
+			m.Problem(fmt.Sprintf("proxy_from[%d]", i), fmt.Sprintf("proxy_from (%s) must be an address or a network", text), "such as 10.0.0.5 or 10.0.0.0/24")
+		}
+		l.ProxyFrom = append(l.ProxyFrom, prefix)
+	}
+}
+
+func parsePrefix(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return a.Prefix(a.BitLen())
+	}
+	p, err := netip.ParsePrefix(text)
+	return p.Masked(), err
+}
+
+func readVersions(m *strict.Map, l *broker.Listener) {
+	known := map[string]packet.Version{"3.1": packet.V31, "3.1.1": packet.V311, "5": packet.V5}
+	var names []string
+	m.OneOrMore("versions", &names)
+	for i, name := range names {
+		v, ok := known[name]
+		if !ok {
+			m.Problem(fmt.Sprintf("versions[%d]", i), fmt.Sprintf("version (%s) must be 3.1, 3.1.1 or 5", name), "")
+		}
+		l.Versions = append(l.Versions, v)
 	}
 }
 
@@ -73,8 +152,8 @@ func (c *Config) claimAddress(m *strict.Map, address, what string) {
 
 // checkAddress says what is wrong with host:port or unix:///path.
 func checkAddress(address string) error {
-	if path, isUnix := strings.CutPrefix(address, unixScheme); isUnix {
-		if !filepath.IsAbs(path) || strings.HasSuffix(path, "/") {
+	if socket, isUnix := strings.CutPrefix(address, unixScheme); isUnix {
+		if !filepath.IsAbs(socket) || strings.HasSuffix(socket, "/") {
 			return fmt.Errorf("must name a socket by its whole path")
 		}
 		return nil

@@ -23,7 +23,11 @@ func readSample(t *testing.T, change func(string) string) *Config {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for name, text := range map[string]string{"weir.yaml": change(string(data)), "cloud.secret": "hunter2\n"} {
+	files := map[string]string{"weir.yaml": change(string(data)), "cloud.secret": "hunter2\n"}
+	for _, name := range []string{"server.pem", "server.key", "machines.pem", "revoked.pem"} {
+		files[name] = "the broker reads it\n"
+	}
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +60,7 @@ func TestSampleExamples(t *testing.T) {
 		// One example replaces the default's line, which stays for the others.
 		return head + "\n\n" + rest
 	})
-	if len(c.Listeners) != 2 || len(c.Bridges) != 1 || len(c.Adapters) != 4 || c.Gateway == "" {
+	if len(c.Listeners) != 4 || len(c.Bridges) != 1 || len(c.Adapters) != 4 || c.Gateway == "" {
 		t.Errorf("not everything was read: %+v", c)
 	}
 	if p := c.Bridges[0].Password; p != "hunter2" {

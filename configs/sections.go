@@ -28,6 +28,7 @@ func (c *Config) readLimits(m *strict.Map) {
 	m.Size("max_packet", &packet, kib, 256*mib)
 	l.MaxPacket = int(packet)
 	strict.Int(m, "max_connections", &l.MaxConnections, 1, 1_000_000)
+	strict.Int(m, "max_connections_per_address", &l.MaxPerAddress, 0, 1_000_000)
 	strict.Int(m, "max_inflight", &l.MaxInflight, 1, math.MaxUint16)
 	m.Size("max_queued_bytes", &l.MaxQueuedBytes, mib, tib)
 	m.Duration("connect_timeout", &l.ConnectTimeout, 100*time.Millisecond, time.Hour)

@@ -40,8 +40,12 @@ type BrokerStatus struct {
 type ListenerStatus struct {
 	Name        string `json:"name"`
 	Address     string `json:"address"`
-	Protocol    string `json:"protocol"`
+	Protocol    string `json:"protocol"` // mqtt, mqtts, ws, wss
 	Connections int    `json:"connections"`
+	// With TLS: when its certificate ends, and why what is in the files now is not
+	// in force.
+	CertificateExpires *time.Time `json:"certificate_expires,omitempty"`
+	Error              string     `json:"error,omitempty"`
 }
 
 // ClientStatus is one session, connected or not.

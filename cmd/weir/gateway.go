@@ -193,6 +193,7 @@ func (g *gateway) attend(ctx context.Context, say func(string, ...any), brokerFa
 		case err := <-brokerFailed:
 			return err
 		case <-hup:
+			g.reloadCertificates()
 			g.reload(say)
 		}
 	}
@@ -231,6 +232,15 @@ func (g *gateway) runConsole(ctx context.Context) error {
 		return nil
 	}
 	return g.console.Run(ctx)
+}
+
+// reloadCertificates reads the certificates of the listeners again.
+func (g *gateway) reloadCertificates() {
+	if err := g.broker.Reload(); err != nil {
+		g.log.Error("certificates cannot be used: those before stay in force", "error", err)
+		return
+	}
+	g.log.Info("certificates were read again")
 }
 
 // watchClock notices when the wall clock becomes known.
@@ -332,7 +342,7 @@ func (g *gateway) status(context.Context) (core.Status, error) {
 // announce says in one line each what was started.
 func (g *gateway) announce(say func(string, ...any)) {
 	for _, l := range g.cfg.Listeners {
-		say("listener  %s  MQTT on %s%s", l.Name, g.broker.Addr(l.Name), choose(l.Anonymous, ", anybody may connect", ""))
+		say("listener  %s  %s on %s%s", l.Name, describeListener(l), g.broker.Addr(l.Name), choose(l.Anonymous, ", anybody may connect", ""))
 	}
 	buffer := g.broker.Buffer()
 	if g.without {
@@ -350,6 +360,20 @@ func (g *gateway) announce(say func(string, ...any)) {
 		say("console   http://%s", g.console.Addr())
 	}
 	say("ready     after %s", time.Since(g.started).Round(time.Millisecond))
+}
+
+func describeListener(l broker.Listener) string {
+	s := "MQTT"
+	if l.WebSocket != nil {
+		s += " over WebSocket"
+	}
+	if l.TLS != nil {
+		s += " with TLS"
+	}
+	if len(l.ProxyFrom) > 0 {
+		s += " behind proxies"
+	}
+	return s
 }
 
 func describeAdapter(a configs.Adapter) string {

@@ -20,12 +20,12 @@ const module = "github.com/weir-edge/weir"
 // It is the graph of the design; a new package needs a place in it.
 const importRules = `
 	NONE
-	< core, core/packet, core/topic, adapters/serialport, adapters/serialport/pty, adapters/serial/frame, configs/strict;
+	< core, core/packet, core/topic, core/broker/transport, adapters/serialport, adapters/serialport/pty, adapters/serial/frame, configs/strict;
 
 	core, core/packet
 	< core/session, cmd/weir/internal/load;
 
-	core, core/packet, core/topic, core/session
+	core, core/packet, core/topic, core/session, core/broker/transport
 	< core/broker
 	< core/console;
 
@@ -71,6 +71,7 @@ var forbidden = []struct{ path, within, why string }{
 	{"github.com/goburrow/modbus", "adapters/modbus", "Modbus belongs to its adapter"},
 	{"go.yaml.in/yaml", "configs", "the file format is known to configs only"},
 	{"github.com/prometheus/", "core/console", "metrics are made from core.Status at scrape time"},
+	{"github.com/coder/websocket", "core/broker/transport", "what is below MQTT is known there only"},
 	{"github.com/spf13/cobra", "cmd", "the command line belongs to cmd"},
 }
 

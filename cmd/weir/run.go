@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,12 +66,6 @@ func consoleAddress(path string) (string, error) {
 // What is owed and not written by then was not acknowledged.
 const stopLimit = 9 * time.Second
 
-// Memory of a small machine: collect early, and earlier near the limit.
-const (
-	gcPercent   = 50
-	memoryLimit = 48 << 20
-)
-
 func runGateway(ctx context.Context, path string, cfg *configs.Config, out io.Writer) error {
 	tuneMemory()
 	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
@@ -90,16 +83,6 @@ func runGateway(ctx context.Context, path string, cfg *configs.Config, out io.Wr
 		return err
 	case <-overdue:
 		return fmt.Errorf("not everything stopped within %v; what was acknowledged is on disk", stopLimit)
-	}
-}
-
-// tuneMemory sets the collector for a small machine, unless the user did.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
 	}
 }
 

@@ -12,9 +12,12 @@ import (
 // sink is a link without anything behind it.
 type sink struct{ bytes int }
 
-func (s *sink) write(b []byte) (int, error) { s.bytes += len(b); return len(b), nil }
-func (s *sink) listen(bool)                 {}
-func (s *sink) close()                      {}
+func (s *sink) write(b, tail []byte) (int, error) {
+	s.bytes += len(b) + len(tail)
+	return len(b) + len(tail), nil
+}
+func (s *sink) listen(bool) {}
+func (s *sink) close()      {}
 
 // bench is a broker whose loop is the test itself.
 type bench struct {
@@ -40,7 +43,7 @@ func (b *bench) feed(c *conn, bytes []byte) {
 }
 
 func (b *bench) connect(p packet.Connect, filters ...packet.Filter) *conn {
-	c := b.accept(&sink{}, b.listener, "bench")
+	c := b.accept(&sink{}, b.listener, peer{remote: "bench"})
 	if p.Version == 0 {
 		p.Version = packet.V5
 	}

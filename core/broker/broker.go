@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -26,6 +28,9 @@ type Broker struct {
 	matched func(*endpoint, grant) // b.match, bound once
 	events  events
 
+	maxSockets int         // connections that leave descriptors for the rest of the process
+	full       atomic.Bool // there are as many; written by the loop
+
 	// Which goroutine is the owner of the rest: before Run whoever holds mu, then Run.
 	mu      sync.Mutex
 	running bool
@@ -45,6 +50,9 @@ type Broker struct {
 	rules         map[string]*rule          // by name, attached or not
 	ruleOf        map[core.ReceiverID]*rule // by receiver or owner of packet ids
 	conns         map[*conn]struct{}
+	addresses     map[netip.Addr]int // connections from each
+	opening       int                // connections that are no clients yet
+	openings      fifo[*conn]        // those, the oldest first, and some that are not any more
 	locals        map[*local]struct{}
 	subscriptions topic.Tree[*endpoint, grant]
 	sysFilters    int // subscriptions to $SYS
@@ -104,12 +112,18 @@ func New(cfg Config, store Store) (*Broker, error) {
 		rules:     map[string]*rule{},
 		ruleOf:    map[core.ReceiverID]*rule{},
 		conns:     map[*conn]struct{}{},
+		addresses: map[netip.Addr]int{},
 		locals:    map[*local]struct{}{},
 		unsaved:   map[string]struct{}{},
 		shares:    map[string]*share{},
 		flows:     flows{},
 		waiting:   map[core.Seq]waiter{},
 		input:     make([]byte, inputSize),
+	}
+	b.maxSockets = maxSockets()
+	if b.maxSockets < cfg.Limits.MaxConnections && len(cfg.Listeners) > 0 {
+		b.log.Warn("this system allows fewer connections than max_connections: raise the limit of open files",
+			"max_connections", cfg.Limits.MaxConnections, "possible", b.maxSockets)
 	}
 	var err error
 	if b.poll, err = newPoller(cfg); err != nil {
@@ -239,10 +253,12 @@ func (b *Broker) bury(c *conn) {
 	}
 	delete(b.conns, c)
 	c.listener.connections--
+	b.leaveAddress(c.addr)
+	b.full.Store(len(b.conns) >= b.maxSockets)
 	c.link.close()
 	c.link = nil
 	b.buffers.put(c.out)
-	c.out, c.rest = nil, nil
+	c.out, c.tail, c.rest = nil, nil, nil
 	if c.client != nil {
 		c.client.detach(c)
 	}

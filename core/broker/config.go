@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/broker/transport"
+	"github.com/weir-edge/weir/core/packet"
 )
 
 // Config is what a broker is made from. The zero value is a broker without
@@ -36,12 +39,26 @@ type Listener struct {
 	Name      string
 	Address   string // "host:port" or "unix:///path"
 	Anonymous bool   // clients without a user name are welcome
+
+	TLS       *transport.TLSFiles  // nil: none
+	WebSocket *transport.WebSocket // nil: MQTT without it
+	// ProxyFrom are the addresses of proxies, whose connections begin with the
+	// header of the PROXY protocol; nobody else may connect then. Empty: no proxies.
+	// On a Unix socket any prefix will do.
+	ProxyFrom []netip.Prefix
+
+	Versions []packet.Version // of MQTT that are spoken; empty: all
+
+	MaxConnections int // 0: only the limit of all together
+	MaxPacket      int // 0: that of all
 }
 
 // Limits bound what clients may cost.
 type Limits struct {
 	MaxPacket         int           // bytes of a packet from a client; default 2 MiB
 	MaxConnections    int           // default 10,000
+	MaxPerAddress     int           // connections from one IP address; default: no limit of its own
+	MaxOpening        int           // connections that have not sent CONNECT; the oldest gives way; default 1,000
 	MaxInflight       int           // QoS > 0 messages on their way to a client; default 64
 	ReceiveMaximum    int           // QoS > 0 messages on their way from an MQTT 5 client; default 256
 	MaxQueuedBytes    int64         // of messages in memory that wait for slow clients, all together; default 256 MiB
@@ -74,6 +91,8 @@ func (c Config) withDefaults() Config {
 	l := &c.Limits
 	setDefault(&l.MaxPacket, 2<<20)
 	setDefault(&l.MaxConnections, 10_000)
+	setDefault(&l.MaxPerAddress, l.MaxConnections)
+	setDefault(&l.MaxOpening, 1000)
 	setDefault(&l.MaxInflight, 64)
 	setDefault(&l.ReceiveMaximum, 256)
 	setDefault(&l.MaxQueuedBytes, 256<<20)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/weir-edge/weir/core/packet"
@@ -21,7 +20,7 @@ type conn struct {
 	broker   *Broker
 	link     link
 	listener *listener
-	remote   string
+	peer     // set once more when the handshakes below MQTT are done
 
 	// Set by CONNECT.
 	version   packet.Version
@@ -38,14 +37,17 @@ type conn struct {
 	broken bool // it ended without a word
 
 	// Input: an incomplete packet, and how long it will be at least.
-	rest []byte
-	want int
+	rest  []byte
+	want  int
+	gave  bool // a message has taken over the memory of rest
+	whole bool // the packet that is being handled is in rest
 
 	// Output: what the link has not taken yet.
 	out     []byte
-	touched bool // on the list of those to be written this turn
-	blocked bool // the link takes no more for now
-	deaf    bool // not read from, until the output has drained
+	tail    []byte // behind out: the payload of a large message, in its own memory
+	touched bool   // on the list of those to be written this turn
+	blocked bool   // the link takes no more for now
+	deaf    bool   // not read from, until the output has drained
 
 	refusal    refusal
 	acks       session.Acks
@@ -56,9 +58,9 @@ type conn struct {
 // link moves the bytes of one connection. Its methods are called by the loop and
 // do not wait.
 type link interface {
-	// write takes what it can of b. When that is not all, it calls conn.writable
+	// write takes what it can of b and of tail behind it. When that is not all, it calls conn.writable
 	// as soon as it can take more.
-	write(b []byte) (n int, err error)
+	write(b, tail []byte) (n int, err error)
 	// listen says whether input is wanted.
 	listen(bool)
 	// close closes the connection once everything that write took is on its way.
@@ -81,17 +83,27 @@ const (
 	softOutput = 64 << 10
 	// hardOutput is when a peer that sends without reading is not read from.
 	hardOutput = 256 << 10
+	// largePayload is what is not copied: a payload is kept in the memory in which
+	// it came, and sent from there.
+	largePayload = 32 << 10
 )
 
 // accept begins a connection.
-func (b *Broker) accept(l link, from *listener, remote string) *conn {
-	c := &conn{broker: b, link: l, listener: from, remote: remote, heard: b.now}
+func (b *Broker) accept(l link, at *listener, from peer) *conn {
+	c := &conn{broker: b, link: l, listener: at, peer: from, heard: b.now}
 	c.timer.ring = c.overdue
 	// A peer that says nothing is gone after the connect timeout, whatever it
 	// dribbles meanwhile.
 	b.timers.set(&c.timer, b.now.Add(b.cfg.Limits.ConnectTimeout))
 	b.conns[c] = struct{}{}
-	from.connections++
+	at.connections++
+	b.addresses[from.addr]++
+	b.opening++
+	for b.openings.len() > 0 && (*b.openings.first()).phase >= open {
+		b.openings.pop()
+	}
+	b.openings.push(c)
+	b.full.Store(len(b.conns) >= b.maxSockets)
 	return c
 }
 
@@ -104,7 +116,9 @@ func (c *conn) space() []byte {
 	}
 	missing := max(c.want-len(c.rest), 1)
 	if cap(c.rest)-len(c.rest) < min(missing, minRead) {
-		c.rest = slices.Grow(c.rest, max(minRead, min(missing, len(c.rest))))
+		// Four times what has come, for few copies.
+		more := max(minRead, min(missing, 3*len(c.rest)))
+		c.rest = append(make([]byte, 0, len(c.rest)+more), c.rest...) // exactly: a message may keep it
 	}
 	return c.rest[len(c.rest):cap(c.rest)]
 }
@@ -124,12 +138,23 @@ func (c *conn) took(n int) {
 	if len(c.rest) < c.want {
 		return
 	}
+	c.digest()
+}
+
+// digest handles what is in rest. Where a message keeps its memory, what is left
+// behind it goes elsewhere.
+func (c *conn) digest() {
+	c.whole, c.gave = true, false
 	left := c.packets(c.rest)
-	if len(left) == 0 {
+	c.whole = false
+	switch {
+	case len(left) == 0:
 		c.rest = nil
-		return
+	case c.gave:
+		c.rest = append([]byte(nil), left...)
+	default:
+		c.rest = append(c.rest[:0], left...)
 	}
-	c.rest = append(c.rest[:0], left...)
 }
 
 // packets handles all complete packets in b and returns what is left.
@@ -164,7 +189,7 @@ func (c *conn) packets(b []byte) []byte {
 // admissible refuses on the fixed header what is not worth waiting for. n is 0
 // while the header is not complete.
 func (c *conn) admissible(h packet.Header, n int) error {
-	limit := c.broker.cfg.Limits.MaxPacket
+	limit := c.listener.maxPacket()
 	if c.phase == opening {
 		if h.Type != packet.CONNECT { // [MQTT-3.1.0-1]
 			return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-1", Text: h.Type.String() + " before CONNECT"}
@@ -252,16 +277,19 @@ func (c *conn) output() []byte {
 	if c.out == nil {
 		c.out = c.broker.buffers.get()
 	}
+	if len(c.tail) > 0 { // something goes behind it: seldom, see hasRoom
+		c.out, c.tail = append(c.out, c.tail...), nil
+	}
 	return c.out
 }
 
 // hasRoom says whether messages may be encoded for the peer now, or have to wait
 // in the client's queue. A burst that fills the buffer is written at once.
 func (c *conn) hasRoom() bool {
-	if len(c.out) >= softOutput && !c.blocked {
+	if (len(c.out) >= softOutput || len(c.tail) > 0) && !c.blocked {
 		c.write()
 	}
-	return len(c.out) < softOutput
+	return len(c.out) < softOutput && len(c.tail) == 0
 }
 
 // flush is the one write that a touched connection gets in a turn.
@@ -276,20 +304,22 @@ func (c *conn) flush() {
 
 // write gives the link what it takes.
 func (c *conn) write() {
-	if len(c.out) == 0 {
+	if len(c.out)+len(c.tail) == 0 {
 		return
 	}
-	n, err := c.link.write(c.out)
+	n, err := c.link.write(c.out, c.tail)
 	c.broker.counters.bytesSent += uint64(n)
 	if err != nil {
 		c.lost(err)
 		return
 	}
-	if n < len(c.out) {
+	if n < len(c.out)+len(c.tail) {
 		c.blocked = true
-		c.out = append(c.out[:0], c.out[n:]...)
+		head := min(n, len(c.out))
+		c.out, c.tail = c.out[head:], c.tail[n-head:]
 		return
 	}
+	c.tail = nil
 	c.broker.buffers.put(c.out)
 	c.out = nil
 }
@@ -348,7 +378,7 @@ func (c *conn) end(reason packet.Reason) {
 
 // lost: the link has failed or the peer has closed it.
 func (c *conn) lost(error) {
-	c.out, c.rest = nil, nil
+	c.out, c.tail, c.rest = nil, nil, nil
 	if c.phase == open {
 		c.broker.count("connection lost")
 		c.broken = true
@@ -362,6 +392,9 @@ func (c *conn) lost(error) {
 func (c *conn) close() {
 	if c.phase == closed {
 		return
+	}
+	if c.phase < open {
+		c.broker.opening--
 	}
 	c.phase = closed
 	c.broker.timers.stop(&c.timer)

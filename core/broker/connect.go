@@ -84,6 +84,9 @@ func (c *conn) attempt(p *packet.Connect) (attempt, packet.Reason) {
 	if p.Version < packet.V5 && !p.CleanStart {
 		a.expiry = core.NeverExpires
 	}
+	if !c.listener.speaks(p.Version) {
+		return a, packet.UnsupportedProtocolVersion
+	}
 	if props := p.Properties; props != nil {
 		if props.AuthMethod != nil { // [MQTT-4.12.0-1]
 			return a, packet.BadAuthenticationMethod
@@ -162,6 +165,10 @@ func (c *conn) attemptWill(a *attempt, w *packet.Will) packet.Reason {
 func (c *conn) authenticate(p *packet.Connect, a attempt) {
 	c.phase = deciding
 	auth := c.broker.cfg.Auth
+	if c.certified { // its certificate says who it is, whatever else it says
+		c.decide(a, Verdict{OK: true, Identity: c.identity})
+		return
+	}
 	if auth == nil || !p.HasUsername {
 		c.decide(a, Verdict{OK: c.listener.Anonymous})
 		return
@@ -212,11 +219,7 @@ func (c *conn) resume() {
 		return
 	}
 	c.link.listen(true)
-	if left := c.packets(c.rest); len(left) > 0 {
-		c.rest = append(c.rest[:0], left...)
-	} else {
-		c.rest = nil
-	}
+	c.digest()
 }
 
 // refuse answers a CONNECT with an error and closes. Session present is 0
@@ -267,6 +270,7 @@ func (c *conn) open(a attempt, identity string, old *client) {
 // adopt takes over what the CONNECT says about the connection.
 func (c *conn) adopt(a attempt) {
 	c.phase = open
+	c.broker.opening--
 	c.maxPacket, c.keepalive = a.maxPacket, a.keepalive
 	c.since = c.broker.now
 	if a.aliases > 0 {
@@ -290,7 +294,7 @@ func (c *conn) connack(a attempt, present bool) *packet.Connack {
 	limits := c.broker.cfg.Limits
 	p.Properties = &packet.Properties{
 		ReceiveMaximum:    new(uint16(limits.ReceiveMaximum)),
-		MaximumPacketSize: new(uint32(limits.MaxPacket)),
+		MaximumPacketSize: new(uint32(c.listener.maxPacket())),
 		TopicAliasMaximum: new(uint16(maxAliases)),
 	}
 	if a.assigned { // [MQTT-3.1.3-7]

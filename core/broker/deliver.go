@@ -42,7 +42,8 @@ func (cl *client) deliver(p *publication, d core.Delivery, live bool) {
 		cl.drop(core.DroppedOffline, 1)
 		return
 	case cl.queue.len() == 0 && cl.ready(d.QoS):
-		if cl.leaving.Len() > 0 { // it may have to wait behind others
+		if large := len(d.Message.Payload) >= largePayload; large || cl.leaving.Len() > 0 {
+			// It is sent from where it is, or may have to wait behind others.
 			d.Message, d.Subscriptions = p.keep(), slices.Clone(d.Subscriptions)
 		}
 		cl.transmit(nil, d)
@@ -264,7 +265,12 @@ func (c *conn) sendPublish(d core.Delivery, pid uint16, dup bool) {
 			p.Topic = ""
 		}
 	}
-	c.out = c.broker.encoder.AppendPublish(c.output(), c.version, p)
+	if len(d.Message.Payload) >= largePayload {
+		c.out = c.broker.encoder.AppendHeader(c.output(), c.version, p)
+		c.tail = d.Message.Payload
+	} else {
+		c.out = c.broker.encoder.AppendPublish(c.output(), c.version, p)
+	}
 	c.broker.counters.messagesSent++
 	c.broker.counters.packetsSent++
 	c.broker.touch(c)

@@ -27,7 +27,9 @@
 //
 // A conn is the machine between the bytes of a connection and the broker; it does
 // no I/O. Two links feed it: socket, a non-blocking socket of the loop, and stream,
-// goroutines around a net.Conn ([Broker.Serve]): TLS, WebSocket, tests. Other
+// goroutines around a net.Conn ([Broker.Serve]): TLS, WebSocket and the header of a
+// proxy (package transport), tests. Such a connection counts, and its time runs,
+// before the first of these handshakes. Other
 // goroutines reach the loop through its mailbox only.
 //
 // A client is a session, with or without a connection. The Queue of a bridge rule
@@ -64,6 +66,12 @@
 //	the same, QoS 1, to a durable session             2.1 (15), nothing written
 //	exactly once, on disk before each step            17
 //	connect and disconnect                            80 (65)
+//
+// Payloads of 1 MiB cost 1.1 to 1.3 ms at QoS 0 and 1 (1.9 to 2.1 and 1.1 to 1.2).
+// They are kept in the memory in which they came and sent from there with writev;
+// that alone changed nothing that could be measured. What cost 2.4 ms was the
+// collector, for every second message (see collector in cmd/weir); without any
+// collection, new memory from the system for each costs 2.0 ms.
 //
 // More than four fifths of the first line are system calls. An idle connection with a
 // subscription takes 1.3 KiB.

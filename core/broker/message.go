@@ -11,8 +11,9 @@ import (
 // buffer until somebody has to keep it.
 type publication struct {
 	message *core.Message
-	kept    bool // message is on the heap and immutable; otherwise it ends with the packet
-	lazy    bool // its retained state need not be durable with its promise
+	from    *conn // in whose buffer for incomplete packets the message is, if it is
+	kept    bool  // message is on the heap and immutable; otherwise it ends with the packet
+	lazy    bool  // its retained state need not be durable with its promise
 	targets []target
 	debts   []core.Debt
 	ids     []uint32 // the memory of the targets' identifiers
@@ -32,10 +33,24 @@ type target struct {
 // keep makes the message outlive the packet that it came with. It is the one
 // allocation of a message; payload and topic are shared from then on.
 func (p *publication) keep() *core.Message {
-	if !p.kept {
+	switch {
+	case p.kept:
+	case p.from != nil && p.from.donates(p.message):
+		p.message, p.kept = new(*p.message), true
+	default:
 		p.message, p.kept = keep(p.message), true
 	}
 	return p.message
+}
+
+// donates lets a large message have the memory in which it came, where not too much
+// of it is for something else.
+func (c *conn) donates(m *core.Message) bool {
+	if len(m.Payload) < largePayload || cap(c.rest) > len(m.Payload)+len(m.Payload)/4 {
+		return false
+	}
+	c.gave = true
+	return true
 }
 
 // Messages with room for topic and payload behind them, in sizes of the

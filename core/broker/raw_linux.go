@@ -14,6 +14,22 @@ func rawRead(fd int, b []byte) (int, error) { return rawMove(unix.SYS_READ, fd, 
 
 func rawWrite(fd int, b []byte) (int, error) { return rawMove(unix.SYS_WRITE, fd, b) }
 
+// rawWritev writes what b and tail have, in this order. b may be empty.
+func rawWritev(fd int, b, tail []byte) (int, error) {
+	pieces := [2]unix.Iovec{{Base: unsafe.SliceData(b)}, {Base: unsafe.SliceData(tail)}}
+	pieces[0].SetLen(len(b))
+	pieces[1].SetLen(len(tail))
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&pieces[0])), uintptr(len(pieces)))
+		if errno == 0 {
+			return int(n), nil
+		}
+		if errno != unix.EINTR {
+			return 0, errno
+		}
+	}
+}
+
 func rawMove(call uintptr, fd int, b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil

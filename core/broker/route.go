@@ -54,6 +54,7 @@ type grant struct {
 // begin makes m the present publication.
 func (b *Broker) begin(m *core.Message, kept bool) {
 	b.publication.message, b.publication.kept, b.publication.lazy = m, kept, false
+	b.publication.from = nil
 }
 
 // take brings the present publication to everybody whom it concerns and says what

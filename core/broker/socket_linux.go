@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"syscall"
 	"time"
@@ -55,6 +56,10 @@ const maxAccepts = 64
 
 func (a *acceptor) ready(bool, bool) (drained bool) {
 	for range maxAccepts {
+		if a.listener.broker.full.Load() {
+			a.pause(errAllSockets)
+			return true
+		}
 		fd, err := rawAccept(a.fd)
 		switch {
 		case err == nil:
@@ -69,9 +74,13 @@ func (a *acceptor) ready(bool, bool) (drained bool) {
 	return false
 }
 
+// errAllSockets: the descriptors that are left are for the store, the uplink and
+// the serial lines.
+var errAllSockets = errors.New("as many connections as the limit of open files allows")
+
 func (a *acceptor) take(fd int) {
 	s := &socket{fd: fd, poll: a.poll, in: true}
-	s.conn = a.listener.welcome(s, remoteName(fd))
+	s.conn = a.listener.welcome(s, remoteOf(fd))
 	if s.conn == nil {
 		return
 	}
@@ -90,19 +99,33 @@ func (a *acceptor) pause(err error) {
 
 func (a *acceptor) resume(time.Time) { a.poll.modify(a.fd, true, false) }
 
-// remoteName is the address of a peer as text.
-func remoteName(fd int) string {
+// remoteOf is the other end of a socket.
+func remoteOf(fd int) peer {
 	sa, err := unix.Getpeername(fd)
 	if err != nil {
-		return "unknown"
+		return peer{remote: "unknown"}
 	}
+	var at netip.AddrPort
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)).String()
+		at = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
 	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port)).String()
+		at = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+	default:
+		return peer{remote: "unix"}
 	}
-	return "unix"
+	return peer{remote: at.String(), addr: at.Addr()}
+}
+
+// maxSockets is how many connections leave enough descriptors for the store, the
+// uplinks and the serial lines: an eighth of all, between 64 and 1,024.
+func maxSockets() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return math.MaxInt
+	}
+	all := int(min(limit.Cur, math.MaxInt32))
+	return max(all-min(max(all/8, 64), 1024), all/2)
 }
 
 // socket is the link over a socket of the loop's own.
@@ -139,12 +162,16 @@ func (s *socket) ready(in, out bool) (drained bool) {
 	return n < len(space)
 }
 
-func (s *socket) write(b []byte) (int, error) {
-	n, err := rawWrite(s.fd, b)
+func (s *socket) write(b, tail []byte) (n int, err error) {
+	if len(tail) > 0 {
+		n, err = rawWritev(s.fd, b, tail)
+	} else {
+		n, err = rawWrite(s.fd, b)
+	}
 	if err != nil && err != unix.EAGAIN {
 		return 0, fmt.Errorf("write to socket: %w", err)
 	}
-	if n < len(b) {
+	if n < len(b)+len(tail) {
 		s.watch(s.in, true)
 	}
 	return n, nil

@@ -67,9 +67,7 @@ func (b *Broker) Status() (s core.BrokerStatus) {
 			Dropped:          clone(n.dropped),
 		}
 		for _, l := range b.listeners {
-			s.Listeners = append(s.Listeners, core.ListenerStatus{
-				Name: l.Name, Address: l.ln.Addr().String(), Protocol: "mqtt", Connections: l.connections,
-			})
+			s.Listeners = append(s.Listeners, l.status())
 		}
 	})
 	return s

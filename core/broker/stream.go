@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -26,13 +27,19 @@ func (b *Broker) serverOf(name string) *listener {
 }
 
 func (l *listener) serve(c net.Conn) {
-	s := &stream{net: c, broker: l.broker, work: make(chan struct{}, 1), fed: make(chan bool, 1)}
+	b, from := l.broker, peerOf(c)
+	s := &stream{net: c, broker: b, work: make(chan struct{}, 1), fed: make(chan bool, 1), bare: l.layered()}
 	accepted := make(chan *conn, 1)
-	if !l.broker.mail.post(func() { accepted <- l.welcome(s, c.RemoteAddr().String()) }) {
+	// The connection counts, and its time runs, before the first handshake.
+	if !b.mail.post(func() { accepted <- l.welcome(s, from) }) {
 		c.Close()
 		return
 	}
 	if s.conn = <-accepted; s.conn == nil {
+		c.Close()
+		return
+	}
+	if s.bare && !s.unwrap(l, from) {
 		c.Close()
 		return
 	}
@@ -42,24 +49,55 @@ func (l *listener) serve(c net.Conn) {
 	writing.Wait()
 }
 
+// unwrap does the handshakes below MQTT. False: the connection has ended.
+func (s *stream) unwrap(l *listener, from peer) bool {
+	inner, who, err := l.unwrap(s.net, from)
+	if err != nil {
+		s.broker.mail.post(func() { s.conn.unfit(err) })
+		return false
+	}
+	if who != from && !s.broker.mail.post(func() { s.conn.introduce(who) }) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.net, s.bare = inner, false
+	return !s.closing
+}
+
+// unfit: the connection did not get as far as MQTT.
+func (c *conn) unfit(err error) {
+	if c.phase == closed { // too late
+		return
+	}
+	if e, ok := errors.AsType[*layerError](err); ok {
+		c.broker.count(e.count)
+	}
+	c.broker.log.Info("connection refused", "listener", c.listener.Name, "address", c.remote, "error", err)
+	c.close()
+}
+
 // stream is the link over a net.Conn.
 type stream struct {
 	// Static.
-	net    net.Conn
 	broker *Broker
 	conn   *conn
 	work   chan struct{} // something for the writer
 	fed    chan bool     // the loop has read what the reader read; false: it is over
 
 	mu      sync.Mutex
-	out     []byte // taken by write, not yet by the writer
-	full    bool   // write has refused something
+	net     net.Conn // changes once, when the handshakes are done
+	bare    bool     // they are not done yet
+	out     []byte   // taken by write, not yet by the writer
+	full    bool     // write has refused something
 	closing bool
 	deaf    bool
 	waiting bool // the reader waits for listen(true)
 }
 
 const (
+	// The reader's buffer is small while it waits for who seldom says much.
+	streamIdle   = 512
 	streamInput  = 16 << 10
 	streamOutput = 64 << 10
 	// streamLinger is how long a peer that does not read may hold up the end.
@@ -68,7 +106,7 @@ const (
 
 // readLoop gives the loop what comes in, one piece at a time.
 func (s *stream) readLoop() {
-	buf := make([]byte, streamInput)
+	buf := make([]byte, streamIdle)
 	for {
 		n, err := s.net.Read(buf)
 		if err != nil {
@@ -79,7 +117,21 @@ func (s *stream) readLoop() {
 			io.Copy(io.Discard, s.net) // until the writer has closed it
 			return
 		}
+		if size := resize(n, len(buf)); size != len(buf) {
+			buf = make([]byte, size)
+		}
 	}
+}
+
+// resize is how long the buffer is to be after n bytes came.
+func resize(n, size int) int {
+	switch {
+	case n == size:
+		return streamInput
+	case n < streamIdle/2:
+		return streamIdle
+	}
+	return size
 }
 
 // feed is called on the loop.
@@ -111,14 +163,22 @@ func (s *stream) listen(on bool) {
 	}
 }
 
-func (s *stream) write(b []byte) (int, error) {
+func (s *stream) write(b, tail []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := min(len(b), max(streamOutput-len(s.out), 0))
-	s.out = append(s.out, b[:n]...)
-	s.full = n < len(b)
+	n := s.takeLocked(b)
+	if n == len(b) {
+		n += s.takeLocked(tail)
+	}
+	s.full = n < len(b)+len(tail)
 	s.poke()
 	return n, nil
+}
+
+func (s *stream) takeLocked(b []byte) int {
+	n := min(len(b), max(streamOutput-len(s.out), 0))
+	s.out = append(s.out, b[:n]...)
+	return n
 }
 
 func (s *stream) close() {
@@ -128,6 +188,10 @@ func (s *stream) close() {
 	if s.waiting {
 		s.waiting = false
 		s.fed <- false
+	}
+	if s.bare { // there is no writer, and somebody waits for a handshake
+		s.net.Close()
+		return
 	}
 	// Whatever the writer has not got rid of by then is lost.
 	s.net.SetWriteDeadline(time.Now().Add(streamLinger))

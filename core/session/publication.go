@@ -44,6 +44,16 @@ func (e *Encoder) AppendPublish(b []byte, v packet.Version, p Publication) []byt
 	return packet.AppendPublish(b, v, p.Dup, p.QoS, p.Retain, p.Topic, p.PacketID, props, p.Message.Payload)
 }
 
+// AppendHeader appends p up to its payload, which the caller sends from where it
+// is.
+func (e *Encoder) AppendHeader(b []byte, v packet.Version, p Publication) []byte {
+	var props *packet.Properties
+	if v == packet.V5 {
+		props = e.properties(&p)
+	}
+	return packet.AppendPublishHeader(b, v, p.Dup, p.QoS, p.Retain, p.Topic, p.PacketID, props, len(p.Message.Payload))
+}
+
 // properties is nil when there is none.
 func (e *Encoder) properties(p *Publication) *packet.Properties {
 	own := p.Message.Properties

@@ -1,13 +1,14 @@
-// MQTT.js against a broker: node mqttjs_client.js PORT VERSION(4|5); prints ok.
+// MQTT.js against a broker: node mqttjs_client.js PORT VERSION(4|5) [ws|wss]; prints ok.
 const mqtt = require('mqtt')
 const assert = require('assert')
 
-const [port, version] = process.argv.slice(2).map(Number)
-const url = `mqtt://127.0.0.1:${port}`
+const [port, version] = process.argv.slice(2, 4).map(Number)
+const protocol = process.argv[4] || 'mqtt'
+const url = `${protocol}://127.0.0.1:${port}`
 const within = setTimeout(() => { console.error('timeout'); process.exit(1) }, 15000)
 
 const connect = (clientId, clean) => new Promise((resolve, reject) => {
-  const options = { clientId, clean, protocolVersion: version, reconnectPeriod: 0, keepalive: 10 }
+  const options = { clientId, clean, protocolVersion: version, reconnectPeriod: 0, keepalive: 10, rejectUnauthorized: false }
   if (version === 5 && !clean) options.properties = { sessionExpiryInterval: 300 }
   const client = mqtt.connect(url, options)
   const early = []
@@ -22,7 +23,7 @@ const until = async (what, ok) => {
 }
 
 async function main () {
-  const id = `mqttjs-${version}`
+  const id = `mqttjs-${protocol}-${version}`
   let sub = await connect(id, false)
   assert(!sub.ack.sessionPresent)
   const granted = await done(f => sub.client.subscribe({ 'js/#': { qos: 2 } }, f))
