@@ -62,7 +62,7 @@ func TestSampleExamples(t *testing.T) {
 	if p := c.Bridges[0].Password; p != "hunter2" {
 		t.Errorf("password is %q", p)
 	}
-	if d := c.Adapters[0].Modbus.Devices; len(d) != 2 || len(d[1].Points) != 4 {
+	if d := c.Adapters[0].Modbus.Devices; len(d) != 2 || len(d[1].Points) != 7 {
 		t.Errorf("devices: %+v", d)
 	}
 }
