@@ -55,7 +55,7 @@ func TestPeerMbpollProxy(t *testing.T) {
 		want  string // in the output
 		fails bool
 	}{
-		"read":                {Proxy{}, []string{"-a", "1", "-r", "0", "-c", "3", "-t", "4"}, "", `\[2\]:\s+102`, false},
+		"read":                {Proxy{}, []string{"-a", "1", "-r", "0", "-c", "3", "-t", "4"}, "", `\[1\]:\s+101`, false},
 		"read coils":          {Proxy{}, []string{"-a", "1", "-r", "0", "-c", "2", "-t", "0"}, "", `\[1\]:\s+1`, false},
 		"no such register":    {Proxy{}, []string{"-a", "1", "-r", "50", "-c", "1", "-t", "4"}, "", `Illegal data address`, true},
 		"no such device":      {Proxy{}, []string{"-a", "9", "-r", "0", "-c", "1", "-t", "4"}, "", `Target device failed to respond`, true},

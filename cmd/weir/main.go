@@ -123,6 +123,7 @@ func newRootCommand() *cobra.Command {
 		newBufferCommand(),
 		newConfigCommand(),
 		newDemoCommand(),
+		newModbusCommand(),
 		newPubCommand(),
 		newRunCommand(),
 		newSerialCommand(),
