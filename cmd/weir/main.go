@@ -127,6 +127,7 @@ func newRootCommand() *cobra.Command {
 		newPubCommand(),
 		newRunCommand(),
 		newSerialCommand(),
+		newSimCommand(),
 		newStatusCommand(),
 		newSubCommand(),
 		newVersionCommand(),
