@@ -177,14 +177,21 @@ adapters:
       - name: m1
         unit: 1
         every: 4s
+        phase: 100ms
+        timeout: 500ms
         order: CDAB
+        write_with: multiple
+        bit_writes: rewrite
         max_registers: 10
         max_bits: 11
         max_gap: 0
         points:
           - {name: v, register: "input:0", type: float32, order: DCBA, every: 5s, scale: 2, offset: 3, unit: V,
              on_change: true, deadband: 0.5, heartbeat: 60s, min_interval: 1s}
-          - {name: w, register: "holding:1", writable: true, min: -1, max: 1.5}
+          - {name: w, register: "holding:1", writable: true, verify: true, every_command: true, min: -1, max: 1.5, clamp: true, round: 2, phase: 2s}
+          - {name: mode, register: "holding:2", enum: {0: off, 0x10: auto}}
+          - {name: text, register: "holding:3", type: string(8), pad: space}
+    proxy: {address: "127.0.0.1:1503", writable: true, units: [1, 2]}
   - name: scale
     type: serial
     port: /dev/ttyS0
@@ -269,15 +276,19 @@ func wantModbus() *modbus.Config {
 		Output: adapters.Output{Adapter: "meters", Topic: "t/{device}/{point}", Format: adapters.Raw, Retain: true},
 		URL:    "tcp://127.0.0.1:1502", Every: 2 * time.Second, Timeout: 3 * time.Second,
 		Devices: []modbus.Device{{
-			Name: "m1", Unit: 1, Every: 4 * time.Second, Order: "CDAB", MaxRegisters: 10, MaxBits: 11, MaxGap: new(0),
+			Name: "m1", Unit: 1, Every: 4 * time.Second, Phase: 100 * time.Millisecond, Timeout: 500 * time.Millisecond, Order: "CDAB",
+			Write: modbus.WriteMultiple, BitWrites: modbus.BitsRewrite, MaxRegisters: 10, MaxBits: 11, MaxGap: new(0),
 			Points: []modbus.Point{
 				{
 					Name: "v", Register: "input:0", Type: "float32", Order: "DCBA", Every: 5 * time.Second, Scale: 2, Offset: 3, Unit: "V",
 					Rule: adapters.Rule{OnChange: true, Deadband: 0.5, Heartbeat: time.Minute, MinInterval: time.Second},
 				},
-				{Name: "w", Register: "holding:1", Writable: true, Min: new(-1.0), Max: new(1.5)},
+				{Name: "w", Register: "holding:1", Writable: true, Verify: true, EveryCommand: true, Min: new(-1.0), Max: new(1.5), Clamp: true, Round: new(2), Phase: 2 * time.Second},
+				{Name: "mode", Register: "holding:2", Enum: map[int64]string{0: "off", 16: "auto"}},
+				{Name: "text", Register: "holding:3", Type: "string(8)", Pad: modbus.PadSpace},
 			},
 		}},
+		Proxy: modbus.Proxy{Address: "127.0.0.1:1503", Writable: true, Units: []int{1, 2}},
 	}
 }
 

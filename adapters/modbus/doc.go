@@ -1,7 +1,7 @@
 // Package modbus polls Modbus devices and sets their points.
 //
-// An [Adapter] is one bus: a serial line, a serial device server or a TCP host,
-// with its devices. It frames requests with goburrow/modbus (client and packagers)
+// An [Adapter] polls the devices of one bus: a serial line, a serial device server
+// or a TCP host. Adapters that name the same line share it ([Lines]). It frames requests with goburrow/modbus (client and packagers)
 // and moves the bytes itself: the library's transports wait too long, keep no
 // silence between frames, and after one time-out give each answer to the next
 // request. Only the packagers of its handlers are used; nothing of theirs is ever
@@ -10,15 +10,21 @@
 // # Layers
 //
 //	Adapter    Run, Status; commands from MQTT come into an inbox
+//	proxy      Modbus TCP for other masters; their requests come into another
+//	trunk      a line with its adapters, of which one at a time drives the loop
 //	loop       owns everything below; one turn is one transaction
 //	group      the points of a device with one period, read in rounds of blocks
 //	plan       points → blocks (requests), at the least cost on this line
 //	bus        transactions; knows which answers may still be on their way
 //	transport  rtuTransport, tcpTransport: request out, answer found among what comes in
-//	link       bytes: serialport.Port, or a TCP connection
+//	link       bytes: serialport.Port, a TCP or TLS connection; ASCII is translated here
 //
-// One goroutine, that of Run, owns all of it, so there is no lock but those of the
-// inbox and of the counters that Status reads.
+// One goroutine at a time, that of the Run which has the baton, owns all of it, so
+// there is no lock but those of the inboxes, of who comes and goes, and of the
+// counters that Status reads.
+//
+// Beside it stand [NewPreview], which tells what polling will cost, and [Master],
+// with which a technician asks devices by hand.
 //
 // # A dead device does not slow the others
 //

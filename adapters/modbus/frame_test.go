@@ -119,8 +119,10 @@ func TestGolden(t *testing.T) {
 		"registers": {write(func(b *bus) error { return b.writeRegisters(0x11, 1, []byte{0, 10, 1, 2}, b.timeout) }), "10 0001 0002 04 000A0102", "10 0001 0002", ""},
 		"bit on":    {write(func(b *bus) error { return b.writeMask(0x11, 4, 2, true, b.timeout) }), "16 0004 FFFB 0004", "16 0004 FFFB 0004", ""},
 		"bit off":   {write(func(b *bus) error { return b.writeMask(0x11, 4, 15, false, b.timeout) }), "16 0004 7FFF 0000", "16 0004 7FFF 0000", ""},
-		"exchange": {func(b *bus) ([]byte, error) { return b.exchangeRegisters(0x11, 3, []byte{0, 1, 0, 2}, b.timeout) },
-			"17 0003 0002 0003 0002 04 00010002", "17 04 0001 0003", "00010003"},
+		"exchange": {
+			func(b *bus) ([]byte, error) { return b.exchangeRegisters(0x11, 3, []byte{0, 1, 0, 2}, b.timeout) },
+			"17 0003 0002 0003 0002 04 00010002", "17 04 0001 0003", "00010003",
+		},
 		"fifo":     {raw("18 04DE"), "18 04DE", "18 0006 0002 01B8 1284", "0006000201B81284"},
 		"server":   {raw("11"), "11", "11 08 0A FF 4C4D4233 2E31", "080AFF4C4D42332E31"},
 		"identify": {raw("2B 0E 01 00"), "2B 0E 01 00", "2B 0E 01 01 00 00 02 00 02 4142 01 01 43", "0E0101000002000241420101" + "43"},

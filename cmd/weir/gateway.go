@@ -298,12 +298,15 @@ func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int, wa
 }
 
 func (g *gateway) openAdapters() error {
-	var all []adapters.Supervised
+	var (
+		all   []adapters.Supervised
+		lines modbus.Lines // those that adapters share
+	)
 	for _, a := range g.cfg.Adapters {
 		s := adapters.Supervised{Name: a.Name}
 		switch {
 		case a.Modbus != nil:
-			m, err := modbus.New(*a.Modbus, g.clock, g.log)
+			m, err := lines.New(*a.Modbus, g.clock, g.log)
 			if err != nil {
 				return err
 			}

@@ -59,7 +59,7 @@ const importRules = `
 	core/broker, core/console, adapters/modbus, adapters/serial, storage, bridge, configs/strict
 	< configs;
 
-	configs, adapters/modbus/simulator, storage/storagetest
+	configs, adapters/modbus/simulator, adapters/serialport/pty, storage/storagetest
 	< cmd/weir;
 `
 

@@ -147,6 +147,15 @@ func (m *Map) join(key string) string {
 	return m.path + "." + key
 }
 
+// Keys are the keys of a section whose keys are the user's own names, in the
+// order of the file. They count as asked for.
+func (m *Map) Keys() []string {
+	for _, key := range m.keys {
+		m.ask(key)
+	}
+	return slices.Clone(m.keys)
+}
+
 // Has says whether the key is there with a value. It counts as asked for.
 func (m *Map) Has(key string) bool {
 	_, ok := m.ask(key)

@@ -1,0 +1,82 @@
+package modbus
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-edge/weir/adapters/modbus/simulator"
+)
+
+// freeAddress is one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// mbpoll is a master that nobody here wrote.
+func mbpoll(t *testing.T, address, value string, args ...string) (out string, ok bool) {
+	t.Helper()
+	path, err := exec.LookPath("mbpoll")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("mbpoll is not installed")
+		}
+		t.Skip("mbpoll is not installed")
+	}
+	host, port, _ := net.SplitHostPort(address)
+	args = append([]string{"-m", "tcp", "-p", port, "-1", "-0", "-o", "2"}, append(args[:len(args):len(args)], host)...)
+	if value != "" {
+		args = append(args, value)
+	}
+	b, err := exec.Command(path, args...).CombinedOutput()
+	return string(b), err == nil
+}
+
+// Another master reads and writes over the proxy, while we poll the same line.
+func TestPeerMbpollProxy(t *testing.T) {
+	s := simulator.New()
+	u := s.Unit(1)
+	u.Set(simulator.Holdings, 0, 100, 101, 102)
+	u.Set(simulator.Coils, 0, 0, 1)
+	for name, c := range map[string]struct {
+		proxy Proxy
+		args  []string
+		value string // to write
+		want  string // in the output
+		fails bool
+	}{
+		"read":                {Proxy{}, []string{"-a", "1", "-r", "0", "-c", "3", "-t", "4"}, "", `\[1\]:\s+101`, false},
+		"read coils":          {Proxy{}, []string{"-a", "1", "-r", "0", "-c", "2", "-t", "0"}, "", `\[1\]:\s+1`, false},
+		"no such register":    {Proxy{}, []string{"-a", "1", "-r", "50", "-c", "1", "-t", "4"}, "", `Illegal data address`, true},
+		"no such device":      {Proxy{}, []string{"-a", "9", "-r", "0", "-c", "1", "-t", "4"}, "", `Target device failed to respond`, true},
+		"write is refused":    {Proxy{}, []string{"-a", "1", "-r", "0", "-t", "4"}, "77", `Illegal function`, true},
+		"unit is not allowed": {Proxy{Units: []int{2}}, []string{"-a", "1", "-r", "0", "-c", "1", "-t", "4"}, "", `Gateway path unavailable`, true},
+		"write":               {Proxy{Writable: true}, []string{"-a", "1", "-r", "2", "-t", "4"}, "55", `Written 1 ref`, false},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			c.proxy.Address = freeAddress(t)
+			bus := newRecorder()
+			a := newAdapter(t, Config{URL: serveTCP(t, s), Timeout: 300 * time.Millisecond, Proxy: c.proxy, Devices: []Device{{Name: "d", Unit: 1, Every: 10 * time.Millisecond, Points: []Point{{Name: "p", Register: "holding:0"}}}}})
+			stop := start(t, a, bus)
+			bus.await(t, "a value", func(m map[string]readingDoc) bool { return m["p/d/p"].Value == 100.0 })
+			out, ok := mbpoll(t, c.proxy.Address, c.value, c.args...)
+			if !regexp.MustCompile(c.want).MatchString(out) || ok == c.fails {
+				t.Errorf("mbpoll says\n%s", out)
+			}
+			stop()
+		})
+	}
+	if got := u.Get(simulator.Holdings, 2); got != 55 {
+		t.Errorf("register is %d", got)
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestModbusCommands: what a technician does with a line that has simulated
+// devices, one of them dead, over TCP and over a serial line.
+func TestModbusCommands(t *testing.T) {
+	binary, err := weirBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := freePort(t)
+	start(t, binary, "sim", "modbus", "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--units", "3", "--dead", "2")
+	eventually(t, 15*time.Second, "a listening simulator", func() bool { return listening(port) })
+	link := filepath.Join(t.TempDir(), "bus")
+	start(t, binary, "sim", "modbus", "--pty", link, "--baud", "38400", "--units", "3", "--dead", "2")
+	eventually(t, 15*time.Second, "a simulated line", func() bool { return fileExists(link) })
+	for _, url := range []string{fmt.Sprintf("tcp://127.0.0.1:%d", port), "rtu://" + link + "?baud=38400"} {
+		for _, c := range []struct {
+			name string
+			args []string
+			code int
+			want []string
+		}{
+			{"read", []string{"read", url, "input:4", "2"}, 0, []string{"+0  447B", "float32  1004"}},
+			{"read a coil", []string{"read", url, "coil:3", "1"}, 0, []string{"+0  0"}},
+			{"read in the other notation", []string{"read", url, "30005"}, 0, []string{"+0  447B"}},
+			{"nothing there", []string{"read", url, "input:900"}, 1, []string{"the device has no such register (exception 2)"}},
+			{"a dead device", []string{"read", url, "input:0", "--unit", "2", "--timeout", "100ms"}, 1, []string{"no answer"}},
+			{"no register", []string{"read", url, "inptu:0"}, 1, []string{"inptu"}},
+			{"too many", []string{"read", url, "input:0", "126"}, 1, []string{"count (126) must be between 1 and 125"}},
+			{"identify", []string{"identify", url, "-u", "3"}, 0, []string{"vendor: Weir", "product code: simulator", "revision: unit 3"}},
+			{"scan", []string{"scan", url, "--to", "4"}, 0, []string{"unit 1  vendor: Weir", "unit 3  vendor: Weir", "2 devices found"}},
+			{"scan of nobody", []string{"scan", url, "--from", "2", "--to", "2"}, exitTimeout, []string{"nobody answers"}},
+			{"write without a word", []string{"write", url, "holding:3", "5"}, exitUsage, []string{"say --yes if that is meant"}},
+			{"nothing was written", []string{"read", url, "holding:3", "1"}, 0, []string{"+0  0000"}},
+			{"write", []string{"write", url, "holding:3", "230.5", "--type", "float32", "--order", "CDAB", "--yes"}, 0, []string{"is now 230.5"}},
+			{"write what does not fit", []string{"write", url, "holding:3", "70000", "--yes"}, 1, []string{"70000 does not fit"}},
+			{"write what can't be written", []string{"write", url, "input:3", "7", "--yes"}, 1, []string{"can only be read"}},
+		} {
+			t.Run(url[:3]+"/"+strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
+				out, code := weir(t, append([]string{"modbus"}, c.args...)...)
+				if code != c.code {
+					t.Errorf("exit code %d, want %d", code, c.code)
+				}
+				for _, want := range c.want {
+					if !strings.Contains(out, want) {
+						t.Errorf("no %q in\n%s", want, out)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestModbusPlan: the requests and what they cost are known before anything is
+// sent, and an overload is told with the period that is possible.
+func TestModbusPlan(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "weir.yaml")
+	config := `
+adapters:
+  - name: meters
+    type: modbus
+    url: rtu:///dev/serial/by-id/usb-X?baud=9600
+    every: 40ms
+    devices:
+      - {name: m1, unit: 1, points: [{name: a, register: "input:0", type: float32}, {name: b, register: "input:6", type: float32}, {name: c, register: "input:200"}]}
+`
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, code := weir(t, "modbus", "plan", file)
+	for _, want := range []string{"input:0", "input:200", "2 requests", "with periods 1."} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("exit code %d, no %q in\n%s", code, want, out)
+		}
+	}
+	t.Log(out)
+}
