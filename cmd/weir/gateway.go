@@ -164,6 +164,7 @@ func (g *gateway) runRest(ctx context.Context, say func(string, ...any), brokerF
 	g.ready.Store(true)                       // 7
 	g.announce(say)
 	clock := g.background(g.watchClock)
+	state := g.background(newStateTeller(g.name, g.status, g.broker.Tell).run)
 
 	select {
 	case <-ctx.Done():
@@ -177,7 +178,7 @@ func (g *gateway) runRest(ctx context.Context, say func(string, ...any), brokerF
 	for _, u := range uplinks {
 		err = errors.Join(err, u.stop())
 	}
-	return err
+	return errors.Join(err, state.stop())
 }
 
 // background is a part that runs on a goroutine of its own.

@@ -53,7 +53,8 @@ type grant struct {
 
 // begin makes m the present publication.
 func (b *Broker) begin(m *core.Message, kept bool) {
-	b.publication.message, b.publication.kept, b.publication.lazy = m, kept, false
+	p := &b.publication
+	p.message, p.kept, p.lazy, p.passing = m, kept, false, false
 }
 
 // take brings the present publication to everybody whom it concerns and says what
