@@ -20,7 +20,7 @@ func readModbus(m *strict.Map, name string) *modbus.Config {
 	m.Duration("timeout", &c.Timeout, time.Millisecond, time.Minute)
 	m.Map("tls", func(m *strict.Map) { readModbusTLS(m, &c.TLS) })
 	m.Short("rs485", "mode", func(m *strict.Map) { readRS485(m, &c.RS485) })
-	m.Map("proxy", func(m *strict.Map) { readProxy(m, &c.Proxy) })
+	m.Map("proxy", func(m *strict.Map) { readServerFace(m, &c.Proxy) })
 	c.Output = readOutput(m, name, "plant/{adapter}/{device}/{point}")
 	var names strict.Names
 	m.List("devices", func(m *strict.Map) {
@@ -40,7 +40,7 @@ func readModbusTLS(m *strict.Map, t *modbus.TLS) {
 	}
 }
 
-func readProxy(m *strict.Map, p *modbus.Proxy) {
+func readServerFace(m *strict.Map, p *modbus.Proxy) {
 	m.Need("address", &p.Address)
 	m.Bool("writable", &p.Writable)
 	var units []string

@@ -169,6 +169,7 @@ func (g *gateway) runRest(ctx context.Context, say func(string, ...any), brokerF
 	g.ready.Store(true)                       // 7
 	g.announce(say)
 	clock := g.background(g.watchClock)
+	state := g.background(newStateTeller(g.name, g.status, g.broker.Tell).run)
 	err = g.attend(ctx, say, brokerFailed)
 	err = errors.Join(err, clock.stop(), readers.stop()) // stop 1
 	for _, a := range g.uplinks() {                      // stop 2
@@ -177,7 +178,7 @@ func (g *gateway) runRest(ctx context.Context, say func(string, ...any), brokerF
 	for _, a := range g.uplinks() {
 		err = errors.Join(err, a.run.stop())
 	}
-	return err
+	return errors.Join(err, state.stop())
 }
 
 // attend waits for the end, and reloads the configuration on SIGHUP.

@@ -23,6 +23,21 @@ func (b *Broker) Publish(m *core.Message) error {
 	})
 }
 
+// Tell publishes what the gateway says of itself, at QoS 0. It is retained for as
+// long as the broker runs: it is about this run, so that none of it is written.
+func (b *Broker) Tell(m *core.Message) error {
+	if err := checkMessage(m); err != nil {
+		return err
+	}
+	return b.mail.offer(func() {
+		m.Received = b.stamp
+		b.begin(m, true)
+		b.publication.passing = true
+		// QoS 0 is owed to nobody: there is nothing that could fail.
+		_, _ = b.take()
+	})
+}
+
 func checkMessage(m *core.Message) error {
 	if err := topic.ValidName(m.Topic); err != nil {
 		return fmt.Errorf("%w: topic %q: %w", core.ErrInvalid, m.Topic, err)

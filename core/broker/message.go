@@ -14,6 +14,7 @@ type publication struct {
 	from    *conn // in whose buffer for incomplete packets the message is, if it is
 	kept    bool  // message is on the heap and immutable; otherwise it ends with the packet
 	lazy    bool  // its retained state need not be durable with its promise
+	passing bool  // its retained state is of this run and is never written
 	targets []target
 	debts   []core.Debt
 	ids     []uint32 // the memory of the targets' identifiers

@@ -23,7 +23,7 @@ func (b *Broker) retain(p *publication) core.Ticket {
 		m = p.keep()
 		b.retained.Set(m.Topic, m)
 	}
-	if isSys(m.Topic) {
+	if p.passing || isSys(m.Topic) {
 		return 0
 	}
 	if m.QoS == 0 || p.lazy {

@@ -53,8 +53,8 @@ type grant struct {
 
 // begin makes m the present publication.
 func (b *Broker) begin(m *core.Message, kept bool) {
-	b.publication.message, b.publication.kept, b.publication.lazy = m, kept, false
-	b.publication.from = nil
+	p := &b.publication
+	p.message, p.from, p.kept, p.lazy, p.passing = m, nil, kept, false, false
 }
 
 // take brings the present publication to everybody whom it concerns and says what
