@@ -74,7 +74,9 @@ func (s *state) apply(c core.Change) {
 
 // forget clears everything that is keyed by a receiver.
 func (s *state) forget(r core.ReceiverID) {
-	maps.DeleteFunc(s.facts, func(k key, _ core.Change) bool { return k.kind > rules && k.kind != retained && k.kind != wills && k.owner == r })
+	maps.DeleteFunc(s.facts, func(k key, _ core.Change) bool {
+		return k.kind > rules && k.kind != retained && k.kind != wills && k.owner == r
+	})
 }
 
 func (s *state) visit(visit func(core.Change)) {
