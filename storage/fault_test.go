@@ -120,6 +120,14 @@ func (l *lives) work(f *faults) {
 	l.o.Store.Record(core.RuleSaved{Name: "uplink", Receiver: uplink}, false)
 	clock := core.NewClock()
 	for round := range rounds {
+		// A full disk refuses what needs it: that is told elsewhere.
+		l.o.Until("room", func() bool {
+			if l.o.Store.Status().State != "ok" {
+				f.cure()
+				return false
+			}
+			return true
+		})
 		var seqs []core.Seq
 		for i := range 60 {
 			seqs = append(seqs, l.o.Append(telemetry(i, clock), 0, core.Debt{Receiver: uplink}))

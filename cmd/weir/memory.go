@@ -26,6 +26,7 @@ type collector struct {
 	last time.Time // the end of the collection before
 	set  func(percent int, limit int64)
 
+	row     int // collections that have followed closely
 	percent int
 	limit   int64
 }
@@ -35,8 +36,10 @@ const (
 	loadPercent = 400
 	leastLimit  = 48 << 20
 
-	// Collections closer than loadGap are load; farther than restGap, rest.
+	// Collections closer than loadGap are load when there are loadRow of them in a
+	// row (a start makes a few); farther than restGap, rest.
 	loadGap = 200 * time.Millisecond
+	loadRow = 32
 	restGap = 2 * time.Second
 )
 
@@ -74,9 +77,12 @@ func (c *collector) collected(live int64) {
 	now := c.now()
 	gap := now.Sub(c.last)
 	c.last = now
+	if c.row++; gap >= loadGap {
+		c.row = 0
+	}
 	percent := c.percent
 	switch {
-	case gap < loadGap:
+	case c.row >= loadRow:
 		percent = loadPercent
 	case gap > restGap:
 		percent = restPercent

@@ -13,22 +13,27 @@ func TestCollector(t *testing.T) {
 	c.set = func(int, int64) { sets++ }
 	for _, step := range []struct {
 		name    string
-		gap     time.Duration
+		gap     time.Duration // before each of them
+		times   int
 		live    int64
 		percent int
 		limit   int64
 		sets    int
 	}{
-		{"at rest", 2 * time.Minute, 8 * mib, restPercent, leastLimit, 0},
-		{"load", 5 * time.Millisecond, 10 * mib, loadPercent, leastLimit, 1},
-		{"more of it", 50 * time.Millisecond, 20 * mib, loadPercent, leastLimit, 1},
-		{"later, because of what was set", time.Second, 20 * mib, loadPercent, leastLimit, 1},
-		{"much in use", 5 * time.Millisecond, 80 * mib, loadPercent, 108 * mib, 2},
-		{"a little less", 5 * time.Millisecond, 79 * mib, loadPercent, 108 * mib, 2},
-		{"rest", time.Minute, 8 * mib, restPercent, leastLimit, 3},
+		{"at rest", 2 * time.Minute, 1, 8 * mib, restPercent, leastLimit, 0},
+		{"a start", 5 * time.Millisecond, loadRow - 1, 8 * mib, restPercent, leastLimit, 0},
+		{"and then nothing", time.Second, 1, 8 * mib, restPercent, leastLimit, 0},
+		{"load", 5 * time.Millisecond, loadRow, 10 * mib, loadPercent, leastLimit, 1},
+		{"more of it", 50 * time.Millisecond, 1, 20 * mib, loadPercent, leastLimit, 1},
+		{"later, because of what was set", time.Second, 1, 20 * mib, loadPercent, leastLimit, 1},
+		{"much in use", 5 * time.Millisecond, 1, 80 * mib, loadPercent, 108 * mib, 2},
+		{"a little less", 5 * time.Millisecond, 1, 79 * mib, loadPercent, 108 * mib, 2},
+		{"rest", time.Minute, 1, 8 * mib, restPercent, leastLimit, 3},
 	} {
-		now = now.Add(step.gap)
-		c.collected(step.live)
+		for range step.times {
+			now = now.Add(step.gap)
+			c.collected(step.live)
+		}
 		if c.percent != step.percent || c.limit != step.limit || sets != step.sets {
 			t.Errorf("%s: %d %%, %d MiB, set %d times", step.name, c.percent, c.limit/mib, sets)
 		}
