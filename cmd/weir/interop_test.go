@@ -43,6 +43,7 @@ func TestMosquittoClients(t *testing.T) {
 	for _, version := range []string{"mqttv31", "mqttv311", "mqttv5"} {
 		for _, qos := range []string{"0", "1", "2"} {
 			t.Run(version+"/qos="+qos, func(t *testing.T) {
+				eventually(t, 5*time.Second, "the one before to be gone", func() bool { return g.status().Broker.Connections == 0 })
 				s := sub("-V", version, "-q", qos, "-t", "a/+/c", "-C", "1", "-v")
 				pub("-V", version, "-q", qos, "-t", "a/b/c", "-m", "hello")
 				expect(s, "a/b/c hello")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,16 +25,31 @@ func TestStateTeller(t *testing.T) {
 				Name: "meters", State: "running", Devices: []core.DeviceStatus{{Name: "m1", Up: true}},
 			}},
 		}
+		var mu sync.Mutex // guards s and heard
 		var heard []*core.Message
+		change := func(f func()) {
+			mu.Lock()
+			defer mu.Unlock()
+			f()
+		}
 		teller := newStateTeller("g",
-			func(context.Context) (core.Status, error) { return s, nil },
-			func(m *core.Message) error { heard = append(heard, m); return nil })
+			func(context.Context) (core.Status, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				return s, nil
+			},
+			func(m *core.Message) error {
+				change(func() { heard = append(heard, m) })
+				return nil
+			})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- teller.run(ctx) }()
 		listen := func(d time.Duration) string {
 			time.Sleep(d)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			var topics []string
 			for _, m := range heard {
 				if !m.Retain || m.QoS != 0 || !json.Valid(m.Payload) {
@@ -52,12 +68,16 @@ func TestStateTeller(t *testing.T) {
 		}
 
 		hears("at the start", listen(10*time.Millisecond), "info health buffer adapters/meters bridges/cloud")
-		s.Buffer.Messages = 7
+		change(func() { s.Buffer.Messages = 7 })
 		hears("a number, soon", listen(8*time.Second), "")
 		hears("a number, later", listen(3*time.Second), "buffer")
-		s.Bridges = []core.BridgeStatus{{Name: "cloud", State: "waiting", Error: "connection refused"}}
+		change(func() {
+			s.Bridges = []core.BridgeStatus{{Name: "cloud", State: "waiting", Error: "connection refused"}}
+		})
 		hears("a bridge", listen(time.Second), "health bridges/cloud")
-		s.Adapters = []core.AdapterStatus{{Name: "meters", State: "running", Devices: []core.DeviceStatus{{Name: "m1"}}}}
+		change(func() {
+			s.Adapters = []core.AdapterStatus{{Name: "meters", State: "running", Devices: []core.DeviceStatus{{Name: "m1"}}}}
+		})
 		hears("a device", listen(time.Second), "health adapters/meters")
 		hears("nothing new", listen(time.Minute), "")
 		cancel()

@@ -211,9 +211,13 @@ func (p *epoll) remove(fd int) { p.members[fd] = nil }
 // waker empties the eventfd.
 type waker epoll
 
+// ready empties first and admits wakes then. Who comes in between writes nothing,
+// but what it came for lies there already, and this turn is going to see it. The
+// other way round its mark would stay while its event is gone: nobody would wake
+// the loop any more.
 func (w *waker) ready(bool, bool) (drained bool) {
-	w.woken.Store(false) // first: who calls wake from now on must be seen once more
 	var count [8]byte
 	rawRead(w.wakeFD, count[:])
+	w.woken.Store(false)
 	return true
 }
