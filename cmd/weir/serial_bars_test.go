@@ -358,6 +358,8 @@ func TestSerialBusyPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := start(t, path, "serial", "monitor", port)
+	// To ask is to try: not before the other has it.
+	eventually(t, 10*time.Second, "the other listens", func() bool { return strings.Contains(other.out.String(), "Ctrl-C ends") })
 	eventually(t, 10*time.Second, "the other has the port", func() bool {
 		out, _ := weir(t, "serial", "monitor", port, "--for", "10ms")
 		return strings.Contains(out, fmt.Sprintf("%s is in use by process %d (weir)", port, other.cmd.Process.Pid))
