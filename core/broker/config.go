@@ -31,7 +31,8 @@ type Config struct {
 	// Fleeting: the store keeps nothing now, so that only sessions that end with
 	// their connection are let in. The others are to come again.
 	Fleeting bool
-	Auth     Authenticator // nil: nobody has a user name, everybody may do everything
+	Auth     Authenticator // who a client is; nil: nobody has a user name
+	Access   Authorizer    // what it may do; nil: everything
 }
 
 // Listener is one address that clients connect to.
@@ -141,11 +142,15 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// Authenticator decides who may connect and what they may do.
+// Authenticator decides who may connect.
 type Authenticator interface {
 	// Authenticate is called on the loop and must not wait. It calls verdict once,
 	// from any goroutine. The credentials are the callee's.
 	Authenticate(c Credentials, verdict func(Verdict))
+}
+
+// Authorizer decides what those who are connected may do.
+type Authorizer interface {
 	// May is called on the loop for every topic (to publish, to receive) and every
 	// filter (to subscribe).
 	May(who Principal, do Access, topic string) bool

@@ -198,13 +198,15 @@ func (u users) Authenticate(c broker.Credentials, verdict func(broker.Verdict)) 
 	}()
 }
 
-// May: nobody reads or writes below "denied".
-func (u users) May(_ broker.Principal, do broker.Access, topic string) bool {
+// denying is an authorizer: nobody reads or writes below "denied".
+type denying struct{}
+
+func (denying) May(_ broker.Principal, do broker.Access, topic string) bool {
 	return do == broker.Subscribe || topic != "denied"
 }
 
 func TestAuthorisation(t *testing.T) {
-	cfg := broker.Config{Auth: users{}}
+	cfg := broker.Config{Access: denying{}}
 	in(t, cfg, func(t *testing.T, s *brokertest.Server) {
 		c := s.Pipe()
 		c.Connect(clean("c"))
