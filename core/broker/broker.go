@@ -86,7 +86,8 @@ type Broker struct {
 	measure     []byte
 	buffers     buffers
 
-	counters counters
+	counters   counters
+	complaints quota
 }
 
 // Long work is cut into slices of sliceSize steps, well below a millisecond, of

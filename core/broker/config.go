@@ -156,22 +156,37 @@ type Authorizer interface {
 	May(who Principal, do Access, topic string) bool
 }
 
-// Credentials are what a client said about itself.
+// Credentials are what a client said about itself: a user name and a password, or
+// the first step of an enhanced authentication (MQTT 5). Of the latter those of a
+// client that is connected already renew its login.
 type Credentials struct {
 	Listener string
-	Address  string
+	Address  string     // as text
+	From     netip.Addr // the same; not valid for a Unix socket
 	ClientID string
 	// HasUsername and HasPassword tell an empty field from a missing one.
 	HasUsername, HasPassword bool
 	Username                 string
 	Password                 []byte
+	Method                   string // of the enhanced authentication; "": none
+	Data                     []byte
 }
 
-// Verdict is the answer: the identity to which the session will belong, or a
-// refusal.
+// Verdict is the answer: the identity to which the session will belong, a refusal,
+// or, in an enhanced authentication, a question.
 type Verdict struct {
 	OK       bool
 	Identity string
+	Reason   packet.Reason // of a refusal; default: not authorized
+	Why      string        // the same for the log
+
+	Until time.Time   // on the wall clock: the login ends then; zero: never
+	Holds func() bool // whether it still holds, asked on the loop (see Recheck); nil: yes
+
+	Data []byte // what the method has to say to the client, with any verdict but a refusal
+	// Next is neither yes nor no: the client is asked for more, which goes to Next
+	// as to Authenticate.
+	Next func(data []byte, verdict func(Verdict))
 }
 
 // Principal is a connected client.
