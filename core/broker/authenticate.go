@@ -13,6 +13,7 @@ import (
 // one that can end or be renewed.
 type login struct {
 	attempt attempt // the CONNECT that waits for it, until the connection is open
+	user    string  // of that, for the log
 	method  string  // of the enhanced authentication; "": user name and password
 
 	busy bool                               // the authenticator has not answered
@@ -28,13 +29,16 @@ func (c *conn) authenticate(p *packet.Connect, a attempt) {
 	c.phase = deciding
 	auth := c.broker.cfg.Auth
 	c.login = &login{attempt: a, method: a.method}
+	if p.HasUsername {
+		c.login.user = string(p.Username)
+	}
 	switch {
 	case a.method != "" && auth == nil: // [MQTT-4.12.0-1]
 		c.decide(Verdict{Reason: packet.BadAuthenticationMethod})
 	case a.method == "" && c.certified: // its certificate says who it is, whatever else it says
 		c.decide(Verdict{OK: true, Identity: c.identity})
 	case a.method == "" && (auth == nil || !p.HasUsername && !p.HasPassword):
-		c.decide(Verdict{OK: c.listener.Anonymous, Why: "no user name"})
+		c.decide(Verdict{Anonymous: true})
 	default:
 		who := c.credentials(a.clientID, p.Properties)
 		who.HasUsername, who.Username = p.HasUsername, string(p.Username)
@@ -90,6 +94,9 @@ func (c *conn) answered(v Verdict) {
 // decide acts on the verdict about a CONNECT.
 func (c *conn) decide(v Verdict) {
 	a := c.login.attempt
+	if v.Anonymous {
+		v = Verdict{OK: c.listener.Anonymous, Why: "no user name"}
+	}
 	if v.OK && c.certified && v.Identity != c.identity {
 		v = Verdict{Why: "the certificate is another's"}
 	}

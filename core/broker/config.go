@@ -177,8 +177,11 @@ type Credentials struct {
 type Verdict struct {
 	OK       bool
 	Identity string
-	Reason   packet.Reason // of a refusal; default: not authorized
-	Why      string        // the same for the log
+	// Anonymous: nobody has a user name, so that the listener says whether the
+	// client is welcome.
+	Anonymous bool
+	Reason    packet.Reason // of a refusal; default: not authorized
+	Why       string        // the same for the log
 
 	Until time.Time   // on the wall clock: the login ends then; zero: never
 	Holds func() bool // whether it still holds, asked on the loop (see Recheck); nil: yes

@@ -166,7 +166,11 @@ func (c *conn) attemptWill(a *attempt, w *packet.Will) packet.Reason {
 func (c *conn) refuse(r packet.Reason) { c.refuseBecause(r, "") }
 
 func (c *conn) refuseBecause(r packet.Reason, why string) {
-	c.broker.complain("connection refused", "address", c.remote, "reason", cmp.Or(why, r.String()))
+	about := []any{"address", c.remote, "reason", cmp.Or(why, r.String())}
+	if c.login != nil {
+		about = append(about, "client", c.login.attempt.clientID, "user", c.login.user)
+	}
+	c.broker.complain("connection refused", about...)
 	c.broker.count(r.String())
 	if c.version < packet.V5 {
 		r = r.V3()
