@@ -202,6 +202,7 @@ func (g *gateway) attend(ctx context.Context, say func(string, ...any), brokerFa
 		case <-hup:
 			g.reloadCertificates()
 			g.reload(say)
+			g.broker.Recheck() // who may not come in any more
 		}
 	}
 }

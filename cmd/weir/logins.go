@@ -55,12 +55,10 @@ func (g *gateway) closeDataDir() {
 	g.log.Warn("others could look into the folder of the data: now they cannot", "folder", g.cfg.DataDir)
 }
 
-// reloadAuth puts other users and keys in force, and ends the connections of those
-// who may not come in any more.
+// reloadAuth puts other users and keys in force.
 func (g *gateway) reloadAuth(next configs.Auth) {
 	g.cfg.Auth.Rules = next.Rules
 	g.auth.Replace(next.Rules)
-	g.broker.Recheck()
 }
 
 // describeLogins says who may connect.

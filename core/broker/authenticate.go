@@ -35,8 +35,8 @@ func (c *conn) authenticate(p *packet.Connect, a attempt) {
 	switch {
 	case a.method != "" && auth == nil: // [MQTT-4.12.0-1]
 		c.decide(Verdict{Reason: packet.BadAuthenticationMethod})
-	case a.method == "" && c.certified: // its certificate says who it is, whatever else it says
-		c.decide(Verdict{OK: true, Identity: c.identity})
+	case a.method == "" && c.certificate != nil: // its certificate says who it is, whatever else it says
+		c.decide(Verdict{OK: true, Identity: c.certificate.Identity})
 	case a.method == "" && (auth == nil || !p.HasUsername && !p.HasPassword):
 		c.decide(Verdict{Anonymous: true})
 	default:
@@ -97,10 +97,10 @@ func (c *conn) decide(v Verdict) {
 	if v.Anonymous {
 		v = Verdict{OK: c.listener.Anonymous, Why: "no user name"}
 	}
-	if v.OK && c.certified && v.Identity != c.identity {
+	if v.OK && c.certificate != nil && v.Identity != c.certificate.Identity {
 		v = Verdict{Why: "the certificate is another's"}
 	}
-	if !v.good() {
+	if !v.good() || !c.certificateHolds() {
 		c.refuseBecause(v.refusal(), v.Why) // [MQTT-4.12.0-4]
 		return
 	}
@@ -229,8 +229,8 @@ func (c *conn) lapse(now time.Time) {
 	c.end(packet.NotAuthorized)
 }
 
-// Recheck ends the connections whose logins do not hold any more. It is to be
-// called when the rules of the authenticator have changed.
+// Recheck ends the connections whose logins or certificates do not hold any more. It
+// is to be called when the rules of the authenticator, or certificates, have changed.
 func (b *Broker) Recheck() {
 	b.mail.post(func() {
 		conns := slices.Collect(maps.Keys(b.conns))
@@ -246,8 +246,14 @@ func (b *Broker) Recheck() {
 }
 
 func (c *conn) recheck() {
-	if l := c.login; c.phase == open && l != nil && l.holds != nil && !l.holds() {
-		c.broker.complain("login holds no longer", "client", c.client.id, "address", c.remote)
-		c.end(packet.NotAuthorized)
+	l := c.login
+	if c.phase != open || c.certificateHolds() && (l == nil || l.holds == nil || l.holds()) {
+		return
 	}
+	c.broker.complain("login holds no longer", "client", c.client.id, "address", c.remote)
+	c.end(packet.NotAuthorized)
 }
+
+// certificateHolds says whether the peer's certificate, if it has shown one, is still
+// good.
+func (c *conn) certificateHolds() bool { return c.certificate == nil || c.certificate.Holds() }
