@@ -158,6 +158,9 @@ func (a *Auth) token(c broker.Credentials, token []byte, verdict func(broker.Ver
 }
 
 func (a *Auth) push(j job) {
+	a.mu.Lock()
+	j.past = a.failures.of[suspect{from: j.from}].times
+	a.mu.Unlock()
 	if gone := a.queue.push(j); gone != nil {
 		gone.verdict(a.refuse(tooMany, packet.ServerBusy))
 	}

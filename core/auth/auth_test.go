@@ -321,12 +321,14 @@ func TestQueue(t *testing.T) {
 			t.Errorf("%+v had to go for %s", gone, user)
 		}
 	}
+	q.push(job{from: from(9), user: "mallory", past: 3})
 	var order []string
-	for range 4 {
+	for range 5 {
 		j, _ := q.pop()
 		order = append(order, j.user)
 	}
-	if got := strings.Join(order, ", "); got != "flood 0, alice, bob, flood 1" {
+	// The fourth turn is the flood's all the same.
+	if got := strings.Join(order, ", "); got != "alice, bob, mallory, flood 0, flood 1" {
 		t.Errorf("order: %s", got)
 	}
 	for q.len() > 0 {

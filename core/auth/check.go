@@ -17,6 +17,7 @@ type job struct {
 	token   bool // secret is one
 	secret  []byte
 	came    time.Time
+	past    int // failures of the address
 	verdict func(broker.Verdict)
 }
 
