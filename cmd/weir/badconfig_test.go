@@ -82,8 +82,13 @@ func TestSecretsStaySecret(t *testing.T) {
 	sys := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(g.port), "-u", "alice", "-P", "hunter2-alice", "-t", "$SYS/#", "-t", "weir/#", "-v")
 	eventually(t, 10*time.Second, "an event", func() bool { return sys.out.String() != "" })
 	for _, login := range [][2]string{
-		{"alice", "hunter2-alice"}, {"alice", "hunter2-wrong"}, {"mallory", "hunter2"}, {"bob", "hunter2-bob"},
-		{"app", token}, {"app", stranger}, {"app", token + "x"},
+		{"alice", "hunter2-alice"},
+		{"alice", "hunter2-wrong"},
+		{"mallory", "hunter2"},
+		{"bob", "hunter2-bob"},
+		{"app", token},
+		{"app", stranger},
+		{"app", token + "x"},
 	} {
 		g.publish(login[0], login[1], "-V", "5", "-q", "1")
 	}

@@ -13,8 +13,9 @@
 // for himself: of 500 wrong logins a second from 200 addresses somebody new, from
 // elsewhere, notices half a second (with turns only, five), and who is connected 10 ms.
 //
-// After a few wrong passwords an address, and a user name, is held off for a while
-// that doubles, without any check. A device that has been let in before from the
+// After a few wrong passwords an address is held off for a while that doubles,
+// without any check, and so is a user name, at addresses where it was tried in vain:
+// nobody can be kept out from afar. A device that has been let in before from the
 // same address with the same password is neither held off nor checked again: that
 // is remembered, as a keyed hash and in memory only. It is what lets a thousand
 // devices back in at once after a power cut of the switch between them.
