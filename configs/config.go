@@ -31,6 +31,7 @@ type Config struct {
 	Gateway   string // the name to show; "" leaves it to the host's
 	DataDir   string
 	Listeners []broker.Listener
+	Auth      Auth
 	Limits    broker.Limits
 	Storage   Storage
 	Bridges   []bridge.Config
@@ -43,6 +44,9 @@ type Config struct {
 
 	tree strict.Tree
 	used map[string]string // addresses, and for what
+
+	usersFile string
+	doors     []door
 }
 
 // Storage is the section of that name.
@@ -147,13 +151,14 @@ func (c *Config) read(m *strict.Map) {
 	m.String("gateway", &c.Gateway)
 	c.readDataDir(m)
 	c.readListeners(m)
-	m.Map("auth", readAuth)
+	m.Map("auth", c.readAuth)
 	m.Section("limits", c.readLimits)
 	m.Section("storage", c.readStorage)
 	c.readBridges(m)
 	c.readAdapters(m)
 	m.Section("console", c.readConsole)
 	m.Section("log", c.readLog)
+	c.checkDoors()
 }
 
 // Where the data is by default.

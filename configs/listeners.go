@@ -16,9 +16,6 @@ import (
 	"github.com/weir-edge/weir/core/packet"
 )
 
-// noUsers says what to do where only users would be let in.
-const noUsers = "listen on 127.0.0.1 or on a unix socket, ask for client certificates with tls.client_ca, or write \"anonymous: true\" if everybody in that network may publish and subscribe"
-
 func (c *Config) readListeners(m *strict.Map) {
 	var names strict.Names
 	m.ListOrOne("listeners", func(m *strict.Map) {
@@ -31,8 +28,9 @@ func (c *Config) readListeners(m *strict.Map) {
 		m.Map("tls", func(m *strict.Map) { l.TLS = readServerTLS(m) })
 		l.Anonymous = isLocal(l.Address)
 		m.Bool("anonymous", &l.Anonymous)
-		if certified := l.TLS != nil && l.TLS.ClientCA != ""; !l.Anonymous && !certified {
-			m.Problem("address", fmt.Sprintf("nobody could connect to listener %s: it takes users only, and this version has none", l.Name), noUsers)
+		if !l.Anonymous {
+			certified := l.TLS != nil && l.TLS.ClientCA != ""
+			c.doors = append(c.doors, door{m: m, name: l.Name, certified: certified, clear: l.TLS == nil && !isLocal(l.Address)})
 		}
 		readProxyProtocol(m, &l)
 		readVersions(m, &l)
@@ -129,9 +127,10 @@ func readVersions(m *strict.Map, l *broker.Listener) {
 	}
 }
 
-// readAuth refuses the whole section: it must never look as if it did something.
-func readAuth(m *strict.Map) {
-	m.Unavailable("users", noUsers)
+// readAuth reads who may connect, and refuses what says what users may do: it must
+// never look as if it did something.
+func (c *Config) readAuth(m *strict.Map) {
+	c.readUsers(m)
 	m.Unavailable("acl", "remove it: everybody who connects may publish and subscribe everywhere")
 }
 

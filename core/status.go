@@ -13,6 +13,7 @@ type Status struct {
 	Ready       bool            `json:"ready"`
 	ClockSynced bool            `json:"clock_synced"`
 	Broker      BrokerStatus    `json:"broker"`
+	Auth        *AuthStatus     `json:"auth,omitempty"` // nil: there are no users
 	Clients     []ClientStatus  `json:"clients"`
 	Buffer      BufferStatus    `json:"buffer"`
 	Adapters    []AdapterStatus `json:"adapters"`
@@ -34,6 +35,15 @@ type BrokerStatus struct {
 	Connects         uint64            `json:"connects"`
 	Refused          map[string]uint64 `json:"refused"` // connections refused or ended, by reason
 	Dropped          map[Reason]uint64 `json:"dropped"` // messages, by reason
+}
+
+// AuthStatus is who may log in, and how that went since the start.
+type AuthStatus struct {
+	Users     int               `json:"users"`
+	TokenKeys int               `json:"token_keys"`
+	Logins    map[string]uint64 `json:"logins"`   // by result
+	Waiting   int               `json:"waiting"`  // logins that wait for their check, now
+	HeldOff   int               `json:"held_off"` // addresses and user names, now
 }
 
 // ListenerStatus is one address that clients connect to.

@@ -20,6 +20,7 @@ import (
 	"github.com/weir-edge/weir/bridge"
 	"github.com/weir-edge/weir/configs"
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/auth"
 	"github.com/weir-edge/weir/core/broker"
 	"github.com/weir-edge/weir/core/console"
 	"github.com/weir-edge/weir/storage"
@@ -33,7 +34,7 @@ import (
 //     that no message is acknowledged that is not owed to them
 //  3. the listeners and the console open their addresses
 //     — up to here an error means that nothing has started —
-//  4. the broker's loop runs
+//  4. the broker's loop runs, and the checks of logins
 //  5. bridges run
 //  6. adapters run
 //  7. ready
@@ -52,6 +53,7 @@ type gateway struct {
 	clock   *core.Clock
 	started time.Time
 	store   *storage.Log
+	auth    *auth.Auth
 	without bool           // the store could not be opened: see bridgeOver
 	broker  *broker.Broker // behind mu until open is done
 	console *console.Console
@@ -124,7 +126,10 @@ func (g *gateway) brokerOrNil() *broker.Broker {
 }
 
 func (g *gateway) openBroker() error {
+	g.closeDataDir()
+	g.openAuth()
 	cfg := g.cfg.Broker()
+	cfg.Auth = g.auth
 	cfg.Clock, cfg.Logger, cfg.Version, cfg.Fleeting = g.clock, g.log, version(), g.without
 	b, err := broker.New(cfg, g.store)
 	if err != nil {
@@ -152,11 +157,12 @@ func (g *gateway) openBroker() error {
 // line for the person who started it.
 func (g *gateway) run(ctx context.Context, say func(format string, args ...any)) error {
 	consoleEnd := g.background(g.runConsole)
+	logins := g.background(g.auth.Run)
 	brokerEnd := g.background(g.broker.Run) // 4
 	err := g.runRest(ctx, say, brokerEnd.failed)
 	g.ready.Store(false)
-	err = errors.Join(err, brokerEnd.stop()) // stop 3
-	err = errors.Join(err, g.store.Close())  // stop 4
+	err = errors.Join(err, brokerEnd.stop(), logins.stop()) // stop 3
+	err = errors.Join(err, g.store.Close())                 // stop 4
 	return errors.Join(err, consoleEnd.stop())
 }
 
@@ -196,6 +202,7 @@ func (g *gateway) attend(ctx context.Context, say func(string, ...any), brokerFa
 		case <-hup:
 			g.reloadCertificates()
 			g.reload(say)
+			g.broker.Recheck() // who may not come in any more
 		}
 	}
 }
@@ -331,6 +338,7 @@ func (g *gateway) status(context.Context) (core.Status, error) {
 		Ready:       g.ready.Load(),
 		ClockSynced: g.clock.Synced(),
 		Broker:      g.broker.Status(),
+		Auth:        g.auth.Status(),
 		Clients:     g.broker.Clients(),
 		Buffer:      g.broker.Buffer(),
 		Bridges:     []core.BridgeStatus{},
@@ -347,6 +355,9 @@ func (g *gateway) status(context.Context) (core.Status, error) {
 func (g *gateway) announce(say func(string, ...any)) {
 	for _, l := range g.cfg.Listeners {
 		say("listener  %s  %s on %s%s", l.Name, describeListener(l), g.broker.Addr(l.Name), choose(l.Anonymous, ", anybody may connect", ""))
+	}
+	if r := g.cfg.Auth.Rules; r.Users != nil || r.Tokens != nil {
+		say("users     %s", describeLogins(r))
 	}
 	buffer := g.broker.Buffer()
 	if g.without {

@@ -71,11 +71,6 @@ func lookPeer(name string) string {
 	return ""
 }
 
-func fileExists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
 // process is a child whose output is kept for the failure message.
 type process struct {
 	t    testing.TB

@@ -124,6 +124,7 @@ func newRootCommand() *cobra.Command {
 		newBufferCommand(),
 		newConfigCommand(),
 		newDemoCommand(),
+		newInitCommand(),
 		newModbusCommand(),
 		newPubCommand(),
 		newReplayCommand(),
@@ -132,6 +133,7 @@ func newRootCommand() *cobra.Command {
 		newSimCommand(),
 		newStatusCommand(),
 		newSubCommand(),
+		newUserCommand(),
 		newVersionCommand(),
 	)
 	return root

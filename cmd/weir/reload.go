@@ -10,8 +10,8 @@ import (
 	"github.com/weir-edge/weir/core/broker"
 )
 
-// A reload changes bridges and their rules; what else has changed needs a restart,
-// and is named. A file with an error changes nothing. For each bridge:
+// A reload changes users and keys, bridges and their rules; what else has changed
+// needs a restart, and is named. A file with an error changes nothing. For each bridge:
 //
 //  1. if it has changed or is gone, its connection ends after what is under way
 //  2. rules that are still there keep their queues, which take messages all the
@@ -38,13 +38,17 @@ func (g *gateway) reload(say func(string, ...any)) {
 		return
 	}
 	g.warnOfRestart(cfg)
+	g.reloadAuth(cfg.Auth)
 	changed, err := g.reloadBridges(cfg.Bridges)
 	if err != nil {
 		g.log.Error("the configuration is reloaded in part", "error", err)
 	}
 	g.cfg.Bridges = cfg.Bridges
+	if r := cfg.Auth.Rules; r.Users != nil || r.Tokens != nil {
+		changed += "; " + describeLogins(r)
+	}
 	say("reloaded: %s", changed)
-	g.log.Info("configuration reloaded", "bridges", changed)
+	g.log.Info("configuration reloaded", "changed", changed)
 }
 
 // warnOfRestart names the sections that a reload does not reach.
@@ -56,6 +60,7 @@ func (g *gateway) warnOfRestart(cfg *configs.Config) {
 		"storage":   reflect.DeepEqual(was.Storage, is.Storage) && was.DataDir == is.DataDir,
 		"adapters":  reflect.DeepEqual(was.Adapters, is.Adapters),
 		"console":   was.Console == is.Console,
+		"backoff":   was.Auth.Backoff == is.Auth.Backoff,
 	} {
 		if !same {
 			g.log.Warn("a change needs a restart", "section", section)

@@ -27,7 +27,7 @@ const importRules = `
 
 	core, core/packet, core/topic, core/session, core/broker/transport
 	< core/broker
-	< core/console;
+	< core/auth, core/console;
 
 	core
 	< adapters;
@@ -56,7 +56,7 @@ const importRules = `
 	core, core/packet, core/topic, core/session
 	< bridge;
 
-	core/broker, core/console, adapters/modbus, adapters/serial, storage, bridge, configs/strict
+	core/auth, core/broker, core/console, adapters/modbus, adapters/serial, storage, bridge, configs/strict
 	< configs;
 
 	configs, adapters/modbus/simulator, adapters/serialport/pty, storage/storagetest
@@ -73,6 +73,7 @@ var forbidden = []struct{ path, within, why string }{
 	{"go.yaml.in/yaml", "configs", "the file format is known to configs only"},
 	{"github.com/prometheus/", "core/console", "metrics are made from core.Status at scrape time"},
 	{"github.com/coder/websocket", "core/broker/transport bridge", "what is below MQTT is known there only"},
+	{"github.com/golang-jwt/jwt", "core/auth", "tokens are checked in one place"},
 	{"github.com/spf13/cobra", "cmd", "the command line belongs to cmd"},
 }
 

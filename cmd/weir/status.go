@@ -107,6 +107,7 @@ func printStatus(w io.Writer, st core.Status) error {
 	printBuffer(s, st.Buffer)
 	printBridges(s, st.Bridges)
 	printAdapters(s, st.Adapters)
+	printLogins(s, st)
 	printClients(s, st)
 	s.section("process")
 	p := st.Process
@@ -190,6 +191,20 @@ func printAdapters(s *sheet, adapters []core.AdapterStatus) {
 			s.line("  %s %s · %s requests · p50 %s, p99 %s%s", d.Name, choose(d.Up, "up", "down: "+d.Error), count(d.Requests), span(d.P50), span(d.P99), kinds(d.Errors))
 		}
 	}
+}
+
+// printLogins says who may log in and how that went.
+func printLogins(s *sheet, st core.Status) {
+	a := st.Auth
+	if a == nil {
+		return
+	}
+	s.section("logins")
+	keys := ""
+	if a.TokenKeys > 0 {
+		keys = fmt.Sprintf(", %d keys of tokens", a.TokenKeys)
+	}
+	s.line("%s users%s · %d waiting · %d held off%s", count(a.Users), keys, a.Waiting, a.HeldOff, kinds(a.Logins))
 }
 
 func printClients(s *sheet, st core.Status) {

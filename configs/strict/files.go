@@ -34,6 +34,19 @@ func (m *Map) File(key string, v *string) {
 	}
 }
 
+// Files reads the path of a file that must exist, or a list of them.
+func (m *Map) Files(key string, v *[]string) {
+	var paths, found []string
+	m.OneOrMore(key, &paths)
+	for _, path := range paths {
+		path = m.below(path)
+		if _, err := m.stat(key, path); err == nil {
+			found = append(found, path)
+		}
+	}
+	*v = found
+}
+
 // SecretFile reads the content of a file, without the line's end, into v.
 func (m *Map) SecretFile(key string, v *string) {
 	var path string

@@ -56,11 +56,12 @@ func (l *listener) unwrap(c net.Conn, p peer) (net.Conn, peer, error) {
 		c, p = inner, behind
 	}
 	if l.tls != nil {
-		t := tls.Server(c, l.tlsConfig())
+		by := l.tlsConfig()
+		t := tls.Server(c, by)
 		if err := t.Handshake(); err != nil {
 			return nil, p, &layerError{"tls handshake", fmt.Errorf("TLS handshake: %w", err)}
 		}
-		p.identity, p.certified = l.tls.IdentityOf(t.ConnectionState())
+		p.certificate = l.tls.ClientOf(t.ConnectionState(), by)
 		c = t
 	}
 	if l.WebSocket != nil {

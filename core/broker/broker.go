@@ -86,7 +86,8 @@ type Broker struct {
 	measure     []byte
 	buffers     buffers
 
-	counters counters
+	counters   counters
+	complaints quota
 }
 
 // Long work is cut into slices of sliceSize steps, well below a millisecond, of
@@ -264,9 +265,9 @@ func (b *Broker) bury(c *conn) {
 	}
 }
 
-// may asks the authenticator.
+// may asks the authorizer.
 func (b *Broker) may(who Principal, do Access, topic string) bool {
-	return b.cfg.Auth == nil || b.cfg.Auth.May(who, do, topic)
+	return b.cfg.Access == nil || b.cfg.Access.May(who, do, topic)
 }
 
 // stop ends all connections and what the broker has started.

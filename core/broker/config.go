@@ -31,7 +31,8 @@ type Config struct {
 	// Fleeting: the store keeps nothing now, so that only sessions that end with
 	// their connection are let in. The others are to come again.
 	Fleeting bool
-	Auth     Authenticator // nil: nobody has a user name, everybody may do everything
+	Auth     Authenticator // who a client is; nil: nobody has a user name
+	Access   Authorizer    // what it may do; nil: everything
 }
 
 // Listener is one address that clients connect to.
@@ -141,32 +142,54 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// Authenticator decides who may connect and what they may do.
+// Authenticator decides who may connect.
 type Authenticator interface {
 	// Authenticate is called on the loop and must not wait. It calls verdict once,
 	// from any goroutine. The credentials are the callee's.
 	Authenticate(c Credentials, verdict func(Verdict))
+}
+
+// Authorizer decides what those who are connected may do.
+type Authorizer interface {
 	// May is called on the loop for every topic (to publish, to receive) and every
 	// filter (to subscribe).
 	May(who Principal, do Access, topic string) bool
 }
 
-// Credentials are what a client said about itself.
+// Credentials are what a client said about itself: a user name and a password, or
+// the first step of an enhanced authentication (MQTT 5). Of the latter those of a
+// client that is connected already renew its login.
 type Credentials struct {
 	Listener string
-	Address  string
+	Address  string     // as text
+	From     netip.Addr // the same; not valid for a Unix socket
 	ClientID string
 	// HasUsername and HasPassword tell an empty field from a missing one.
 	HasUsername, HasPassword bool
 	Username                 string
 	Password                 []byte
+	Method                   string // of the enhanced authentication; "": none
+	Data                     []byte
 }
 
-// Verdict is the answer: the identity to which the session will belong, or a
-// refusal.
+// Verdict is the answer: the identity to which the session will belong, a refusal,
+// or, in an enhanced authentication, a question.
 type Verdict struct {
 	OK       bool
 	Identity string
+	// Anonymous: nobody has a user name, so that the listener says whether the
+	// client is welcome.
+	Anonymous bool
+	Reason    packet.Reason // of a refusal; default: not authorized
+	Why       string        // the same for the log
+
+	Until time.Time   // on the wall clock: the login ends then; zero: never
+	Holds func() bool // whether it still holds, asked on the loop (see Recheck); nil: yes
+
+	Data []byte // what the method has to say to the client, with any verdict but a refusal
+	// Next is neither yes nor no: the client is asked for more, which goes to Next
+	// as to Authenticate.
+	Next func(data []byte, verdict func(Verdict))
 }
 
 // Principal is a connected client.

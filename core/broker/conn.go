@@ -49,6 +49,7 @@ type conn struct {
 	blocked bool   // the link takes no more for now
 	deaf    bool   // not read from, until the output has drained
 
+	login      *login // nil: nothing about it can change
 	refusal    refusal
 	acks       session.Acks
 	aliasesIn  *session.AliasesIn
@@ -73,6 +74,7 @@ type phase byte
 const (
 	opening  phase = iota // waits for CONNECT
 	deciding              // CONNECT came, the authenticator has not answered
+	proving               // it has asked for more: waits for AUTH
 	open
 	closed // no packet is taken or queued any more; what is in out still goes
 )
@@ -160,7 +162,7 @@ func (c *conn) digest() {
 // packets handles all complete packets in b and returns what is left.
 func (c *conn) packets(b []byte) []byte {
 	c.want = 0
-	for len(b) > 0 && (c.phase == opening || c.phase == open) {
+	for len(b) > 0 && (c.phase == opening || c.phase == proving || c.phase == open) {
 		h, n, err := packet.ReadHeader(b)
 		if err == nil {
 			err = c.admissible(h, n)
@@ -190,10 +192,12 @@ func (c *conn) packets(b []byte) []byte {
 // while the header is not complete.
 func (c *conn) admissible(h packet.Header, n int) error {
 	limit := c.listener.maxPacket()
-	if c.phase == opening {
-		if h.Type != packet.CONNECT { // [MQTT-3.1.0-1]
-			return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-1", Text: h.Type.String() + " before CONNECT"}
-		}
+	switch {
+	case c.phase == opening && h.Type != packet.CONNECT: // [MQTT-3.1.0-1]
+		return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-1", Text: h.Type.String() + " before CONNECT"}
+	case c.phase == proving && h.Type != packet.AUTH && h.Type != packet.DISCONNECT:
+		return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.2-30", Text: h.Type.String() + " before CONNACK"}
+	case c.phase < open:
 		limit = min(limit, maxConnect)
 	}
 	if n > 0 && n+h.Length > limit {
@@ -229,7 +233,7 @@ func (c *conn) handle(h packet.Header, body []byte) error {
 	case *packet.Connect:
 		return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-2", Text: "a second CONNECT"}
 	case *packet.Auth:
-		return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-4.12.0-6", Text: "AUTH without an authentication method"}
+		return c.handleAuth(p)
 	default:
 		return &packet.Error{Reason: packet.ProtocolError, Text: p.Type().String() + " from a client"}
 	}
@@ -238,8 +242,8 @@ func (c *conn) handle(h packet.Header, body []byte) error {
 // overdue is called when the peer may have been silent for too long.
 func (c *conn) overdue(now time.Time) {
 	switch {
-	case c.phase == opening || c.phase == deciding:
-		c.broker.log.Info("connection closed", "address", c.remote, "reason", "no CONNECT in time")
+	case c.phase < open:
+		c.broker.complain("connection closed", "address", c.remote, "reason", "no CONNECT in time")
 		c.broker.count("connect-timeout")
 		c.close()
 	case c.phase != open || c.silence == 0:
@@ -352,13 +356,16 @@ func (c *conn) fail(err error) {
 	if e, ok := errors.AsType[*packet.Error](err); ok {
 		reason = e.Reason
 	}
-	c.broker.log.Info("protocol error", "address", c.remote, "client", c.clientID(), "error", err)
-	if c.phase == opening {
+	c.broker.complain("protocol error", "address", c.remote, "client", c.clientID(), "error", err)
+	switch c.phase {
+	case opening:
 		c.broker.count(reason.String())
 		c.close()
-		return
+	case proving:
+		c.refuse(reason)
+	default:
+		c.end(reason)
 	}
-	c.end(reason)
 }
 
 // end closes an open connection, telling a peer of MQTT 5 why. Its will is
@@ -398,6 +405,7 @@ func (c *conn) close() {
 	}
 	c.phase = closed
 	c.broker.timers.stop(&c.timer)
+	c.dropLogin()
 	c.broker.dying = append(c.broker.dying, c)
 	if c.client != nil {
 		level := slog.LevelDebug // that clients come and go is no news

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"strings"
@@ -26,6 +27,7 @@ type attempt struct {
 	maxPacket  int
 	aliases    uint16 // the client's Topic Alias Maximum
 	will       *will
+	method     string // of the enhanced authentication; "": none
 }
 
 // maxClientID bounds what is kept for every session.
@@ -57,7 +59,7 @@ func (c *conn) handleConnect(h packet.Header, body []byte) error {
 // language is known [MQTT-3.1.2-1] [MQTT-3.1.2-2]; otherwise it only closes.
 func (c *conn) refuseMalformed(err error) {
 	e, ok := errors.AsType[*packet.Error](err)
-	c.broker.log.Info("protocol error", "address", c.remote, "error", err)
+	c.broker.complain("protocol error", "address", c.remote, "error", err)
 	switch {
 	case ok && e.Reason == packet.UnsupportedProtocolVersion:
 		if c.version < packet.V5 {
@@ -88,9 +90,6 @@ func (c *conn) attempt(p *packet.Connect) (attempt, packet.Reason) {
 		return a, packet.UnsupportedProtocolVersion
 	}
 	if props := p.Properties; props != nil {
-		if props.AuthMethod != nil { // [MQTT-4.12.0-1]
-			return a, packet.BadAuthenticationMethod
-		}
 		a.properties(props)
 	}
 	a.expiry = min(a.expiry, c.broker.cfg.Limits.MaxSessionExpiry)
@@ -111,6 +110,7 @@ func (c *conn) attempt(p *packet.Connect) (attempt, packet.Reason) {
 const maxPacketSize = packet.MaxLength + 5
 
 func (a *attempt) properties(p *packet.Properties) {
+	a.method = string(p.AuthMethod)
 	if p.SessionExpiry != nil {
 		a.expiry = expiry(*p.SessionExpiry)
 	}
@@ -161,71 +161,16 @@ func (c *conn) attemptWill(a *attempt, w *packet.Will) packet.Reason {
 	return packet.Success
 }
 
-// authenticate finds out who it is. The connection is not read from meanwhile.
-func (c *conn) authenticate(p *packet.Connect, a attempt) {
-	c.phase = deciding
-	auth := c.broker.cfg.Auth
-	if c.certified { // its certificate says who it is, whatever else it says
-		c.decide(a, Verdict{OK: true, Identity: c.identity})
-		return
-	}
-	if auth == nil || !p.HasUsername {
-		c.decide(a, Verdict{OK: c.listener.Anonymous})
-		return
-	}
-	c.link.listen(false)
-	auth.Authenticate(Credentials{
-		Listener: c.listener.Name, Address: c.remote, ClientID: a.clientID,
-		HasUsername: p.HasUsername, Username: string(p.Username),
-		HasPassword: p.HasPassword, Password: append([]byte(nil), p.Password...),
-	}, func(v Verdict) {
-		c.broker.mail.post(func() {
-			c.decide(a, v)
-			c.resume()
-		})
-	})
-}
-
-// decide acts on the verdict.
-func (c *conn) decide(a attempt, v Verdict) {
-	if c.phase != deciding {
-		return // gone meanwhile
-	}
-	if !v.OK {
-		c.refuse(packet.NotAuthorized)
-		return
-	}
-	who := Principal{Identity: v.Identity, ClientID: a.clientID}
-	old := c.broker.clients[a.clientID]
-	switch {
-	case old != nil && old.identity != v.Identity:
-		// A session belongs to who made it: its owner stays connected, its state
-		// as it is.
-		c.refuse(packet.NotAuthorized)
-	case a.will != nil && !c.broker.may(who, Publish, a.will.message.Topic):
-		c.refuse(packet.NotAuthorized)
-	case c.broker.cfg.Fleeting && a.expiry > 0:
-		c.refuse(packet.ServerUnavailable)
-	case old == nil && len(c.broker.clients) >= c.broker.cfg.Limits.MaxSessions:
-		c.refuse(packet.QuotaExceeded)
-	default:
-		c.open(a, v.Identity, old)
-	}
-}
-
-// resume goes on with the input after the authenticator has answered.
-func (c *conn) resume() {
-	if c.phase != open {
-		return
-	}
-	c.link.listen(true)
-	c.digest()
-}
-
 // refuse answers a CONNECT with an error and closes. Session present is 0
 // [MQTT-3.2.2-6].
-func (c *conn) refuse(r packet.Reason) {
-	c.broker.log.Info("connection refused", "address", c.remote, "reason", r.String())
+func (c *conn) refuse(r packet.Reason) { c.refuseBecause(r, "") }
+
+func (c *conn) refuseBecause(r packet.Reason, why string) {
+	about := []any{"address", c.remote, "reason", cmp.Or(why, r.String())}
+	if c.login != nil {
+		about = append(about, "client", c.login.attempt.clientID, "user", c.login.user)
+	}
+	c.broker.complain("connection refused", about...)
 	c.broker.count(r.String())
 	if c.version < packet.V5 {
 		r = r.V3()
@@ -235,8 +180,8 @@ func (c *conn) refuse(r packet.Reason) {
 }
 
 // open makes the connection that of its session.
-func (c *conn) open(a attempt, identity string, old *client) {
-	b := c.broker
+func (c *conn) open(a attempt, v Verdict, old *client) {
+	b, identity := c.broker, v.Identity
 	if old != nil && old.conn != nil {
 		// 1. The older connection goes first [MQTT-3.1.4-3]; a session without
 		//    expiry ends with it.
@@ -254,8 +199,10 @@ func (c *conn) open(a attempt, identity string, old *client) {
 	}
 	c.adopt(a)
 	c.client = cl
-	// 3. CONNACK is the first packet [MQTT-3.2.0-1], whatever the session brings.
-	c.send(c.connack(a, present))
+	// 3. CONNACK is the first packet [MQTT-3.2.0-1] but for AUTH, whatever the
+	//    session brings.
+	c.send(c.connack(a, v, present))
+	c.keepLogin(v)
 	// 4. What the session was about to send.
 	cl.attach(c, a, present)
 	b.counters.connects++
@@ -286,7 +233,7 @@ func (c *conn) adopt(a attempt) {
 
 // connack says what the server gives where it differs from what is assumed. We
 // send no reason strings, whether the peer wants them or not [MQTT-3.1.2-29].
-func (c *conn) connack(a attempt, present bool) *packet.Connack {
+func (c *conn) connack(a attempt, v Verdict, present bool) *packet.Connack {
 	p := &packet.Connack{SessionPresent: present} // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
 	if c.version < packet.V5 {
 		return p
@@ -296,6 +243,9 @@ func (c *conn) connack(a attempt, present bool) *packet.Connack {
 		ReceiveMaximum:    new(uint16(limits.ReceiveMaximum)),
 		MaximumPacketSize: new(uint32(c.listener.maxPacket())),
 		TopicAliasMaximum: new(uint16(maxAliases)),
+	}
+	if a.method != "" { // [MQTT-4.12.0-5]
+		p.Properties.AuthMethod, p.Properties.AuthData = []byte(a.method), v.Data
 	}
 	if a.assigned { // [MQTT-3.1.3-7]
 		p.Properties.AssignedClientID = []byte(a.clientID)
@@ -322,6 +272,10 @@ func versionName(v packet.Version) string {
 // handleDisconnect ends a connection at the client's wish.
 func (c *conn) handleDisconnect(p *packet.Disconnect) error {
 	cl := c.client
+	if cl == nil { // it gives up in the middle of an authentication
+		c.close()
+		return nil
+	}
 	if props := p.Properties; props != nil && props.SessionExpiry != nil {
 		wish := min(expiry(*props.SessionExpiry), c.broker.cfg.Limits.MaxSessionExpiry)
 		if cl.expiry == 0 && wish != 0 { // section 3.14.2.2.2

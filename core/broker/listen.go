@@ -170,10 +170,9 @@ func (l *listener) status() core.ListenerStatus {
 // peer is who is at the other end of a connection, as far as the layers below MQTT
 // know.
 type peer struct {
-	remote    string     // its address as text
-	addr      netip.Addr // not valid for a Unix socket
-	certified bool       // identity is that of a certificate
-	identity  string
+	remote      string     // its address as text
+	addr        netip.Addr // not valid for a Unix socket
+	certificate *transport.Client
 }
 
 // welcome begins a connection, unless there are too many. Who has not said who it

@@ -158,53 +158,28 @@ func TestSessionExpiry(t *testing.T) { // [MQTT-3.1.2-23] [MQTT-4.1.0-2]
 	}
 }
 
-// TestIdentity: a session belongs to who made it. C9, C10.
-func TestIdentity(t *testing.T) {
-	auth := func(name string, clean bool) packet.Connect {
-		p := durable("shared")
-		p.CleanStart = clean
-		p.HasUsername, p.Username = true, []byte(name)
-		p.HasPassword, p.Password = true, []byte("secret")
-		return p
-	}
-	for _, clean := range []bool{false, true} {
-		in(t, broker.Config{Auth: users{"alice": "secret", "bob": "secret"}}, func(t *testing.T, s *brokertest.Server) {
-			alice, bob, eve := s.Pipe(), s.Pipe(), s.Pipe()
-			alice.Connect(auth("alice", true))
-			alice.Subscribe("t", 1)
-			if ack := bob.TryConnect(auth("bob", clean)); ack.Reason != packet.NotAuthorized {
-				t.Errorf("bob: %s", ack.Reason)
-			}
-			bob.ExpectClosed()
-			wrong := auth("alice", clean)
-			wrong.Password = []byte("wrong")
-			if ack := eve.TryConnect(wrong); ack.Reason != packet.NotAuthorized {
-				t.Errorf("eve: %s", ack.Reason)
-			}
-			alice.ExpectNothing()
-			alice.Publish("t", "x", 0)
-			alice.Receive("t", "x")
-		})
-	}
-}
-
 // users is an authenticator that takes its time.
 type users map[string]string
 
 func (u users) Authenticate(c broker.Credentials, verdict func(broker.Verdict)) {
 	go func() {
 		time.Sleep(10 * time.Millisecond)
-		verdict(broker.Verdict{OK: u[c.Username] == string(c.Password), Identity: c.Username})
+		verdict(broker.Verdict{
+			OK:       c.HasPassword && len(c.Password) > 0 && u[c.Username] == string(c.Password),
+			Identity: c.Username, Reason: packet.BadUserNameOrPassword,
+		})
 	}()
 }
 
-// May: nobody reads or writes below "denied".
-func (u users) May(_ broker.Principal, do broker.Access, topic string) bool {
+// denying is an authorizer: nobody reads or writes below "denied".
+type denying struct{}
+
+func (denying) May(_ broker.Principal, do broker.Access, topic string) bool {
 	return do == broker.Subscribe || topic != "denied"
 }
 
 func TestAuthorisation(t *testing.T) {
-	cfg := broker.Config{Auth: users{}}
+	cfg := broker.Config{Access: denying{}}
 	in(t, cfg, func(t *testing.T, s *brokertest.Server) {
 		c := s.Pipe()
 		c.Connect(clean("c"))

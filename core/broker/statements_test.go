@@ -103,6 +103,7 @@ var proofs = []proof{
 	{"broker.TestNothingAfterRefusal", "3.1.4-5", "3.1.4-6"},
 	{"broker.TestPing", "3.12.4-1", "3.12.4-1"},
 	{"broker.TestMethodlessClient", "", "4.12.0-6"},
+	{"broker.TestEnhancedAuthentication", "", "4.12.0-1 4.12.0-2 4.12.0-4 4.12.0-5 4.12.1-2"},
 	{"broker.TestNoReasonStrings", "", "3.1.2-29 3.2.2-19 3.2.2-20 3.4.2-2 3.4.2-3 3.5.2-2 3.5.2-3 3.9.2-1 3.9.2-2 3.11.2-1 3.11.2-2 3.14.2-3 3.14.2-4"},
 	{"broker.TestUnknownPacketIDs", "", "3.6.2-2 3.6.2-3 3.7.2-2 3.7.2-3"},
 	{"broker.TestShareOptions", "", "4.8.2-3"},
@@ -121,8 +122,7 @@ var unproved = map[string]string{
 	"5.0 3.2.2-9":   "every QoS is served", "5.0 3.2.2-10": "the same", "5.0 3.2.2-12": "the same",
 	"5.0 3.2.2-13": "retained messages are always available",
 	"5.0 3.3.4-5":  "one copy is sent, with all identifiers (3.3.4-4)",
-	"5.0 3.15.2-2": "no AUTH is sent: no method is offered yet", "5.0 3.15.2-3": "the same",
-	"5.0 4.12.0-2": "the same", "5.0 4.12.0-5": "the same", "5.0 4.12.1-2": "the same",
+	"5.0 3.15.2-2": "AUTH is sent without a reason string and user properties", "5.0 3.15.2-3": "the same",
 }
 
 // TestStatements prints which test proves which statement (go test -v), and fails

@@ -73,7 +73,7 @@ func (c *conn) unfit(err error) {
 	if e, ok := errors.AsType[*layerError](err); ok {
 		c.broker.count(e.count)
 	}
-	c.broker.log.Info("connection refused", "listener", c.listener.Name, "address", c.remote, "error", err)
+	c.broker.complain("connection refused", "listener", c.listener.Name, "address", c.remote, "error", err)
 	c.close()
 }
 

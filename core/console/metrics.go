@@ -64,7 +64,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 // families lists all metrics. No label is a topic or a client id: their number
 // has no bound.
 func families() []family {
-	return slices.Concat(gatewayFamilies(), brokerFamilies(), bufferFamilies(), bridgeFamilies(), adapterFamilies(), processFamilies())
+	return slices.Concat(gatewayFamilies(), brokerFamilies(), authFamilies(), bufferFamilies(), bridgeFamilies(), adapterFamilies(), processFamilies())
 }
 
 func gauge(name, help string, read func(*core.Status, emit), labels ...string) family {

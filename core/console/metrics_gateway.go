@@ -30,6 +30,27 @@ func brokerFamilies() []family {
 	}
 }
 
+// authFamilies have no samples where nobody has a user name.
+func authFamilies() []family {
+	gaugeOf := func(value func(*core.AuthStatus) int) func(*core.Status, emit) {
+		return func(st *core.Status, e emit) {
+			if st.Auth != nil {
+				e(float64(value(st.Auth)))
+			}
+		}
+	}
+	return []family{
+		gauge("weir_auth_users", "Users of the users file.", gaugeOf(func(a *core.AuthStatus) int { return a.Users })),
+		gauge("weir_auth_waiting", "Logins that wait for their check.", gaugeOf(func(a *core.AuthStatus) int { return a.Waiting })),
+		gauge("weir_auth_held_off", "Addresses and user names that are held off after wrong passwords.", gaugeOf(func(a *core.AuthStatus) int { return a.HeldOff })),
+		counter("weir_auth_logins_total", "Logins, by result.", func(st *core.Status, e emit) {
+			if st.Auth != nil {
+				byReason(e, st.Auth.Logins)
+			}
+		}, "result"),
+	}
+}
+
 func bufferFamilies() []family {
 	buffer := func(value func(*core.BufferStatus) uint64) func(*core.Status, emit) {
 		return func(st *core.Status, e emit) { e(float64(value(&st.Buffer))) }

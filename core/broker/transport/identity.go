@@ -41,7 +41,7 @@ func (f IdentityField) Of(c *x509.Certificate) (string, error) {
 	if len(names) != 1 {
 		return "", fmt.Errorf("certificate of %s has %d names to go by, not one", c.Subject, len(names))
 	}
-	if err := usable(names[0], f == IdentityURI); err != nil {
+	if err := CheckIdentity(names[0], f == IdentityURI); err != nil {
 		return "", fmt.Errorf("certificate of %s: the name %q %w", c.Subject, names[0], err)
 	}
 	return names[0], nil
@@ -60,7 +60,9 @@ func commonNames(c *x509.Certificate) (all []string) {
 
 const maxIdentity = 256
 
-func usable(name string, slashes bool) error {
+// CheckIdentity says what is wrong with a name of who connects, wherever it comes
+// from: what may stand in a topic as one level of it cannot widen a rule.
+func CheckIdentity(name string, slashes bool) error {
 	switch {
 	case name == "" || len(name) > maxIdentity:
 		return fmt.Errorf("is not of 1 to %d bytes", maxIdentity)

@@ -175,16 +175,6 @@ func (f TLSFiles) verify(l *loadedTLS, s tls.ConnectionState) error {
 	return err
 }
 
-// IdentityOf is who the peer of a finished handshake is; false where it has shown
-// no certificate.
-func (t *TLS) IdentityOf(s tls.ConnectionState) (identity string, ok bool) {
-	if len(s.PeerCertificates) == 0 {
-		return "", false
-	}
-	identity, err := t.files.Identity.Of(s.PeerCertificates[0])
-	return identity, err == nil
-}
-
 func explainPair(f TLSFiles, err error) error {
 	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathError
