@@ -87,7 +87,7 @@ func TestUnitIsHardened(t *testing.T) {
 	if err != nil {
 		t.Skip("systemd-analyze is missing")
 	}
-	out, err := exec.Command(tool, "security", "--offline=true", "--threshold=20", "weir.service").CombinedOutput()
+	out, err := exec.Command(tool, "security", "--offline=true", "--threshold=15", "weir.service").CombinedOutput()
 	if err != nil {
 		t.Errorf("security: %v\n%s", err, out)
 	}

@@ -366,7 +366,7 @@ func (g *gateway) announce(say func(string, ...any)) {
 		say("store     %s, %s messages waiting, %s of %s used, promise: %s", g.cfg.Store().Dir, count(buffer.Messages), size(buffer.Bytes), size(buffer.Budget), cmp.Or(string(g.cfg.Storage.Promise), string(storage.Synced)))
 	}
 	for _, b := range g.cfg.Bridges {
-		say("bridge    %s  to %s, %d rules out, %d in", b.Name, b.URLs[0], len(b.Out), len(b.In))
+		say("bridge    %s  to %s, rules: %d out, %d in", b.Name, b.URLs[0], len(b.Out), len(b.In))
 	}
 	for _, a := range g.cfg.Adapters {
 		say("adapter   %s  %s", a.Name, describeAdapter(a))

@@ -19,6 +19,7 @@ var (
 	ErrTooDeep  = errors.New("topic has more than 128 levels")                //
 	ErrText     = errors.New("topic is not UTF-8 or has a null character")    // [MQTT-4.7.3-2]
 	ErrWildcard = errors.New("topic has a wildcard where none is allowed")    // [MQTT-4.7.0-1]
+	ErrPlace    = errors.New("+ and # must be a whole level, # the last one") // [MQTT-4.7.1-1] [MQTT-4.7.1-2]
 	ErrShare    = errors.New("shared subscription is not $share/NAME/FILTER") // [MQTT-4.8.2-1]
 )
 
@@ -75,8 +76,10 @@ func valid[S ~string | ~[]byte](s S, filter bool) error {
 				return ErrText
 			}
 			i += size - 1
-		case c == '+' && !(filter && alone(s, i)), c == '#' && !(filter && alone(s, i) && i == len(s)-1):
-			return ErrWildcard // [MQTT-4.7.1-1] [MQTT-4.7.1-2]
+		case !filter && (c == '+' || c == '#'):
+			return ErrWildcard
+		case c == '+' && !alone(s, i), c == '#' && !(alone(s, i) && i == len(s)-1):
+			return ErrPlace
 		case c == '/':
 			if levels++; levels > MaxLevels {
 				return ErrTooDeep

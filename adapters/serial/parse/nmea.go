@@ -266,8 +266,11 @@ func nmeaAngle(c nmeaColumns, at, digits int, limit float64, letters string) (an
 	if letter == letters[1:] {
 		v = -v
 	}
-	return v, nil
+	return roundAngle(v), nil
 }
+
+// roundAngle leaves a tenth of a millimetre of an angle in degrees, and no -0.
+func roundAngle(degrees float64) float64 { return math.Round(degrees*1e9)/1e9 + 0 }
 
 // nmeaTime reads hhmmss or hhmmss.sss as 15:04:05.
 func nmeaTime(c nmeaColumns, at int) (any, error) {

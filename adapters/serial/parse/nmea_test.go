@@ -21,7 +21,7 @@ func TestNMEA(t *testing.T) {
 		"GGA": {
 			"$GPGGA,232712.000,4404.1237962,N,12118.8472460,W,1,05,5.1,1132.560,M,-20.300,M,,0000", "GGA",
 			values{
-				"utc": "23:27:12", "lat deg": 44.06872993666667, "lon deg": -121.3141207666667, "fix": int64(1),
+				"utc": "23:27:12", "lat deg": 44.068729937, "lon deg": -121.314120767, "fix": int64(1),
 				"satellites": int64(5), "hdop": 5.1, "altitude m": 1132.56, "geoid_separation m": -20.3,
 			},
 		},
@@ -32,7 +32,7 @@ func TestNMEA(t *testing.T) {
 		"GNS": {
 			"$GNGNS,112257.00,3844.24011,N,00908.43828,W,AN,03,10.5,12.0,50.0,,", "GNS",
 			values{
-				"utc": "11:22:57", "lat deg": 38.737335166666666, "lon deg": -9.140638, "satellites": int64(3),
+				"utc": "11:22:57", "lat deg": 38.737335167, "lon deg": -9.140638, "satellites": int64(3),
 				"hdop": 10.5, "altitude m": 12.0, "geoid_separation m": 50.0,
 			},
 		},
@@ -40,7 +40,7 @@ func TestNMEA(t *testing.T) {
 		"RMC": {
 			"$INRMC,194101,A,4426.1130,N,07140.5596,W,5.2,77.3,160906,15.8,W", "RMC",
 			values{
-				"valid": true, "datetime": "2006-09-16T19:41:01Z", "lat deg": 44.43521666666667, "lon deg": -71.67599333333334,
+				"valid": true, "datetime": "2006-09-16T19:41:01Z", "lat deg": 44.435216667, "lon deg": -71.675993333,
 				"speed kn": 5.2, "course deg": 77.3, "variation deg": -15.8,
 			},
 		},
@@ -49,11 +49,11 @@ func TestNMEA(t *testing.T) {
 		},
 		"RMC of the nineties": {
 			"$GPRMC,120000.250,A,0000.0000,S,17959.9999,E,,,311299,,", "RMC",
-			values{"valid": true, "datetime": "1999-12-31T12:00:00.250Z", "lat deg": math.Copysign(0, -1), "lon deg": 179.99999833333334},
+			values{"valid": true, "datetime": "1999-12-31T12:00:00.250Z", "lat deg": 0.0, "lon deg": 179.999998333},
 		},
 		"VTG":               {"$INVTG,77.5,T,93.3,M,5.2,N,9.7,K", "VTG", values{"course deg": 77.5, "course_magnetic deg": 93.3, "speed kn": 5.2, "speed_kmh km/h": 9.7}},
 		"VTG void":          {"$GPVTG,0.00,T,,M,0.000,N,0.000,K,N", "VTG", values{}},
-		"GLL":               {"$INGLL,4426.1130,N,07140.5579,W,194102,A", "GLL", values{"valid": true, "lat deg": 44.43521666666667, "lon deg": -71.675965, "utc": "19:41:02"}},
+		"GLL":               {"$INGLL,4426.1130,N,07140.5579,W,194102,A", "GLL", values{"valid": true, "lat deg": 44.435216667, "lon deg": -71.675965, "utc": "19:41:02"}},
 		"GLL void":          {"$GPGLL,,,,,,V,N", "GLL", values{"valid": false}},
 		"GSA":               {"$GPGSA,A,3,30,28,09,11,17,,,,,,,,8.2,5.1,6.4", "GSA", values{"fix_mode": int64(3), "pdop": 8.2, "hdop": 5.1, "vdop": 6.4}},
 		"GSA without a fix": {"$GPGSA,A,1,,,,,,,,,,,,,99.9,99.9,99.9", "GSA", values{"fix_mode": int64(1)}},
