@@ -4,7 +4,7 @@ LDFLAGS := -s -w
 FUZZ    ?= 20s
 export CGO_ENABLED = 0
 
-.PHONY: build demo test race lint fuzz bench faults cover release peers generate
+.PHONY: build demo test race lint fuzz bench faults cover release vulncheck peers generate
 
 build: ## bin/weir, static and stripped
 	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/weir ./cmd/weir
@@ -37,9 +37,13 @@ faults: build ## the long fault run: kills and cuts against the real binary and 
 cover: ## coverage by package
 	mkdir -p coverage && $(GO) test -coverprofile coverage/all.out ./... && $(GO) tool cover -func coverage/all.out | tail -1
 
-release: ## stripped binaries for the supported machines
+release: ## stripped binaries for the supported machines, what is in them (CycloneDX), and their sums
 	for t in amd64 arm64 arm; do GOOS=linux GOARCH=$$t GOARM=6 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o dist/weir-linux-$$t ./cmd/weir || exit 1; done
-	ls -l dist
+	$(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0 bin -json -output dist/weir.cdx.json dist/weir-linux-arm64
+	cd dist && sha256sum weir* > SHA256SUMS && ls -l
+
+vulncheck: ## what is in the code, against Go's vulnerability database (needs vuln.go.dev)
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
 
 generate: ## the generated record codecs
 	$(GO) generate ./...

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -29,6 +28,7 @@ type clientOptions struct {
 	version   string
 	persist   bool // keep the session: Clean Start 0
 	expiry    int64
+	tls       clientTLS
 }
 
 // flags registers the options. The short -h is the host here, as users of
@@ -36,12 +36,13 @@ type clientOptions struct {
 func (o *clientOptions) flags(f *pflag.FlagSet) {
 	f.Bool("help", false, "show this help")
 	f.StringVarP(&o.host, "host", "h", "127.0.0.1", "broker to connect to")
-	f.IntVarP(&o.port, "port", "p", 1883, "its port")
+	f.IntVarP(&o.port, "port", "p", 0, "its port; default 1883, with TLS 8883")
 	f.StringVarP(&o.id, "id", "i", "", "client id; the broker chooses one if it is empty")
 	f.StringVarP(&o.username, "username", "u", "", "user name")
 	f.StringVarP(&o.password, "pw", "P", "", "password")
 	f.IntVarP(&o.keepalive, "keepalive", "k", 60, "keep-alive in seconds")
 	f.StringVarP(&o.version, "protocol-version", "V", "5", "MQTT version: 31, 311 or 5")
+	o.tls.flags(f)
 }
 
 func (o *clientOptions) protocol() (packet.Version, error) {
@@ -81,8 +82,10 @@ func dial(ctx context.Context, o clientOptions) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := net.Dialer{Timeout: 10 * time.Second}
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(o.host, strconv.Itoa(o.port)))
+	conn, err := o.connect(ctx)
+	if _, wrong := errors.AsType[usageError](err); wrong {
+		return nil, err
+	}
 	if err != nil {
 		return nil, unavailableError{fmt.Errorf("connect to the broker: %w", err)}
 	}

@@ -134,6 +134,7 @@ func newRootCommand() *cobra.Command {
 		newStatusCommand(),
 		newSubCommand(),
 		newUserCommand(),
+		newCertCommand(),
 		newVersionCommand(),
 	)
 	return root

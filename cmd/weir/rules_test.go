@@ -20,7 +20,7 @@ const module = "github.com/weir-edge/weir"
 // It is the graph of the design; a new package needs a place in it.
 const importRules = `
 	NONE
-	< core, core/packet, core/topic, core/broker/transport, adapters/serialport, adapters/serialport/pty, adapters/serial/frame, configs/strict;
+	< core, core/packet, core/replace, core/topic, core/broker/transport, adapters/serialport, adapters/serialport/pty, adapters/serial/frame, configs/strict;
 
 	core, core/packet
 	< core/session, cmd/weir/internal/load;
@@ -28,6 +28,12 @@ const importRules = `
 	core, core/packet, core/topic, core/session, core/broker/transport
 	< core/broker
 	< core/auth, core/console;
+
+	core/replace
+	< core/auth;
+
+	core/broker/transport, core/replace
+	< cmd/weir/internal/pki;
 
 	core
 	< adapters;

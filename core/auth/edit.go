@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/weir-edge/weir/core/replace"
 )
 
 // Entry is a user of a file, as it may be shown.
@@ -127,16 +129,9 @@ func edit(file string, create bool, change func(u *Users, lines []string) ([]str
 		return err
 	}
 	defer unlock()
-	info, err := os.Stat(file)
-	var data []byte
-	switch {
-	case create && errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	data, err := os.ReadFile(file)
+	if err != nil && !(create && errors.Is(err, fs.ErrNotExist)) {
 		return err
-	default:
-		if data, err = os.ReadFile(file); err != nil {
-			return err
-		}
 	}
 	users, err := ParseUsers(file, data)
 	if err != nil {
@@ -149,7 +144,7 @@ func edit(file string, create bool, change func(u *Users, lines []string) ([]str
 	if lines, err = change(users, lines); err != nil {
 		return err
 	}
-	return replace(file, info, []byte(strings.Join(lines, "\n")+"\n"))
+	return replace.Secret(file, []byte(strings.Join(lines, "\n")+"\n"))
 }
 
 // lockFolder keeps other edits in the same folder out.
@@ -162,60 +157,4 @@ func lockFolder(dir string) (unlock func(), err error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), d.Close())
 	}
 	return func() { d.Close() }, nil
-}
-
-// replace writes a file beside the old one, syncs it and puts it in its place, for
-// the same owner and closed to others. before is of the old one; nil: there is none.
-func replace(file string, before fs.FileInfo, data []byte) error {
-	if link, err := filepath.EvalSymlinks(file); err == nil {
-		file = link
-	}
-	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name()) // in vain, once it has its name
-	err = keepOwner(temp, before)
-	if err == nil {
-		_, err = temp.Write(data)
-	}
-	err = errors.Join(err, temp.Sync(), temp.Close())
-	if err != nil {
-		return fmt.Errorf("write %s: %w", file, err)
-	}
-	if err := os.Rename(temp.Name(), file); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(file))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// keepOwner gives a file the owner of the one that it replaces, and lets its group
-// read it if it could before. A new one that root makes in the folder of a group,
-// such as /etc/weir, is for that group to read.
-func keepOwner(f *os.File, before fs.FileInfo) error {
-	mode := fs.FileMode(0o600)
-	like := before
-	if before == nil {
-		var err error
-		if like, err = os.Stat(filepath.Dir(f.Name())); err != nil {
-			return err
-		}
-	}
-	owner, ok := like.Sys().(*syscall.Stat_t)
-	switch {
-	case before != nil:
-		mode |= before.Mode().Perm() & 0o040
-	case ok && os.Geteuid() == 0 && owner.Gid != 0:
-		mode |= 0o040
-	}
-	if ok && os.Geteuid() == 0 {
-		if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
-			return err
-		}
-	}
-	return f.Chmod(mode)
 }

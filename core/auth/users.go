@@ -52,7 +52,7 @@ func ReadUsers(file string) (*Users, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the users: %w", err)
 	}
-	if err := private(file, info); err != nil {
+	if err := checkMode(file, info); err != nil {
 		return nil, err
 	}
 	data, err := os.ReadFile(file)
@@ -72,8 +72,8 @@ func (e *OpenError) Error() string {
 	return fmt.Sprintf("others may read or change %s (mode %04o)", e.File, e.Mode)
 }
 
-// private refuses a file that others may read, or change, or that is no file.
-func private(file string, info fs.FileInfo) error {
+// checkMode refuses a file that others may read, or change, or that is no file.
+func checkMode(file string, info fs.FileInfo) error {
 	switch mode := info.Mode(); {
 	case !mode.IsRegular():
 		return fmt.Errorf("%s is no regular file", file)
