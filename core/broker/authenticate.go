@@ -104,7 +104,7 @@ func (c *conn) decide(v Verdict) {
 		c.refuseBecause(v.refusal(), v.Why) // [MQTT-4.12.0-4]
 		return
 	}
-	who := Principal{Identity: v.Identity, ClientID: a.clientID}
+	who := Principal{Identity: v.Identity, ClientID: a.clientID, From: c.addr}
 	old := c.broker.clients[a.clientID]
 	switch {
 	case old != nil && old.identity != v.Identity:

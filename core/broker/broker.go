@@ -88,6 +88,7 @@ type Broker struct {
 
 	counters   counters
 	complaints quota
+	edition    int // of the rules of the authorizer, see Authorize
 }
 
 // Long work is cut into slices of sliceSize steps, well below a millisecond, of
@@ -263,11 +264,6 @@ func (b *Broker) bury(c *conn) {
 	if c.client != nil {
 		c.client.detach(c)
 	}
-}
-
-// may asks the authorizer.
-func (b *Broker) may(who Principal, do Access, topic string) bool {
-	return b.cfg.Access == nil || b.cfg.Access.May(who, do, topic)
 }
 
 // stop ends all connections and what the broker has started.

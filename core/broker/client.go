@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -31,6 +32,10 @@ type client struct {
 	id       string
 	identity string
 	receiver core.ReceiverID // 0: the session ends with its connection
+
+	from    netip.Addr // where the last connection came from
+	rights  Rights     // nil: to be asked for, as when edition is not the broker's
+	edition int
 
 	conn   *conn // nil while there is none
 	expiry time.Duration
@@ -66,13 +71,11 @@ type client struct {
 // newClient makes a session; attach decides whether it is durable.
 func (b *Broker) newClient(id, identity string) *client {
 	cl := &client{broker: b, id: id, identity: identity}
-	cl.endpoint.subscriber, cl.endpoint.name = cl, id
+	cl.endpoint.subscriber, cl.endpoint.name, cl.endpoint.owner = cl, id, cl
 	b.clients[id] = cl
 	b.counters.maxClients = max(b.counters.maxClients, len(b.clients))
 	return cl
 }
-
-func (cl *client) principal() Principal { return Principal{Identity: cl.identity, ClientID: cl.id} }
 
 // connected says whether packets can be sent.
 func (cl *client) connected() bool { return cl.conn != nil && cl.conn.phase == open }
@@ -96,6 +99,9 @@ func (cl *client) attach(c *conn, a attempt, present bool) {
 	b := cl.broker
 	b.timers.stop(&cl.timer)
 	cl.conn, cl.since = c, b.now
+	if cl.from != c.addr {
+		cl.from, cl.rights = c.addr, nil
+	}
 	cl.expiry, cl.ended = a.expiry, core.Stamp{}
 	cl.setWill(a.will)
 	if cl.receiver == 0 && cl.expiry > 0 {

@@ -151,9 +151,16 @@ type Authenticator interface {
 
 // Authorizer decides what those who are connected may do.
 type Authorizer interface {
+	// Rights is called on the loop when a client comes, and once more after the
+	// rules were replaced (see Broker.Authorize). It must not wait.
+	Rights(who Principal) Rights
+}
+
+// Rights are what one client may do. They do not change.
+type Rights interface {
 	// May is called on the loop for every topic (to publish, to receive) and every
-	// filter (to subscribe).
-	May(who Principal, do Access, topic string) bool
+	// filter (to subscribe), and should not allocate.
+	May(do Access, topic string) bool
 }
 
 // Credentials are what a client said about itself: a user name and a password, or
@@ -193,7 +200,10 @@ type Verdict struct {
 }
 
 // Principal is a connected client.
-type Principal struct{ Identity, ClientID string }
+type Principal struct {
+	Identity, ClientID string
+	From               netip.Addr // not valid where it is not known, or for a Unix socket
+}
 
 // Access is what a client wants to do.
 type Access byte

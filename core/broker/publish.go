@@ -113,7 +113,7 @@ func (c *conn) barred() packet.Reason {
 		return packet.PayloadFormatInvalid
 	case strings.HasPrefix(name, "$"):
 		return packet.NotAuthorized
-	case !c.broker.may(c.client.principal(), Publish, name):
+	case !c.client.may(Publish, name):
 		return packet.NotAuthorized
 	}
 	return packet.Success

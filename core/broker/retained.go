@@ -119,7 +119,7 @@ func (cl *client) replayStep() (more bool) {
 // it is left out, and its topic keeps it.
 func (cl *client) sendRetained(m *core.Message, r *replay) {
 	b := cl.broker
-	if m.Expired(b.stamp) {
+	if m.Expired(b.stamp) || !cl.mayReceive(m.Topic) {
 		return
 	}
 	d := core.Delivery{Message: m, QoS: min(r.options.QoS(), m.QoS), Retain: true}
