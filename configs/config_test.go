@@ -22,6 +22,7 @@ import (
 	"github.com/weir-edge/weir/adapters/serialport"
 	"github.com/weir-edge/weir/bridge"
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/auth"
 	"github.com/weir-edge/weir/core/broker"
 	"github.com/weir-edge/weir/core/broker/transport"
 	"github.com/weir-edge/weir/core/packet"
@@ -133,6 +134,7 @@ listeners:
   - {name: lan, address: "0.0.0.0:${PORT}", protocol: mqtt, anonymous: true, proxy_protocol: false}
   - {name: socket, address: unix:///run/weir/mqtt.sock, versions: 5, max_connections: 9, max_packet: 2KiB}
   - {name: web, address: "127.0.0.1:8083", protocol: ws, origins: ["a.example", "https://*.b.example"], proxy_protocol: true, proxy_from: ["10.0.0.5", "fd00::/8"]}
+auth: {backoff: {after: 3, min: 2s, max: 3m}}
 limits: {max_packet: 1MiB, max_connections: 5, max_inflight: 6, max_queued_bytes: 7MiB, connect_timeout: 8s}
 storage: {budget: 1GiB, reserve: 0, promise: written, spill_after: 1s, retained_flush: 2s}
 bridges:
@@ -229,6 +231,7 @@ func TestEverything(t *testing.T) {
 				ProxyFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/32"), netip.MustParsePrefix("fd00::/8")},
 			},
 		},
+		Auth:     Auth{Backoff: auth.Backoff{After: 3, Min: 2 * time.Second, Max: 3 * time.Minute}},
 		Limits:   broker.Limits{MaxPacket: 1 << 20, MaxConnections: 5, MaxInflight: 6, MaxQueuedBytes: 7 << 20, ConnectTimeout: 8 * time.Second},
 		Storage:  Storage{Budget: 1 << 30, Promise: storage.Written, SpillAfter: time.Second, RetainedFlush: 2 * time.Second},
 		Bridges:  []bridge.Config{wantBridge()},
