@@ -37,11 +37,12 @@ type client struct {
 	rights  Rights     // nil: to be asked for, as when edition is not the broker's
 	edition int
 
-	conn   *conn // nil while there is none
-	expiry time.Duration
-	ended  core.Stamp // when the last connection ended
-	since  time.Time  // connected or disconnected since
-	will   *will
+	conn    *conn     // nil while there is none
+	returns allowance // see mayComeBack
+	expiry  time.Duration
+	ended   core.Stamp // when the last connection ended
+	since   time.Time  // connected or disconnected since
+	will    *will
 	// willSaved: the store has it.
 	willSaved bool
 	timer     timer // the will is due or the session expires, while there is no connection
@@ -73,6 +74,7 @@ func (b *Broker) newClient(id, identity string) *client {
 	cl := &client{broker: b, id: id, identity: identity}
 	cl.endpoint.subscriber, cl.endpoint.name, cl.endpoint.owner = cl, id, cl
 	b.clients[id] = cl
+	b.sessionsOf[identity]++
 	b.counters.maxClients = max(b.counters.maxClients, len(b.clients))
 	return cl
 }
@@ -227,6 +229,9 @@ func (b *Broker) dropSession(cl *client, why string) {
 		cl.publishWill()
 	}
 	delete(b.clients, cl.id)
+	if b.sessionsOf[cl.identity]--; b.sessionsOf[cl.identity] == 0 {
+		delete(b.sessionsOf, cl.identity)
+	}
 	b.forgetClientSys(cl)
 	cl.leaveShares()
 	b.unsubscribeAll(cl)

@@ -68,7 +68,9 @@ func (c *conn) maySubscribe(filter string) packet.Reason {
 	case !c.client.may(Subscribe, unshared(filter)):
 		return packet.NotAuthorized
 	case len(c.client.filters) >= c.broker.cfg.Limits.MaxSubscriptions:
-		return packet.QuotaExceeded
+		if _, replaces := c.client.grant(filter); !replaces {
+			return packet.QuotaExceeded
+		}
 	}
 	return packet.Success
 }
