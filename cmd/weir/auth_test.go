@@ -457,6 +457,19 @@ func TestInit(t *testing.T) {
 	if passwords[0] == passwords[1] || len(passwords[0]) < 20 {
 		t.Errorf("the passwords are %s", passwords)
 	}
+	t.Run("open folder", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "data")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		g := startGateway(t, "data_dir: "+dir+"\nlisteners: [{address: \"%MQTT%\"}]\nconsole: {address: \"%CONSOLE%\"}\n")
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o750 || !strings.Contains(g.out.String(), "others could look into the folder") {
+			t.Errorf("%v %v", info, err)
+		}
+	})
 	t.Run("C17 no configuration", func(t *testing.T) {
 		out, code := weir(t, "config", "show")
 		if code != 0 || !strings.Contains(out, "127.0.0.1:1883") || !strings.Contains(out, "127.0.0.1:8080") || strings.Contains(out, "0.0.0.0") {

@@ -203,9 +203,9 @@ func changeUser(use, short, did string, change func(file, name, credential strin
 				return userError(path, args[0], err)
 			}
 			out := c.OutOrStdout()
-			fmt.Fprintf(out, "%s %s in %s\n", did, args[0], path)
+			fmt.Fprintf(out, "%s %s in %s; a gateway that runs takes it on SIGHUP\n", did, args[0], path)
 			if shown != "" {
-				fmt.Fprintf(out, "password %s   (it is shown only now)\n", shown)
+				fmt.Fprintf(out, "password  %s   (it is shown only now)\n", shown)
 			}
 			return nil
 		},
@@ -240,7 +240,7 @@ func newUserRmCommand() *cobra.Command {
 			if err := auth.RemoveUser(path, args[0]); err != nil {
 				return userError(path, args[0], err)
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "removed %s from %s\n", args[0], path)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "removed %s from %s; a gateway that runs takes it on SIGHUP\n", args[0], path)
 			return err
 		},
 	}

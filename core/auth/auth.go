@@ -158,6 +158,9 @@ func (a *Auth) token(c broker.Credentials, token []byte, verdict func(broker.Ver
 }
 
 func (a *Auth) push(j job) {
+	a.mu.Lock()
+	j.past = a.failures.of[suspect{from: j.from}].times
+	a.mu.Unlock()
 	if gone := a.queue.push(j); gone != nil {
 		gone.verdict(a.refuse(tooMany, packet.ServerBusy))
 	}
@@ -171,16 +174,20 @@ func (a *Auth) remembers(who acquaintance, trace [sha256.Size]byte) bool {
 	return known && subtle.ConstantTimeCompare(before[:], trace[:]) == 1
 }
 
-// held says whether a login is held off. Who is known is not, whatever others do at
-// the same address or in the same name.
+// held says whether a login is held off: for what its address has done wrong, or for
+// what was done wrong in its name, if its address has any part in it. So nobody is
+// kept out by what others elsewhere do in his name; and who is known is not held off
+// at all.
 func (a *Auth) held(who acquaintance) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	now := time.Now()
 	if _, known := a.known[who]; known {
 		return false
 	}
-	now := time.Now()
-	return a.failures.held(suspect{from: who.from}, now) || who.user != "" && a.failures.held(suspect{user: who.user}, now)
+	address := suspect{from: who.from}
+	return a.failures.held(address, now) ||
+		a.failures.held(suspect{user: who.user}, now) && a.failures.of[address].times > 0
 }
 
 // trace is what is remembered of a good password. It is worth nothing without a key
@@ -213,7 +220,9 @@ func (a *Auth) failed(who acquaintance) {
 	defer a.mu.Unlock()
 	now := time.Now()
 	delete(a.known, who)
-	a.failures.add(suspect{from: who.from}, now)
+	if who.from.IsValid() { // a Unix socket is everybody's
+		a.failures.add(suspect{from: who.from}, now)
+	}
 	if who.user != "" {
 		a.failures.add(suspect{user: who.user}, now)
 	}

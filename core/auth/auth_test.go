@@ -153,7 +153,6 @@ func TestBackoff(t *testing.T) {
 		}
 		b.want(login(1, "alice", "secret"), heldOff)
 		b.want(login(1, "eve", "x"), heldOff)         // the address
-		b.want(login(2, "alice", "secret"), heldOff)  // the name
 		b.want(login(1, "bob", "secret"), remembered) // known there
 		b.want(login(2, "bob", "secret"), accepted)   // another address
 		if v := b.ask(login(1, "alice", "secret")); v.Reason != packet.ConnectionRateExceeded {
@@ -174,6 +173,36 @@ func TestBackoff(t *testing.T) {
 		time.Sleep(forgetAfter*4*time.Second + time.Second)
 		b.want(login(1, "eve", "wrong"), wrong)
 		b.want(login(1, "mallory", "wrong"), wrong) // it began anew
+	})
+}
+
+// TestNameHeldOff: a name is held off where it was tried in vain, and nowhere else:
+// nobody can keep a user out from afar.
+func TestNameHeldOff(t *testing.T) {
+	cfg := Config{Rules: rulesOf(t, "alice:"+cheap("secret")), Backoff: Backoff{After: 3, Min: time.Minute}}
+	in(t, cfg, func(b *bench) {
+		for n := range 3 {
+			b.want(login(n, "alice", "wrong"), wrong)
+		}
+		b.want(login(1, "alice", "secret"), heldOff) // after one try from there
+		b.want(login(3, "alice", "wrong"), wrong)
+		b.want(login(3, "alice", "secret"), heldOff)
+		b.want(login(4, "alice", "secret"), accepted)
+		b.want(login(1, "alice", "secret"), accepted) // her success has cleared the name
+	})
+}
+
+// TestUnixSocket: everybody on a socket has the same address, which is none.
+func TestUnixSocket(t *testing.T) {
+	cfg := Config{Rules: rulesOf(t, "alice:"+cheap("secret")), Backoff: Backoff{After: 1, Min: time.Minute}}
+	in(t, cfg, func(b *bench) {
+		local := func(user, password string) broker.Credentials {
+			c := login(0, user, password)
+			c.From = netip.Addr{}
+			return c
+		}
+		b.want(local("eve", "wrong"), wrong)
+		b.want(local("alice", "secret"), accepted)
 	})
 }
 
@@ -321,12 +350,14 @@ func TestQueue(t *testing.T) {
 			t.Errorf("%+v had to go for %s", gone, user)
 		}
 	}
+	q.push(job{from: from(9), user: "mallory", past: 3})
 	var order []string
-	for range 4 {
+	for range 5 {
 		j, _ := q.pop()
 		order = append(order, j.user)
 	}
-	if got := strings.Join(order, ", "); got != "flood 0, alice, bob, flood 1" {
+	// The fourth turn is the flood's all the same.
+	if got := strings.Join(order, ", "); got != "alice, bob, mallory, flood 0, flood 1" {
 		t.Errorf("order: %s", got)
 	}
 	for q.len() > 0 {

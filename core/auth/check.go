@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/weir-edge/weir/core/broker"
@@ -17,6 +18,7 @@ type job struct {
 	token   bool // secret is one
 	secret  []byte
 	came    time.Time
+	past    int // failures of the address
 	verdict func(broker.Verdict)
 }
 
@@ -38,7 +40,12 @@ func (a *Auth) checkPassword(rules *Rules, j job) {
 		j.verdict(a.refuse(heldOff, packet.ConnectionRateExceeded))
 		return
 	}
-	if rules.Users != nil && rules.Users.matches(j.user, j.secret) {
+	good := rules.Users != nil && rules.Users.matches(j.user, j.secret)
+	// The memory of this check is for the next one: without a collection a flood of
+	// logins costs 29 MiB, with it 2, for an eighth more time. It is this goroutine
+	// that waits.
+	runtime.GC()
+	if good {
 		a.succeeded(who, a.trace(who, stored, j.secret))
 		a.count(accepted)
 		j.verdict(a.accept(j.user, stored))

@@ -2,25 +2,33 @@ package auth
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 )
 
-// queue is where logins wait for their check. Each address has a line, the lines
-// take turns, and the longest gives way when all together are too many: whoever
-// sends many logins waits for himself. Its methods may be called from any goroutine.
+// queue is where logins wait for their check. Each address has a line. The line of
+// whom has asked for least comes first, so that somebody new does not wait for those
+// who try and try; every few times another line has its turn whatever it has asked
+// for. When all together are too many the longest line gives way. The methods may be
+// called from any goroutine.
 type queue struct {
 	ready chan struct{} // something has come
 
 	mu    sync.Mutex
 	lines map[netip.Addr]*line
-	turns []*line // those with somebody in them, the next in front
+	turns []*line // those with somebody in them; who was served last stands at the end
 	n     int
+	pops  int
 }
 
 type line struct {
 	from netip.Addr
 	jobs []job
+	past int // what has gone wrong from this address lately
 }
+
+// fairTurn says how often it is the turn of a line whatever it has asked for.
+const fairTurn = 4
 
 // maxWaiting bounds the logins that wait. Each may hold a token.
 const maxWaiting = 512
@@ -49,7 +57,7 @@ func (q *queue) push(j job) (gone *job) {
 		q.lines[j.from] = l
 		q.turns = append(q.turns, l)
 	}
-	l.jobs = append(l.jobs, j)
+	l.jobs, l.past = append(l.jobs, j), j.past
 	q.n++
 	select {
 	case q.ready <- struct{}{}:
@@ -68,6 +76,16 @@ func (q *queue) longestLocked() *line {
 	return longest
 }
 
+// modestLocked is the line that has asked for least.
+func (q *queue) modestLocked() (at int) {
+	for i, l := range q.turns {
+		if best := q.turns[at]; len(l.jobs)+l.past < len(best.jobs)+best.past {
+			at = i
+		}
+	}
+	return at
+}
+
 // pop takes the first of the line whose turn it is.
 func (q *queue) pop() (j job, ok bool) {
 	q.mu.Lock()
@@ -75,9 +93,12 @@ func (q *queue) pop() (j job, ok bool) {
 	if q.n == 0 {
 		return job{}, false
 	}
-	l := q.turns[0]
-	q.turns[0] = nil
-	q.turns = q.turns[1:]
+	next := 0
+	if q.pops++; q.pops%fairTurn != 0 {
+		next = q.modestLocked()
+	}
+	l := q.turns[next]
+	q.turns = slices.Delete(q.turns, next, next+1)
 	j = l.jobs[0]
 	l.jobs[0] = job{}
 	l.jobs = l.jobs[1:]

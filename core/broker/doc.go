@@ -48,6 +48,16 @@
 // that are not durable have the same queue, and what does not fit is dropped with
 // a counted reason.
 //
+// # Who it is, and what it may do
+//
+// Two small interfaces decide ([Authenticator], [Authorizer]); without them there are
+// no users, and everybody may do everything. An authenticator answers from any
+// goroutine, and the connection is not read from meanwhile. It may ask back, which
+// makes the enhanced authentication of MQTT 5, also on a connection that is open. No
+// state of a session is touched before it has said yes, and a session belongs to the
+// identity that made it: another is refused, whatever it says about Clean Start. A
+// login may have an end, and does not outlive what it was made from ([Broker.Recheck]).
+//
 // # One allocation
 //
 // A PUBLISH is decoded where it was read. Only when somebody has to keep it (a
