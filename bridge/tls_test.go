@@ -140,7 +140,7 @@ func TestTLS(t *testing.T) {
 			"uplink is down: TLS: the upstream refused the handshake: tls: certificate required: check tls.cert and tls.key",
 		},
 		{
-			"expired", &tls.Config{Certificates: []tls.Certificate{expired}},
+			"C19 expired", &tls.Config{Certificates: []tls.Certificate{expired}},
 			bridge.TLS{CA: a.file},
 			"localhost", "uplink is down: TLS: the upstream's certificate expired on ",
 		},
@@ -150,13 +150,13 @@ func TestTLS(t *testing.T) {
 			"localhost", "uplink is down: TLS: the upstream's certificate is valid from ",
 		},
 		{
-			"unknown authority", &tls.Config{Certificates: []tls.Certificate{good}},
+			"C19 self-signed", &tls.Config{Certificates: []tls.Certificate{good}},
 			bridge.TLS{},
 			"localhost",
 			"uplink is down: TLS: the upstream's certificate is signed by an authority that is not trusted: check tls.ca",
 		},
 		{
-			"wrong name", &tls.Config{Certificates: []tls.Certificate{good}},
+			"C19 wrong name", &tls.Config{Certificates: []tls.Certificate{good}},
 			bridge.TLS{CA: a.file},
 			"127.0.0.1", "uplink is down: TLS: x509: cannot validate certificate for 127.0.0.1",
 		},

@@ -47,21 +47,21 @@ func TestAuth(t *testing.T) {
 		errors   []string // nil: it is good
 		warnings int
 	}{
-		"users":                {map[string]string{"weir.yaml": lan + "auth: {users: u}", "u": "a:" + user}, nil, 1},
-		"users, here":          {map[string]string{"weir.yaml": "auth: {users: u}", "u": "a:" + user}, nil, 0},
-		"tokens":               {map[string]string{"weir.yaml": lan + "auth: {jwt: {keys: k, audience: weir}}", "k": aKeySet}, nil, 1},
-		"tokens of a secret":   {map[string]string{"weir.yaml": lan + "auth: {jwt: {secret_file: s}}", "s": secret}, nil, 1},
-		"no audience":          {map[string]string{"weir.yaml": "auth: {jwt: {keys: [k]}}", "k": aKeySet}, nil, 1},
-		"users behind":         {map[string]string{"weir.yaml": "auth: {users: u}\n" + lan, "u": "a:" + user}, nil, 1},
+		"users":                {map[string]string{"weir.yaml": lan + "auth: {acl: [{allow: publish, topics: t}], users: u}", "u": "a:" + user}, nil, 1},
+		"users, here":          {map[string]string{"weir.yaml": "auth: {acl: [{allow: publish, topics: t}], users: u}", "u": "a:" + user}, nil, 0},
+		"tokens":               {map[string]string{"weir.yaml": lan + "auth: {acl: [{allow: publish, topics: t}], jwt: {keys: k, audience: weir}}", "k": aKeySet}, nil, 1},
+		"tokens of a secret":   {map[string]string{"weir.yaml": lan + "auth: {acl: [{allow: publish, topics: t}], jwt: {secret_file: s}}", "s": secret}, nil, 1},
+		"no audience":          {map[string]string{"weir.yaml": "auth: {acl: [{allow: publish, topics: t}], jwt: {keys: [k]}}", "k": aKeySet}, nil, 1},
+		"users behind":         {map[string]string{"weir.yaml": "auth: {acl: [{allow: publish, topics: t}], users: u}\n" + lan, "u": "a:" + user}, nil, 1},
 		"anonymous, in words":  {map[string]string{"weir.yaml": "listeners: [{address: 0.0.0.0:1883, anonymous: true}]"}, nil, 0},
 		"no users":             {map[string]string{"weir.yaml": lan}, []string{"nobody could connect to listener lan", "weir user add NAME", "weir init"}, 0},
-		"an empty file":        {map[string]string{"weir.yaml": lan + "auth: {users: u}", "u": "# nobody\n"}, []string{"/u has no user", "weir user add NAME --file "}, 0},
-		"C16 no file":          {map[string]string{"weir.yaml": lan + "auth: {users: u}"}, []string{"/u does not exist", "weir user add NAME --file "}, 0},
-		"C16 open to others":   {map[string]string{"weir.yaml": "auth: {users: u}", "open u": "a:" + user}, []string{"others may read or change", "mode 0644", "chmod 0600"}, 0},
-		"C16 lines":            {map[string]string{"weir.yaml": "auth: {users: u}", "u": "a:hunter2\nb:" + user + "\n:x\nb:" + user}, []string{"/u:1: user \"a\"", "/u:3: the name \"\"", "/u:4: the user \"b\" stands in line 2"}, 0},
-		"no key":               {map[string]string{"weir.yaml": "auth: {jwt: {issuer: x}}"}, []string{"no key that could verify"}, 0},
-		"keys of another kind": {map[string]string{"weir.yaml": "auth: {jwt: {keys: [k, l], audience: x, secret_file: s}}", "k": "hello", "l": "{}", "s": "hunter2"}, []string{"/k: it is neither PEM", "/l has no key", "7 bytes; for HS256 it must have 32"}, 0},
-		"values":               {map[string]string{"weir.yaml": "auth: {jwt: {keys: k, audience: x, unknown_clock: maybe, leeway: 1h}, backoff: {after: 0, min: 2s, max: 1s}}", "k": aKeySet}, []string{"unknown_clock (maybe) must be refuse or trust", "leeway (1h) must be from", "after (0) must be from 1", "max (1s) must not be less than min (2s)"}, 0},
+		"an empty file":        {map[string]string{"weir.yaml": lan + "auth: {acl: [{allow: publish, topics: t}], users: u}", "u": "# nobody\n"}, []string{"/u has no user", "weir user add NAME --file "}, 0},
+		"C16 no file":          {map[string]string{"weir.yaml": lan + "auth: {acl: [{allow: publish, topics: t}], users: u}"}, []string{"/u does not exist", "weir user add NAME --file "}, 0},
+		"C16 open to others":   {map[string]string{"weir.yaml": "auth: {acl: [{allow: publish, topics: t}], users: u}", "open u": "a:" + user}, []string{"others may read or change", "mode 0644", "chmod 0600"}, 0},
+		"C16 lines":            {map[string]string{"weir.yaml": "auth: {acl: [{allow: publish, topics: t}], users: u}", "u": "a:hunter2\nb:" + user + "\n:x\nb:" + user}, []string{"/u:1: user \"a\"", "/u:3: the name \"\"", "/u:4: the user \"b\" stands in line 2"}, 0},
+		"no key":               {map[string]string{"weir.yaml": "auth: {acl: [{allow: publish, topics: t}], jwt: {issuer: x}}"}, []string{"no key that could verify"}, 0},
+		"keys of another kind": {map[string]string{"weir.yaml": "auth: {acl: [{allow: publish, topics: t}], jwt: {keys: [k, l], audience: x, secret_file: s}}", "k": "hello", "l": "{}", "s": "hunter2"}, []string{"/k: it is neither PEM", "/l has no key", "7 bytes; for HS256 it must have 32"}, 0},
+		"values":               {map[string]string{"weir.yaml": "auth: {acl: [{allow: publish, topics: t}], jwt: {keys: k, audience: x, unknown_clock: maybe, leeway: 1h}, backoff: {after: 0, min: 2s, max: 1s}}", "k": aKeySet}, []string{"unknown_clock (maybe) must be refuse or trust", "leeway (1h) must be from", "after (0) must be from 1", "max (1s) must not be less than min (2s)"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := loadIn(t, tc.files)
@@ -103,7 +103,7 @@ func TestCredentialsOfSystemd(t *testing.T) {
 		}
 	}
 	c, err := Parse("/etc/weir/weir.yaml", []byte(`
-auth: {users: "${CREDENTIALS_DIRECTORY}/users"}
+auth: {acl: [{allow: publish, topics: t}], users: "${CREDENTIALS_DIRECTORY}/users"}
 bridges:
   - {name: cloud, url: "mqtts://broker.example", client_id: x, username: u, password_file: "${CREDENTIALS_DIRECTORY}/cloud", out: [{filter: "a/#"}]}
 `), func(name string) (string, bool) { return dir, name == "CREDENTIALS_DIRECTORY" })
@@ -120,11 +120,11 @@ bridges:
 
 func TestUsersFileOf(t *testing.T) {
 	for text, want := range map[string]string{
-		"auth: {users: u.txt}\nlisteners: [{address: 0.0.0.0:1}]": "u.txt", // there is no such file yet
-		"auth: {users: u.txt, nonsense: 1}":                       "u.txt",
-		"auth: {users: /etc/u}":                                   "/etc/u",
-		"gateway: x":                                              "",
-		"nonsense: x":                                             "",
+		"auth: {acl: [{allow: publish, topics: t}], users: u.txt}\nlisteners: [{address: 0.0.0.0:1}]": "u.txt", // there is no such file yet
+		"auth: {acl: [{allow: publish, topics: t}], users: u.txt, nonsense: 1}":                       "u.txt",
+		"auth: {acl: [{allow: publish, topics: t}], users: /etc/u}":                                   "/etc/u",
+		"gateway: x":  "",
+		"nonsense: x": "",
 	} {
 		file := filepath.Join(t.TempDir(), "weir.yaml")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

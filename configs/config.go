@@ -13,6 +13,7 @@ import (
 	"github.com/weir-edge/weir/adapters/serial"
 	"github.com/weir-edge/weir/bridge"
 	"github.com/weir-edge/weir/configs/strict"
+	"github.com/weir-edge/weir/core/access"
 	"github.com/weir-edge/weir/core/broker"
 	"github.com/weir-edge/weir/core/console"
 	"github.com/weir-edge/weir/storage"
@@ -32,6 +33,7 @@ type Config struct {
 	DataDir   string
 	Listeners []broker.Listener
 	Auth      Auth
+	Access    *access.Rules // nil: everybody may do everything
 	Limits    broker.Limits
 	Storage   Storage
 	Bridges   []bridge.Config
@@ -47,6 +49,8 @@ type Config struct {
 
 	usersFile string
 	doors     []door
+	auth      *strict.Map // the section, nil where there is none
+	ruled     bool        // it has rules, good or bad
 }
 
 // Storage is the section of that name.
@@ -122,6 +126,7 @@ func Show(w io.Writer, c *Config) error { return c.tree.WriteYAML(w) }
 // Broker is what the broker is made from; the caller adds clock and logger.
 func (c *Config) Broker() broker.Config {
 	return broker.Config{
+		Access:        c.Authorizer(),
 		Listeners:     c.Listeners,
 		Limits:        c.Limits,
 		SpillAfter:    c.Storage.SpillAfter,
@@ -159,6 +164,7 @@ func (c *Config) read(m *strict.Map) {
 	m.Section("console", c.readConsole)
 	m.Section("log", c.readLog)
 	c.checkDoors()
+	c.checkAccess()
 }
 
 // Where the data is by default.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/weir-edge/weir/adapters/serialport"
 	"github.com/weir-edge/weir/bridge"
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/access"
 	"github.com/weir-edge/weir/core/auth"
 	"github.com/weir-edge/weir/core/broker"
 	"github.com/weir-edge/weir/core/broker/transport"
@@ -108,7 +110,7 @@ func TestDefault(t *testing.T) {
 	want := &Config{
 		DataDir:   userDataDir,
 		Listeners: []broker.Listener{{Name: "default", Address: "127.0.0.1:1883", Anonymous: true}},
-		Limits:    broker.Limits{MaxPacket: 2 << 20, MaxConnections: 10_000, MaxInflight: 64, MaxQueuedBytes: 256 << 20, ConnectTimeout: 5 * time.Second},
+		Limits:    broker.Limits{MaxPacket: 2 << 20, MaxConnections: 10_000, ReconnectRate: 10, MaxInflight: 64, MaxQueuedBytes: 256 << 20, ConnectTimeout: 5 * time.Second},
 		Storage:   Storage{Budget: 2 << 30, Reserve: 256 << 20, Promise: storage.Synced, SpillAfter: 250 * time.Millisecond, RetainedFlush: 10 * time.Second},
 		Console:   Console{Address: "127.0.0.1:8080"},
 		Log:       Log{Level: slog.LevelInfo, Format: "auto"},
@@ -134,8 +136,13 @@ listeners:
   - {name: lan, address: "0.0.0.0:${PORT}", protocol: mqtt, anonymous: true, proxy_protocol: false}
   - {name: socket, address: unix:///run/weir/mqtt.sock, versions: 5, max_connections: 9, max_packet: 2KiB}
   - {name: web, address: "127.0.0.1:8083", protocol: ws, origins: ["a.example", "https://*.b.example"], proxy_protocol: true, proxy_from: ["10.0.0.5", "fd00::/8"]}
-auth: {backoff: {after: 3, min: 2s, max: 3m}}
-limits: {max_packet: 1MiB, max_connections: 5, max_inflight: 6, max_queued_bytes: 7MiB, connect_timeout: 8s}
+auth:
+  groups: {crew: [anna, ben]}
+  acl:
+    - {user: [carl, dora], group: crew, client_id: "m-*", address: [10.0.0.0/8, "::1"], allow: [publish, subscribe], topics: ["a/%u/#", "$SYS/#"]}
+    - {anonymous: true, deny: publish, topics: "b"}
+  backoff: {after: 3, min: 2s, max: 3m}
+limits: {max_packet: 1MiB, max_connections: 5, max_sessions: 6, max_sessions_per_user: 7, max_subscriptions_per_session: 8, max_retained_bytes: 9MiB, max_will_bytes: 10MiB, publish_rate: 11, reconnect_rate: 12, max_inflight: 6, max_queued_bytes: 7MiB, connect_timeout: 8s}
 storage: {budget: 1GiB, reserve: 0, promise: written, spill_after: 1s, retained_flush: 2s}
 bridges:
   - name: cloud
@@ -232,7 +239,8 @@ func TestEverything(t *testing.T) {
 			},
 		},
 		Auth:     Auth{Backoff: auth.Backoff{After: 3, Min: 2 * time.Second, Max: 3 * time.Minute}},
-		Limits:   broker.Limits{MaxPacket: 1 << 20, MaxConnections: 5, MaxInflight: 6, MaxQueuedBytes: 7 << 20, ConnectTimeout: 8 * time.Second},
+		Access:   c.Access, // see TestRules
+		Limits:   broker.Limits{MaxPacket: 1 << 20, MaxConnections: 5, MaxSessions: 6, MaxSessionsPerUser: 7, MaxSubscriptions: 8, MaxRetainedBytes: 9 << 20, MaxWillBytes: 10 << 20, PublishRate: 11, ReconnectRate: 12, MaxInflight: 6, MaxQueuedBytes: 7 << 20, ConnectTimeout: 8 * time.Second},
 		Storage:  Storage{Budget: 1 << 30, Promise: storage.Written, SpillAfter: time.Second, RetainedFlush: 2 * time.Second},
 		Bridges:  []bridge.Config{wantBridge()},
 		Adapters: []Adapter{{Name: "meters", Modbus: wantModbus()}, {Name: "scale", Serial: wantSerial()}},
@@ -340,10 +348,29 @@ func TestFramings(t *testing.T) {
 	}
 }
 
+// TestRules: rules are what stands in the file, in its order, with their lines.
+func TestRules(t *testing.T) {
+	c := parse(t, everything)
+	want := []string{
+		"weir.yaml:11 user: [carl, dora], group: crew, client_id: m-*, address: [10.0.0.0/8, ::1/128], allow: [publish, subscribe], topics: [a/%u/#, $SYS/#]",
+		"weir.yaml:12 anonymous: true, deny: publish, topics: b",
+	}
+	var got []string
+	for _, r := range c.Access.All() {
+		got = append(got, r.Where+" "+r.String())
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if groups := c.Access.Groups("ben"); !slices.Equal(groups, []string{"crew"}) {
+		t.Errorf("groups: %v", groups)
+	}
+}
+
 func TestMapping(t *testing.T) {
 	c := parse(t, everything)
-	wantBroker := broker.Config{Listeners: c.Listeners, Limits: c.Limits, SpillAfter: time.Second, RetainedFlush: 2 * time.Second}
-	if diff := cmp.Diff(wantBroker, c.Broker(), exported); diff != "" {
+	wantBroker := broker.Config{Access: c.Access, Listeners: c.Listeners, Limits: c.Limits, SpillAfter: time.Second, RetainedFlush: 2 * time.Second}
+	if diff := cmp.Diff(wantBroker, c.Broker(), exported, cmpopts.IgnoreFields(broker.Config{}, "Access")); diff != "" {
 		t.Error(diff)
 	}
 	wantStore := storage.Config{Dir: "/etc/weir/data/store", Promise: storage.Written, Budget: 1 << 30, MaxInflight: 6, RetainedFlush: 2 * time.Second}
@@ -367,6 +394,10 @@ func TestShow(t *testing.T) {
 	again := parse(t, shown)
 	again.Bridges[0].Password = c.Bridges[0].Password
 	again.Warnings = c.Warnings
+	if !slices.EqualFunc(c.Access.All(), again.Access.All(), func(a, b access.Rule) bool { return a.String() == b.String() }) {
+		t.Error("other rules")
+	}
+	again.Access = c.Access
 	if diff := cmp.Diff(c, again, exported); diff != "" {
 		t.Error(diff)
 	}

@@ -127,11 +127,10 @@ func readVersions(m *strict.Map, l *broker.Listener) {
 	}
 }
 
-// readAuth reads who may connect, and refuses what says what users may do: it must
-// never look as if it did something.
+// readAuth reads who may connect, and what they may do then.
 func (c *Config) readAuth(m *strict.Map) {
 	c.readUsers(m)
-	m.Unavailable("acl", "remove it: everybody who connects may publish and subscribe everywhere")
+	c.readAccess(m)
 }
 
 // claimAddress checks an address and that nothing else has it.

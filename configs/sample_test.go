@@ -25,8 +25,9 @@ func readSample(t *testing.T, change func(string) string) *Config {
 	dir := t.TempDir()
 	files := map[string]string{
 		"weir.yaml": change(string(data)), "cloud.secret": "hunter2\n", "users.txt": "# nobody yet\n",
-		"issuer.json": `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
-		"jwt.secret":  "a secret of more than 32 bytes, for HS256\n",
+		"issuer.json":   `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
+		"mosquitto.acl": "user anna\ntopic read a/#\n",
+		"jwt.secret":    "a secret of more than 32 bytes, for HS256\n",
 	}
 	for _, name := range []string{"server.pem", "server.key", "machines.pem", "revoked.pem"} {
 		files[name] = "the broker reads it\n"
@@ -69,6 +70,9 @@ func TestSampleExamples(t *testing.T) {
 	}
 	if c.Auth.Users == nil || c.Auth.Tokens.Len() != 2 || c.Auth.Backoff.After != 5 {
 		t.Errorf("users: %+v", c.Auth)
+	}
+	if n := len(c.Access.All()); n != 5 {
+		t.Errorf("%d rules", n)
 	}
 	if p := c.Bridges[0].Password; p != "hunter2" {
 		t.Errorf("password is %q", p)

@@ -23,12 +23,19 @@ const (
 
 func (c *Config) readLimits(m *strict.Map) {
 	l := &c.Limits
-	*l = broker.Limits{MaxConnections: 10_000, MaxInflight: 64, MaxQueuedBytes: 256 * mib, ConnectTimeout: 5 * time.Second}
+	*l = broker.Limits{MaxConnections: 10_000, ReconnectRate: 10, MaxInflight: 64, MaxQueuedBytes: 256 * mib, ConnectTimeout: 5 * time.Second}
 	packet := 2 * mib
 	m.Size("max_packet", &packet, kib, 256*mib)
 	l.MaxPacket = int(packet)
 	strict.Int(m, "max_connections", &l.MaxConnections, 1, 1_000_000)
 	strict.Int(m, "max_connections_per_address", &l.MaxPerAddress, 0, 1_000_000)
+	strict.Int(m, "max_sessions", &l.MaxSessions, 0, 10_000_000)
+	strict.Int(m, "max_sessions_per_user", &l.MaxSessionsPerUser, 0, 10_000_000)
+	strict.Int(m, "max_subscriptions_per_session", &l.MaxSubscriptions, 0, 1_000_000)
+	m.Size("max_retained_bytes", &l.MaxRetainedBytes, 0, tib)
+	m.Size("max_will_bytes", &l.MaxWillBytes, 0, tib)
+	strict.Int(m, "publish_rate", &l.PublishRate, 0, 1_000_000)
+	strict.Int(m, "reconnect_rate", &l.ReconnectRate, 0, 1_000_000)
 	strict.Int(m, "max_inflight", &l.MaxInflight, 1, math.MaxUint16)
 	m.Size("max_queued_bytes", &l.MaxQueuedBytes, mib, tib)
 	m.Duration("connect_timeout", &l.ConnectTimeout, 100*time.Millisecond, time.Hour)

@@ -8,17 +8,18 @@ type Reason string
 
 // The reasons for which a message is dropped.
 const (
-	DroppedQueueFull   Reason = "queue-full"   // the receiver's queue has reached its bound
-	DroppedStoreFull   Reason = "store-full"   // the budget or the disk is used up, by the rule's on_full
-	DroppedExpired     Reason = "expired"      // message expiry or max_age
-	DroppedOffline     Reason = "offline"      // QoS 0 for a receiver that is not there
-	DroppedTooLarge    Reason = "too-large"    // more than the receiver takes
-	DroppedUnfit       Reason = "unfit"        // the receiver cannot express the topic
-	DroppedDenied      Reason = "denied"       // the receiver may not read the topic
-	DroppedUnreadable  Reason = "unreadable"   // damaged in the store, see quarantine
-	DroppedSessionGone Reason = "session-gone" // its session ended or expired
-	DroppedLoop        Reason = "loop"         // it has passed too many gateways
-	DroppedRejected    Reason = "rejected"     // the receiver refused it with a reason code
+	DroppedQueueFull    Reason = "queue-full"    // the receiver's queue has reached its bound
+	DroppedStoreFull    Reason = "store-full"    // the budget or the disk is used up, by the rule's on_full
+	DroppedRetainedFull Reason = "retained-full" // max_retained_bytes is used up
+	DroppedExpired      Reason = "expired"       // message expiry or max_age
+	DroppedOffline      Reason = "offline"       // QoS 0 for a receiver that is not there
+	DroppedTooLarge     Reason = "too-large"     // more than the receiver takes
+	DroppedUnfit        Reason = "unfit"         // the receiver cannot express the topic
+	DroppedDenied       Reason = "denied"        // the receiver may not read the topic
+	DroppedUnreadable   Reason = "unreadable"    // damaged in the store, see quarantine
+	DroppedSessionGone  Reason = "session-gone"  // its session ended or expired
+	DroppedLoop         Reason = "loop"          // it has passed too many gateways
+	DroppedRejected     Reason = "rejected"      // the receiver refused it with a reason code
 )
 
 // What Append, Publish and their kin return. They are decisions for the caller,

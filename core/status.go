@@ -33,8 +33,10 @@ type BrokerStatus struct {
 	BytesReceived    uint64            `json:"bytes_received"`
 	BytesSent        uint64            `json:"bytes_sent"`
 	Connects         uint64            `json:"connects"`
-	Refused          map[string]uint64 `json:"refused"` // connections refused or ended, by reason
-	Dropped          map[Reason]uint64 `json:"dropped"` // messages, by reason
+	RetainedBytes    int64             `json:"retained_bytes"` // now
+	Held             uint64            `json:"held"`           // times that a client was kept to limits.publish_rate
+	Refused          map[string]uint64 `json:"refused"`        // connections refused or ended, by reason
+	Dropped          map[Reason]uint64 `json:"dropped"`        // messages, by reason
 }
 
 // AuthStatus is who may log in, and how that went since the start.

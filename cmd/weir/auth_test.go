@@ -47,6 +47,7 @@ console: {address: "%CONSOLE%"}
 log: {level: debug}
 auth:
   users: %USERS%
+  acl: [{allow: [publish, subscribe], topics: "#"}]
 `
 
 // startWithUsers runs a gateway on a users file.
@@ -482,7 +483,7 @@ func TestUserCommands(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "users.txt")
 	config := filepath.Join(dir, "weir.yaml")
-	if err := os.WriteFile(config, []byte("listeners: [{address: 0.0.0.0:1883}]\nauth: {users: users.txt}\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("listeners: [{address: 0.0.0.0:1883}]\nauth: {users: users.txt, acl: [{allow: [publish, subscribe], topics: \"#\"}]}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "pw"), []byte("secret\n"), 0o600); err != nil {

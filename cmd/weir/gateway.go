@@ -359,6 +359,9 @@ func (g *gateway) announce(say func(string, ...any)) {
 	if r := g.cfg.Auth.Rules; r.Users != nil || r.Tokens != nil {
 		say("users     %s", describeLogins(r))
 	}
+	if g.cfg.Access != nil {
+		say("rules     %s", describeRules(g.cfg.Access))
+	}
 	buffer := g.broker.Buffer()
 	if g.without {
 		say("store     %s", buffer.Error)

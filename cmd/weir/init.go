@@ -52,6 +52,8 @@ listeners:
 
 auth:
   users: users.txt
+  acl:   # the first rule that fits decides; what none allows is denied
+    - {allow: [publish, subscribe], topics: "#"}   # everything but $SYS, for each user
 `
 
 // initialise writes both files, or none.

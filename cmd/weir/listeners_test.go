@@ -71,6 +71,7 @@ listeners:
   - {name: ws, address: "127.0.0.1:%d", protocol: ws}
   - {name: wss, address: "127.0.0.1:%d", protocol: ws, tls: *tls}
 console: {address: "%%CONSOLE%%"}
+auth: {acl: [{allow: [publish, subscribe], topics: "#"}]}
 `, ports["mqtts"], cert, key, ports["mutual"], clientCert, ports["ws"], ports["wss"]))
 
 	roundTrip := func(t *testing.T, name string, args ...string) error {

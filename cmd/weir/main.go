@@ -119,6 +119,7 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		newACLCommand(),
 		newBenchCommand(),
 		newBridgeCommand(),
 		newBufferCommand(),

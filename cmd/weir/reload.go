@@ -10,7 +10,7 @@ import (
 	"github.com/weir-edge/weir/core/broker"
 )
 
-// A reload changes users and keys, bridges and their rules; what else has changed
+// A reload changes users and keys, what they may do, bridges and their rules; what else has changed
 // needs a restart, and is named. A file with an error changes nothing. For each bridge:
 //
 //  1. if it has changed or is gone, its connection ends after what is under way
@@ -39,6 +39,8 @@ func (g *gateway) reload(say func(string, ...any)) {
 	}
 	g.warnOfRestart(cfg)
 	g.reloadAuth(cfg.Auth)
+	g.broker.Authorize(cfg.Authorizer())
+	g.cfg.Access = cfg.Access
 	changed, err := g.reloadBridges(cfg.Bridges)
 	if err != nil {
 		g.log.Error("the configuration is reloaded in part", "error", err)
@@ -46,6 +48,9 @@ func (g *gateway) reload(say func(string, ...any)) {
 	g.cfg.Bridges = cfg.Bridges
 	if r := cfg.Auth.Rules; r.Users != nil || r.Tokens != nil {
 		changed += "; " + describeLogins(r)
+	}
+	if cfg.Access != nil {
+		changed += "; " + describeRules(cfg.Access)
 	}
 	say("reloaded: %s", changed)
 	g.log.Info("configuration reloaded", "changed", changed)

@@ -27,7 +27,7 @@ const importRules = `
 
 	core, core/packet, core/topic, core/session, core/broker/transport
 	< core/broker
-	< core/auth, core/console;
+	< core/access, core/auth, core/console;
 
 	core/replace
 	< core/auth;
@@ -62,7 +62,7 @@ const importRules = `
 	core, core/packet, core/topic, core/session
 	< bridge;
 
-	core/auth, core/broker, core/console, adapters/modbus, adapters/serial, storage, bridge, configs/strict
+	core/access, core/auth, core/broker, core/console, adapters/modbus, adapters/serial, storage, bridge, configs/strict
 	< configs;
 
 	configs, adapters/modbus/simulator, adapters/serialport/pty, storage/storagetest

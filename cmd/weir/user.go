@@ -40,13 +40,8 @@ func (u *usersFile) path() (string, error) {
 	if u.file != "" {
 		return u.file, nil
 	}
-	config := u.config
-	for _, usual := range []string{"weir.yaml", "/etc/weir/weir.yaml"} {
-		if config == "" && fileExists(usual) {
-			config = usual
-		}
-	}
-	if config == "" {
+	config, err := usualConfig(u.config)
+	if err != nil {
 		return "", usageError{errors.New("say which file: --config weir.yaml, or --file users.txt")}
 	}
 	path, err := configs.UsersFile(config)
@@ -54,6 +49,19 @@ func (u *usersFile) path() (string, error) {
 		return "", configError{err}
 	}
 	return path, nil
+}
+
+// usualConfig is the configuration that was named, or the one where they usually are.
+func usualConfig(named string) (string, error) {
+	for _, usual := range []string{"weir.yaml", "/etc/weir/weir.yaml"} {
+		if named == "" && fileExists(usual) {
+			named = usual
+		}
+	}
+	if named == "" {
+		return "", usageError{errors.New("say which configuration: --config weir.yaml")}
+	}
+	return named, nil
 }
 
 func fileExists(path string) bool {

@@ -2,6 +2,7 @@ package strict
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"go.yaml.in/yaml/v4"
@@ -160,6 +161,19 @@ func (m *Map) Keys() []string {
 func (m *Map) Has(key string) bool {
 	_, ok := m.ask(key)
 	return ok
+}
+
+// There says whether the key stands in the file, even without a value. It counts as
+// asked for.
+func (m *Map) There(key string) bool {
+	m.ask(key)
+	_, ok := m.entries[key]
+	return ok
+}
+
+// Where is the place of the section, such as "weir.yaml:12".
+func (m *Map) Where() string {
+	return fmt.Sprintf("%s:%d", filepath.Base(m.r.src.file), m.spot.line)
 }
 
 // Map reads a section that may be absent.

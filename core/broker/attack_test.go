@@ -62,6 +62,14 @@ func TestBeforeConnect(t *testing.T) {
 	v311, v5 := connect(packet.V311), connect(packet.V5)
 	long := v5
 	long.ClientID = bytes.Repeat([]byte("x"), 2000)
+	longest, many := v5, v5
+	longest.ClientID = bytes.Repeat([]byte("x"), 65_535)
+	longest.HasUsername, longest.Username = true, longest.ClientID
+	longest.HasPassword, longest.Password = true, longest.ClientID
+	many.Properties = &packet.Properties{}
+	for range 10_000 {
+		many.Properties.User = append(many.Properties.User, packet.UserProperty{Name: []byte("a"), Value: []byte("b")})
+	}
 	for name, tc := range map[string]struct {
 		send []byte
 		want packet.Packet // nil: closed without an answer
@@ -83,6 +91,8 @@ func TestBeforeConnect(t *testing.T) {
 			want: &packet.Connack{Reason: packet.MalformedPacket},
 		},
 		"A10 long client id":       {send: raw(&long, packet.V5), want: &packet.Connack{Reason: packet.ClientIdentifierNotValid}},
+		"A10 all of 65,535 bytes":  {send: raw(&longest, packet.V5)}, // refused on the header
+		"A10 10,000 properties":    {send: raw(&many, packet.V5)},
 		"A11 protocol name":        {send: alter(raw(&v311, 0), 7, 't'), want: &packet.Connack{Reason: packet.V3UnacceptableProtocol}},
 		"A11 level 6":              {send: alter(raw(&v5, 0), 8, 6), want: &packet.Connack{Reason: packet.UnsupportedProtocolVersion}},
 		"A11 level 2":              {send: alter(raw(&v311, 0), 8, 2), want: &packet.Connack{Reason: packet.V3UnacceptableProtocol}},
@@ -292,7 +302,7 @@ func TestForbiddenTopics(t *testing.T) {
 	}
 }
 
-func TestUnknownPacketIDs(t *testing.T) {
+func TestUnknownPacketIDsB16(t *testing.T) {
 	ack := func(k packet.Type, r packet.Reason) *packet.Ack {
 		return &packet.Ack{Kind: k, PacketID: 77, Reason: r}
 	}
@@ -309,7 +319,7 @@ func TestUnknownPacketIDs(t *testing.T) {
 	})
 }
 
-func TestKeepAlive(t *testing.T) {
+func TestKeepAliveB14(t *testing.T) {
 	for seconds, want := range map[uint16]time.Duration{ // B14
 		1:     1500 * time.Millisecond,
 		43690: 65535 * time.Second,

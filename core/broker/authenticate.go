@@ -104,7 +104,7 @@ func (c *conn) decide(v Verdict) {
 		c.refuseBecause(v.refusal(), v.Why) // [MQTT-4.12.0-4]
 		return
 	}
-	who := Principal{Identity: v.Identity, ClientID: a.clientID}
+	who := Principal{Identity: v.Identity, ClientID: a.clientID, From: c.addr}
 	old := c.broker.clients[a.clientID]
 	switch {
 	case old != nil && old.identity != v.Identity:
@@ -115,8 +115,24 @@ func (c *conn) decide(v Verdict) {
 		c.refuseBecause(packet.NotAuthorized, "the will's topic is denied")
 	case c.broker.cfg.Fleeting && a.expiry > 0:
 		c.refuse(packet.ServerUnavailable)
-	case old == nil && len(c.broker.clients) >= c.broker.cfg.Limits.MaxSessions:
-		c.refuse(packet.QuotaExceeded)
+	default:
+		c.admit(a, v, old)
+	}
+}
+
+// admit lets in who may come in, unless that is too much: of sessions, of wills, or of
+// one client that comes again and again.
+func (c *conn) admit(a attempt, v Verdict, old *client) {
+	b, limits := c.broker, c.broker.cfg.Limits
+	switch {
+	case old == nil && len(b.clients) >= limits.MaxSessions:
+		c.refuseBecause(packet.QuotaExceeded, "too many sessions")
+	case old == nil && b.sessionsOf[v.Identity] >= limits.MaxSessionsPerUser:
+		c.refuseBecause(packet.QuotaExceeded, "too many sessions of the user")
+	case b.willBytes+a.will.size() > limits.MaxWillBytes:
+		c.refuseBecause(packet.QuotaExceeded, "too many wills")
+	case old != nil && !old.mayComeBack():
+		c.refuseBecause(packet.ConnectionRateExceeded, "it comes back too often")
 	default:
 		c.open(a, v, old)
 	}

@@ -57,6 +57,9 @@ type Broker struct {
 	subscriptions topic.Tree[*endpoint, grant]
 	sysFilters    int // subscriptions to $SYS
 	retained      topic.Retained[*core.Message]
+	retainedBytes int64
+	willBytes     int64
+	sessionsOf    map[string]int      // of each user
 	unsaved       map[string]struct{} // topics whose retained message is not recorded
 	queued        int64               // bytes in the queues of clients
 
@@ -88,6 +91,7 @@ type Broker struct {
 
 	counters   counters
 	complaints quota
+	edition    int // of the rules of the authorizer, see Authorize
 }
 
 // Long work is cut into slices of sliceSize steps, well below a millisecond, of
@@ -108,18 +112,19 @@ func New(cfg Config, store Store) (*Broker, error) {
 	}
 	b := &Broker{
 		cfg: cfg, log: cfg.Logger, store: store,
-		clients:   map[string]*client{},
-		receivers: map[core.ReceiverID]receiver{},
-		rules:     map[string]*rule{},
-		ruleOf:    map[core.ReceiverID]*rule{},
-		conns:     map[*conn]struct{}{},
-		addresses: map[netip.Addr]int{},
-		locals:    map[*local]struct{}{},
-		unsaved:   map[string]struct{}{},
-		shares:    map[string]*share{},
-		flows:     flows{},
-		waiting:   map[core.Seq]waiter{},
-		input:     make([]byte, inputSize),
+		clients:    map[string]*client{},
+		receivers:  map[core.ReceiverID]receiver{},
+		rules:      map[string]*rule{},
+		ruleOf:     map[core.ReceiverID]*rule{},
+		conns:      map[*conn]struct{}{},
+		addresses:  map[netip.Addr]int{},
+		locals:     map[*local]struct{}{},
+		unsaved:    map[string]struct{}{},
+		sessionsOf: map[string]int{},
+		shares:     map[string]*share{},
+		flows:      flows{},
+		waiting:    map[core.Seq]waiter{},
+		input:      make([]byte, inputSize),
 	}
 	b.maxSockets = maxSockets()
 	if b.maxSockets < cfg.Limits.MaxConnections && len(cfg.Listeners) > 0 {
@@ -265,11 +270,6 @@ func (b *Broker) bury(c *conn) {
 	}
 }
 
-// may asks the authorizer.
-func (b *Broker) may(who Principal, do Access, topic string) bool {
-	return b.cfg.Access == nil || b.cfg.Access.May(who, do, topic)
-}
-
 // stop ends all connections and what the broker has started.
 func (b *Broker) stop() error {
 	b.mail.close()
@@ -279,7 +279,8 @@ func (b *Broker) stop() error {
 	}
 	for c := range b.conns {
 		if cl := c.client; cl != nil {
-			cl.will, cl.willSaved = nil, false // it is published after the restart
+			cl.takeWill()
+			cl.willSaved = false // it is published after the restart
 		}
 		c.end(packet.ServerShuttingDown)
 		c.close()

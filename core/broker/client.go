@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -32,11 +33,16 @@ type client struct {
 	identity string
 	receiver core.ReceiverID // 0: the session ends with its connection
 
-	conn   *conn // nil while there is none
-	expiry time.Duration
-	ended  core.Stamp // when the last connection ended
-	since  time.Time  // connected or disconnected since
-	will   *will
+	from    netip.Addr // where the last connection came from
+	rights  Rights     // nil: to be asked for, as when edition is not the broker's
+	edition int
+
+	conn    *conn     // nil while there is none
+	returns allowance // see mayComeBack
+	expiry  time.Duration
+	ended   core.Stamp // when the last connection ended
+	since   time.Time  // connected or disconnected since
+	will    *will
 	// willSaved: the store has it.
 	willSaved bool
 	timer     timer // the will is due or the session expires, while there is no connection
@@ -66,13 +72,12 @@ type client struct {
 // newClient makes a session; attach decides whether it is durable.
 func (b *Broker) newClient(id, identity string) *client {
 	cl := &client{broker: b, id: id, identity: identity}
-	cl.endpoint.subscriber, cl.endpoint.name = cl, id
+	cl.endpoint.subscriber, cl.endpoint.name, cl.endpoint.owner = cl, id, cl
 	b.clients[id] = cl
+	b.sessionsOf[identity]++
 	b.counters.maxClients = max(b.counters.maxClients, len(b.clients))
 	return cl
 }
-
-func (cl *client) principal() Principal { return Principal{Identity: cl.identity, ClientID: cl.id} }
 
 // connected says whether packets can be sent.
 func (cl *client) connected() bool { return cl.conn != nil && cl.conn.phase == open }
@@ -96,6 +101,9 @@ func (cl *client) attach(c *conn, a attempt, present bool) {
 	b := cl.broker
 	b.timers.stop(&cl.timer)
 	cl.conn, cl.since = c, b.now
+	if cl.from != c.addr {
+		cl.from, cl.rights = c.addr, nil
+	}
 	cl.expiry, cl.ended = a.expiry, core.Stamp{}
 	cl.setWill(a.will)
 	if cl.receiver == 0 && cl.expiry > 0 {
@@ -221,6 +229,9 @@ func (b *Broker) dropSession(cl *client, why string) {
 		cl.publishWill()
 	}
 	delete(b.clients, cl.id)
+	if b.sessionsOf[cl.identity]--; b.sessionsOf[cl.identity] == 0 {
+		delete(b.sessionsOf, cl.identity)
+	}
 	b.forgetClientSys(cl)
 	cl.leaveShares()
 	b.unsubscribeAll(cl)

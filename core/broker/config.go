@@ -56,20 +56,25 @@ type Listener struct {
 
 // Limits bound what clients may cost.
 type Limits struct {
-	MaxPacket         int           // bytes of a packet from a client; default 2 MiB
-	MaxConnections    int           // default 10,000
-	MaxPerAddress     int           // connections from one IP address; default: no limit of its own
-	MaxOpening        int           // connections that have not sent CONNECT; the oldest gives way; default 1,000
-	MaxInflight       int           // QoS > 0 messages on their way to a client; default 64
-	ReceiveMaximum    int           // QoS > 0 messages on their way from an MQTT 5 client; default 256
-	MaxQueuedBytes    int64         // of messages in memory that wait for slow clients, all together; default 256 MiB
-	MaxClientMessages int           // the same for one client, in messages; default 20,000
-	MaxClientBytes    int           // and in bytes; default 8 MiB
-	MaxSessions       int           // connected or not; default 100,000
-	MaxSubscriptions  int           // of one session; default 20,000
-	MaxSessionExpiry  time.Duration // default: as long as the client wishes
-	MaxKeepalive      time.Duration // longer wishes are cut (MQTT 5) or refused; default: none
-	ConnectTimeout    time.Duration // from accept to CONNECT, absolute; default 5 s
+	MaxPacket          int           // bytes of a packet from a client; default 2 MiB
+	MaxConnections     int           // default 10,000
+	MaxPerAddress      int           // connections from one IP address; default: no limit of its own
+	MaxOpening         int           // connections that have not sent CONNECT; the oldest gives way; default 1,000
+	MaxInflight        int           // QoS > 0 messages on their way to a client; default 64
+	ReceiveMaximum     int           // QoS > 0 messages on their way from an MQTT 5 client; default 256
+	MaxQueuedBytes     int64         // of messages in memory that wait for slow clients, all together; default 256 MiB
+	MaxClientMessages  int           // the same for one client, in messages; default 20,000
+	MaxClientBytes     int           // and in bytes; default 8 MiB
+	MaxSessions        int           // connected or not; default 100,000
+	MaxSessionsPerUser int           // of one user, who may be nobody; default: no limit of its own
+	MaxSubscriptions   int           // of one session; default 20,000
+	MaxRetainedBytes   int64         // of retained messages in memory; default 256 MiB
+	MaxWillBytes       int64         // of wills; default 64 MiB
+	ReconnectRate      int           // connections a second of one session, and five times as many at once; 0: any
+	PublishRate        int           // messages a second of one client, and as many at once; who sends more is read from more slowly; 0: any
+	MaxSessionExpiry   time.Duration // default: as long as the client wishes
+	MaxKeepalive       time.Duration // longer wishes are cut (MQTT 5) or refused; default: none
+	ConnectTimeout     time.Duration // from accept to CONNECT, absolute; default 5 s
 }
 
 // maxConnect bounds a CONNECT packet: nobody is known yet who could answer for
@@ -100,7 +105,10 @@ func (c Config) withDefaults() Config {
 	setDefault(&l.MaxClientMessages, 20_000)
 	setDefault(&l.MaxClientBytes, 8<<20)
 	setDefault(&l.MaxSessions, 100_000)
+	setDefault(&l.MaxSessionsPerUser, l.MaxSessions)
 	setDefault(&l.MaxSubscriptions, 20_000)
+	setDefault(&l.MaxRetainedBytes, 256<<20)
+	setDefault(&l.MaxWillBytes, 64<<20)
 	setDefault(&l.MaxSessionExpiry, core.NeverExpires)
 	setDefault(&l.ConnectTimeout, 5*time.Second)
 	return c
@@ -151,9 +159,16 @@ type Authenticator interface {
 
 // Authorizer decides what those who are connected may do.
 type Authorizer interface {
+	// Rights is called on the loop when a client comes, and once more after the
+	// rules were replaced (see Broker.Authorize). It must not wait.
+	Rights(who Principal) Rights
+}
+
+// Rights are what one client may do. They do not change.
+type Rights interface {
 	// May is called on the loop for every topic (to publish, to receive) and every
-	// filter (to subscribe).
-	May(who Principal, do Access, topic string) bool
+	// filter (to subscribe), and should not allocate.
+	May(do Access, topic string) bool
 }
 
 // Credentials are what a client said about itself: a user name and a password, or
@@ -193,7 +208,10 @@ type Verdict struct {
 }
 
 // Principal is a connected client.
-type Principal struct{ Identity, ClientID string }
+type Principal struct {
+	Identity, ClientID string
+	From               netip.Addr // not valid where it is not known, or for a Unix socket
+}
 
 // Access is what a client wants to do.
 type Access byte

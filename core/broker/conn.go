@@ -49,7 +49,8 @@ type conn struct {
 	blocked bool   // the link takes no more for now
 	deaf    bool   // not read from, until the output has drained
 
-	login      *login // nil: nothing about it can change
+	pacing     *pacing // nil where there is no publish rate
+	login      *login  // nil: nothing about it can change
 	refusal    refusal
 	acks       session.Acks
 	aliasesIn  *session.AliasesIn
@@ -162,7 +163,7 @@ func (c *conn) digest() {
 // packets handles all complete packets in b and returns what is left.
 func (c *conn) packets(b []byte) []byte {
 	c.want = 0
-	for len(b) > 0 && (c.phase == opening || c.phase == proving || c.phase == open) {
+	for len(b) > 0 && !c.held() && (c.phase == opening || c.phase == proving || c.phase == open) {
 		h, n, err := packet.ReadHeader(b)
 		if err == nil {
 			err = c.admissible(h, n)
@@ -346,7 +347,7 @@ func (c *conn) throttle() {
 	deaf := len(c.out) > hardOutput
 	if deaf != c.deaf && c.phase == open {
 		c.deaf = deaf
-		c.link.listen(!deaf)
+		c.hear()
 	}
 }
 
@@ -405,6 +406,9 @@ func (c *conn) close() {
 	}
 	c.phase = closed
 	c.broker.timers.stop(&c.timer)
+	if c.pacing != nil {
+		c.broker.timers.stop(&c.pacing.timer)
+	}
 	c.dropLogin()
 	c.broker.dying = append(c.broker.dying, c)
 	if c.client != nil {

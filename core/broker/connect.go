@@ -284,7 +284,7 @@ func (c *conn) handleDisconnect(p *packet.Disconnect) error {
 		cl.expiry = wish
 	}
 	if p.Reason == packet.Success { // [MQTT-3.14.4-3] [MQTT-3.1.2-10]
-		cl.will = nil
+		cl.takeWill()
 	}
 	c.reason = p.Reason
 	c.close()

@@ -201,8 +201,6 @@ func (cl *client) begun(owed core.ReceiverID, d core.Delivery) bool {
 	return d.QoS == core.ExactlyOnce && cl.outbound().Knows(owed, d.Seq)
 }
 
-func (cl *client) mayReceive(name string) bool { return cl.broker.may(cl.principal(), Receive, name) }
-
 func (cl *client) transmitSaved(owed core.ReceiverID, d core.Delivery, started session.Started) {
 	c := cl.conn
 	ticket := cl.broker.record(core.OutgoingSaved{Outgoing: core.Outgoing{
@@ -249,6 +247,10 @@ func (cl *client) leaveDue() {
 	for l, ok := cl.leaving.Pop(); ok; l, ok = cl.leaving.Pop() {
 		if l.saved {
 			cl.out.Saved(l.pid)
+		}
+		if !cl.mayReceive(l.Message.Topic) { // the rules have changed meanwhile
+			cl.withhold(l)
+			continue
 		}
 		cl.conn.sendPublish(l.Delivery, l.pid, l.dup)
 	}

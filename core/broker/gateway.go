@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/packet"
@@ -41,6 +42,9 @@ func (b *Broker) Tell(m *core.Message) error {
 func checkMessage(m *core.Message) error {
 	if err := topic.ValidName(m.Topic); err != nil {
 		return fmt.Errorf("%w: topic %q: %w", core.ErrInvalid, m.Topic, err)
+	}
+	if strings.HasPrefix(m.Topic, "$") { // those are the broker's own, whoever asks
+		return fmt.Errorf("%w: topic %q begins with $", core.ErrInvalid, m.Topic)
 	}
 	if m.QoS > core.ExactlyOnce {
 		return fmt.Errorf("%w: QoS %d", core.ErrInvalid, m.QoS)

@@ -119,9 +119,9 @@ func choose(ok bool, yes, no string) string {
 	return no
 }
 
-// TestOwnTakeover: the owner of a session may come twice; then the first connection
+// TestOwnTakeoverC11: the owner of a session may come twice; then the first connection
 // ends, and what it has acknowledged does not come again. C11.
-func TestOwnTakeover(t *testing.T) {
+func TestOwnTakeoverC11(t *testing.T) {
 	bothVersions(t, func(t *testing.T, s *brokertest.Server, v packet.Version) {
 		p, first, second := s.Pipe(), s.Pipe(), s.Pipe()
 		p.Connect(as(v, "bob", "secret", "p", true))
@@ -189,9 +189,9 @@ func TestNoPassword(t *testing.T) {
 	})
 }
 
-// TestHostileClientIDs: a client id is data: it names a session and nothing else.
+// TestHostileClientIDsB15: a client id is data: it names a session and nothing else.
 // C8 (what a rule makes of it is the rule's business), B15.
-func TestHostileClientIDs(t *testing.T) {
+func TestHostileClientIDsB15(t *testing.T) {
 	for _, id := range []string{"#", "+", "a/b", "-", "a/#", "$SYS/x", "../../x", "a:b", "__proto__", "a\r\nPUB x"} {
 		t.Run(id, func(t *testing.T) {
 			bothVersions(t, func(t *testing.T, s *brokertest.Server, v packet.Version) {

@@ -537,9 +537,9 @@ func TestVersionsOfAListener(t *testing.T) {
 	}
 }
 
-// TestManyFromOneAddress is row A6: silent connections from one address cost their
+// TestManyFromOneAddressA6 is row A6: silent connections from one address cost their
 // owner, not the clients that are there, nor those that come.
-func TestManyFromOneAddress(t *testing.T) {
+func TestManyFromOneAddressA6(t *testing.T) {
 	cfg := onLoopback()
 	cfg.Limits.MaxPerAddress, cfg.Limits.MaxOpening = 20, 5
 	s := brokertest.Start(t, cfg)

@@ -22,6 +22,7 @@ func (c *conn) handlePublish(h packet.Header, body []byte) error {
 		return err
 	}
 	b.counters.messagesReceived++
+	defer c.paced()
 	if err := c.message(p); err != nil {
 		return err
 	}
@@ -40,6 +41,8 @@ func (c *conn) handlePublish(h packet.Header, body []byte) error {
 	case c.refusal.covers(b.publication.message, b.now):
 		b.drop(core.DroppedStoreFull, 1)
 		c.refuseMessage(ackOf(p.QoS), p.PacketID, packet.QuotaExceeded)
+	case b.retainedFull(b.publication.message):
+		c.unretained(ackOf(p.QoS), p.PacketID)
 	case p.QoS == core.AtLeastOnce:
 		c.publish1(p.PacketID)
 	default:
@@ -113,7 +116,7 @@ func (c *conn) barred() packet.Reason {
 		return packet.PayloadFormatInvalid
 	case strings.HasPrefix(name, "$"):
 		return packet.NotAuthorized
-	case !c.broker.may(c.client.principal(), Publish, name):
+	case !c.client.may(Publish, name):
 		return packet.NotAuthorized
 	}
 	return packet.Success
@@ -130,6 +133,10 @@ func barredReason(r packet.Reason) core.Reason {
 func (c *conn) publish0() {
 	if r := c.barred(); r != packet.Success {
 		c.broker.drop(barredReason(r), 1)
+		return
+	}
+	if c.broker.retainedFull(c.broker.publication.message) {
+		c.broker.drop(core.DroppedRetainedFull, 1)
 		return
 	}
 	// Nobody is told, so an error is only counted, which take has done.
@@ -230,6 +237,18 @@ func (c *conn) unkept(kind packet.Type, pid uint16, err error) {
 	}
 	c.refusal.begin(c.broker.publication.message, c.broker.cfg.Limits.ReceiveMaximum, c.broker.now)
 	c.refuseMessage(kind, pid, reason)
+}
+
+// unretained answers a publication that would be retained beyond the limit, as
+// unkept does.
+func (c *conn) unretained(kind packet.Type, pid uint16) {
+	c.broker.drop(core.DroppedRetainedFull, 1)
+	if c.version < packet.V5 {
+		c.client.inbound().Acked(packet.PUBREC, pid)
+		c.end(packet.QuotaExceeded)
+		return
+	}
+	c.refuseMessage(kind, pid, packet.QuotaExceeded)
 }
 
 // releaseAcks queues the acknowledgements whose promises hold.

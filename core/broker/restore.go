@@ -40,7 +40,7 @@ func (b *Broker) restore(change core.Change) bool {
 	case core.WillSaved:
 		b.restoreWill(c.Will)
 	case core.RetainedSaved:
-		b.retained.Set(c.Message.Topic, c.Message)
+		b.setRetained(c.Message)
 	case core.SubscriptionSaved:
 		return b.restoreSubscription(c.Subscription)
 	case core.IncomingHeld:
@@ -116,7 +116,7 @@ func (b *Broker) reopen(cl *client) {
 	if b.stamp.Since(cl.ended) >= cl.expiry {
 		if cl.will != nil {
 			b.publishWillLater(cl.principal(), cl.will.message)
-			cl.will = nil
+			cl.takeWill()
 		}
 		b.dropSession(cl, "expired")
 		return

@@ -16,12 +16,18 @@ import (
 func (b *Broker) retain(p *publication) core.Ticket {
 	m := p.message
 	if len(m.Payload) == 0 { // never stored [MQTT-3.3.1-7]
-		if !b.retained.Delete(m.Topic) {
+		if !b.unsetRetained(m.Topic) {
 			return 0
 		}
 	} else {
 		m = p.keep()
-		b.retained.Set(m.Topic, m)
+		if b.retainedFull(m) { // from inside: it was delivered, and what was there is too old now
+			b.drop(core.DroppedRetainedFull, 1)
+			b.unsetRetained(m.Topic)
+			m = &core.Message{Topic: m.Topic, QoS: m.QoS}
+		} else {
+			b.setRetained(m)
+		}
 	}
 	if p.passing || isSys(m.Topic) {
 		return 0
@@ -32,6 +38,42 @@ func (b *Broker) retain(p *publication) core.Ticket {
 	}
 	delete(b.unsaved, m.Topic)
 	return b.record(retainedChange(m.Topic, m))
+}
+
+// setRetained and unsetRetained are where the retained messages change.
+func (b *Broker) setRetained(m *core.Message) {
+	b.retainedBytes += retainedSize(m) - b.sizeRetained(m.Topic)
+	b.retained.Set(m.Topic, m)
+}
+
+func (b *Broker) unsetRetained(name string) bool {
+	b.retainedBytes -= b.sizeRetained(name)
+	return b.retained.Delete(name)
+}
+
+// sizeRetained is what the retained message of a topic takes, 0 if there is none.
+func (b *Broker) sizeRetained(name string) int64 {
+	m, ok := b.retained.Get(name)
+	if !ok {
+		return 0
+	}
+	return retainedSize(m)
+}
+
+// retainedSize is the memory of a retained message, with its place in the index.
+func retainedSize(m *core.Message) int64 {
+	const overhead = 256
+	return int64(m.Size()) + overhead
+}
+
+// retainedFull says whether there is no room for a message among the retained ones.
+// One that takes the place of a larger one always fits.
+func (b *Broker) retainedFull(m *core.Message) bool {
+	if !m.Retain || len(m.Payload) == 0 || isSys(m.Topic) {
+		return false
+	}
+	more := retainedSize(m) - b.sizeRetained(m.Topic)
+	return more > 0 && b.retainedBytes+more > b.cfg.Limits.MaxRetainedBytes
 }
 
 func retainedChange(name string, m *core.Message) core.Change {
@@ -119,7 +161,7 @@ func (cl *client) replayStep() (more bool) {
 // it is left out, and its topic keeps it.
 func (cl *client) sendRetained(m *core.Message, r *replay) {
 	b := cl.broker
-	if m.Expired(b.stamp) {
+	if m.Expired(b.stamp) || !cl.mayReceive(m.Topic) {
 		return
 	}
 	d := core.Delivery{Message: m, QoS: min(r.options.QoS(), m.QoS), Retain: true}

@@ -15,6 +15,7 @@ import (
 type endpoint struct {
 	subscriber
 	name     string   // whose own publications No Local holds back
+	owner    *client  // whose rights count; nil: those inside may have everything
 	excludes []string // filters of what is not wanted all the same
 
 	mark  uint64 // the publication that it was last a target of,
@@ -116,7 +117,7 @@ func (b *Broker) match(to *endpoint, g grant) {
 	qos := min(g.options.QoS(), m.QoS) // [MQTT-3.8.4-8]
 	retain := m.Retain && g.options.RetainAsPublished()
 	if to.mark != b.mark {
-		if to.excluded(m.Topic) {
+		if to.excluded(m.Topic) || to.owner != nil && !to.owner.mayReceive(m.Topic) {
 			return
 		}
 		to.mark, to.at = b.mark, len(p.targets)

@@ -21,6 +21,7 @@ type counters struct {
 	connects         uint64
 	maxClients       int
 	expired          uint64
+	held             uint64 // times that a client was kept to its rate
 	refused          map[string]uint64
 	dropped          map[core.Reason]uint64
 }
@@ -63,6 +64,8 @@ func (b *Broker) Status() (s core.BrokerStatus) {
 			BytesReceived:    n.bytesReceived,
 			BytesSent:        n.bytesSent,
 			Connects:         n.connects,
+			RetainedBytes:    b.retainedBytes,
+			Held:             n.held,
 			Refused:          clone(n.refused),
 			Dropped:          clone(n.dropped),
 		}

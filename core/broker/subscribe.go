@@ -65,10 +65,12 @@ func (c *conn) maySubscribe(filter string) packet.Reason {
 	switch {
 	case topic.ValidFilter(filter) != nil:
 		return packet.TopicFilterInvalid
-	case !c.broker.may(c.client.principal(), Subscribe, unshared(filter)):
+	case !c.client.may(Subscribe, unshared(filter)):
 		return packet.NotAuthorized
 	case len(c.client.filters) >= c.broker.cfg.Limits.MaxSubscriptions:
-		return packet.QuotaExceeded
+		if _, replaces := c.client.grant(filter); !replaces {
+			return packet.QuotaExceeded
+		}
 	}
 	return packet.Success
 }

@@ -110,6 +110,6 @@ func (b *Broker) eachClientSys(yield func(name, value string)) {
 // forgetClientSys clears what is retained about a session that has ended.
 func (b *Broker) forgetClientSys(cl *client) {
 	for _, what := range []string{"queued", "dropped"} {
-		b.retained.Delete(clientTopic(cl.id, what))
+		b.unsetRetained(clientTopic(cl.id, what))
 	}
 }

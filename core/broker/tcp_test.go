@@ -101,9 +101,9 @@ func TestSlowSocket(t *testing.T) {
 	}
 }
 
-// TestDeafPeer: a client that sends without reading is not read from after a while,
+// TestDeafPeerD6: a client that sends without reading is not read from after a while,
 // instead of taking memory for what it is to be told.
-func TestDeafPeer(t *testing.T) {
+func TestDeafPeerD6(t *testing.T) {
 	s := brokertest.Start(t, onLoopback())
 	a := s.Addr("lo")
 	c, err := net.Dial(a.Network(), a.String())

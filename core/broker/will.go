@@ -43,7 +43,29 @@ func (cl *client) setWill(w *will) {
 	case cl.willSaved:
 		cl.forgetWill()
 	}
-	cl.will, cl.willSaved = w, w != nil
+	cl.takeWill()
+	cl.putWill(w)
+	cl.willSaved = w != nil
+}
+
+// putWill and takeWill are where wills come and go.
+func (cl *client) putWill(w *will) {
+	cl.will = w
+	cl.broker.willBytes += w.size()
+}
+
+func (cl *client) takeWill() *will {
+	w := cl.will
+	cl.will = nil
+	cl.broker.willBytes -= w.size()
+	return w
+}
+
+func (w *will) size() int64 {
+	if w == nil {
+		return 0
+	}
+	return int64(w.message.Size())
 }
 
 // forgetWill takes it off the record.
@@ -54,8 +76,8 @@ func (cl *client) forgetWill() {
 
 // publishWill publishes the will, once [MQTT-3.1.2-10].
 func (cl *client) publishWill() {
-	m := cl.will.message
-	cl.will, cl.willSaved = nil, false
+	m := cl.takeWill().message
+	cl.willSaved = false
 	cl.broker.publishWill(cl.principal(), m)
 }
 
@@ -82,7 +104,8 @@ func (b *Broker) publishWill(who Principal, of *core.Message) {
 // due: as soon as everybody who may want it is there.
 func (b *Broker) restoreWill(w core.Will) {
 	if cl := b.clients[w.ClientID]; cl != nil {
-		cl.will, cl.willSaved = &will{message: w.Message, delay: w.Delay}, true
+		cl.putWill(&will{message: w.Message, delay: w.Delay})
+		cl.willSaved = true
 		return
 	}
 	b.publishWillLater(Principal{Identity: w.Identity, ClientID: w.ClientID}, w.Message)

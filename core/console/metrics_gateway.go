@@ -20,6 +20,8 @@ func brokerFamilies() []family {
 				e(float64(l.Connections), l.Name, l.Protocol)
 			}
 		}, "listener", "protocol"),
+		gauge("weir_broker_retained_bytes", "Memory of retained messages.", single(func(st *core.Status) uint64 { return uint64(st.Broker.RetainedBytes) })),
+		counter("weir_broker_held_total", "Times that a client was kept to limits.publish_rate.", broker(func(b *core.BrokerStatus) uint64 { return b.Held })),
 		counter("weir_broker_connects_total", "Connections taken.", broker(func(b *core.BrokerStatus) uint64 { return b.Connects })),
 		counter("weir_broker_refused_total", "Connections refused or ended, by reason.", func(st *core.Status, e emit) { byReason(e, st.Broker.Refused) }, "reason"),
 		counter("weir_broker_messages_received_total", "Messages from clients, adapters and bridges.", broker(func(b *core.BrokerStatus) uint64 { return b.MessagesReceived })),
