@@ -40,7 +40,7 @@ func (l Line) open(ctx context.Context, timeout time.Duration) (opened link, err
 		if err != nil {
 			return nil, fmt.Errorf("connect to %s: %w", l.Address, err)
 		}
-		opened = &netLink{conn}
+		opened = newNetLink(conn)
 	}
 	return l.translated(opened), nil
 }
