@@ -199,6 +199,10 @@ func (b *bus) settle(u *unitState, want *expectation, timeout time.Duration, err
 	}
 }
 
+// took is what the last transaction has taken of the line's time, the silence
+// before it included.
+func (b *bus) took() time.Duration { return b.ended.Sub(b.begun) + b.wire.quiet }
+
 // takeLate gives the number of late answers since it was last asked.
 func (b *bus) takeLate() uint64 {
 	n := b.late

@@ -33,6 +33,13 @@
 // ignores is told from a device that is dead by a probe of a register that it has
 // answered before.
 //
+// # Too much is asked for
+//
+// What rounds really take, each by its period, is the demand. When it is more than
+// the line has, everything is polled as evenly as it goes (a period that is over
+// begins anew, it is not caught up), and the status tells the period that can be
+// kept.
+//
 // # One bad register does not stop the others
 //
 // A block that is refused is halved until the culprit is alone, which is then

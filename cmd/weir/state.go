@@ -127,7 +127,7 @@ func infoOf(s *core.Status) gatewayInfo {
 
 // kindOfAdapter changes with the state of the adapter and of its devices.
 func kindOfAdapter(a *core.AdapterStatus) string {
-	kind := a.State + a.Error
+	kind := fmt.Sprintf("%s%s %t", a.State, a.Error, a.Possible > 0)
 	for _, d := range a.Devices {
 		kind += fmt.Sprintf(" %s %t", d.Name, d.Up)
 	}
@@ -152,6 +152,9 @@ func problemsOf(s *core.Status) []string {
 		if a.State != "running" {
 			problems = append(problems, fmt.Sprintf("adapter %s %s: %s", a.Name, a.State, a.Error))
 			continue
+		}
+		if a.Possible > 0 {
+			problems = append(problems, fmt.Sprintf("adapter %s: %s", a.Name, overload(&a)))
 		}
 		for _, d := range a.Devices {
 			if !d.Up {
