@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -132,6 +133,27 @@ func TestNoWrongValue(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestFaultyTransactions: the same for 20,000 transactions on lines of every kind of
+// badness, and for a million with WEIR_FAULTS=long, which takes some minutes.
+func TestFaultyTransactions(t *testing.T) {
+	wanted := uint64(20_000)
+	if os.Getenv("WEIR_FAULTS") == "long" {
+		wanted = 1_000_000
+	}
+	for _, scheme := range []string{"rtu+tcp://simulated:1", "tcp://simulated:1"} {
+		t.Run(scheme[:3], func(t *testing.T) {
+			t.Parallel()
+			readings, transactions := 0, uint64(0)
+			for seed := uint64(0); transactions < wanted/2; seed++ {
+				percent := []int{1, 5, 20, 50}[seed%4]
+				n, requests := testNoWrongValue(t, scheme, seed, percent, 5*time.Minute)
+				readings, transactions = readings+n, transactions+requests
+			}
+			t.Logf("%d transactions, %d values, none of them wrong", transactions, readings)
+		})
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 // told within stateLook; numbers are told every stateEvery. What has not changed
 // is not told again. Nothing of it is written to disk.
 const (
-	stateLook  = time.Second
+	stateLook  = 500 * time.Millisecond
 	stateEvery = 10 * time.Second
 )
 
@@ -125,9 +125,10 @@ func infoOf(s *core.Status) gatewayInfo {
 	return info
 }
 
-// kindOfAdapter changes with the state of the adapter and of its devices.
+// kindOfAdapter changes with the state of the adapter and of its devices, also when
+// it is what it was again.
 func kindOfAdapter(a *core.AdapterStatus) string {
-	kind := fmt.Sprintf("%s%s %t", a.State, a.Error, a.Possible > 0)
+	kind := fmt.Sprintf("%s%s %d %t", a.State, a.Error, a.Since.UnixNano(), a.Possible > 0)
 	for _, d := range a.Devices {
 		kind += fmt.Sprintf(" %s %t", d.Name, d.Up)
 	}
