@@ -149,7 +149,7 @@ func TestFaultyTransactions(t *testing.T) {
 			readings, transactions := 0, uint64(0)
 			for seed := uint64(0); transactions < wanted/2; seed++ {
 				percent := []int{1, 5, 20, 50}[seed%4]
-				n, requests := testNoWrongValue(t, scheme, seed, percent, 5*time.Minute)
+				n, requests := testNoWrongValue(t, scheme, seed, percent, 30*time.Second)
 				readings, transactions = readings+n, transactions+requests
 			}
 			t.Logf("%d transactions, %d values, none of them wrong", transactions, readings)

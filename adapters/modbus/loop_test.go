@@ -106,7 +106,7 @@ func TestOverload(t *testing.T) {
 			t.Errorf("%.2f of the line is asked for, %.3f s possible", st.Asked, st.Possible)
 		}
 		s.Unit(1).Behave(simulator.Behaviour{Latency: 5 * time.Millisecond})
-		time.Sleep(10 * time.Second)
+		time.Sleep(20 * time.Second)
 		synctest.Wait()
 		if st := a.Status(); st.Asked > 0.6 || st.Possible != 0 {
 			t.Errorf("with fast devices: %.2f of the line is asked for, %.3f s possible", st.Asked, st.Possible)

@@ -11,15 +11,17 @@ import (
 // out, their probes have a budget.
 type demand struct {
 	checked time.Time // when it was last added up
-	over    bool      // it was too much then
+	over    bool      // it is too much
+	steady  time.Time // the last time that it was as over says
 }
 
 // Overload begins when more is asked for than there is, and ends when it is
-// clearly less.
+// clearly less; both for a while, because a few lost frames are no overload.
 const (
 	overloadBegins = 1.0
 	overloadEnds   = 0.95
 	demandInterval = time.Second
+	demandHolds    = 10 * time.Second
 )
 
 // spent adds a transaction to the group's round.
@@ -50,7 +52,7 @@ func (l *loop) assess(now time.Time) {
 	l.demand.checked = now
 	asked := l.asked()
 	was := l.demand.over
-	l.demand.over = asked > overloadBegins || was && asked > overloadEnds
+	l.demand.judge(asked, now)
 	for _, m := range l.members {
 		m.status.asked(asked, l.demand.achievable(asked, m.shortest()))
 	}
@@ -64,6 +66,20 @@ func (l *loop) assess(now time.Time) {
 		return
 	}
 	log.Info("the line has enough time for its periods again")
+}
+
+// judge decides whether it is too much.
+func (d *demand) judge(asked float64, now time.Time) {
+	limit := overloadBegins
+	if d.over {
+		limit = overloadEnds
+	}
+	switch over := asked > limit; {
+	case over == d.over || d.steady.IsZero():
+		d.steady = now
+	case now.Sub(d.steady) >= demandHolds:
+		d.over, d.steady = over, now
+	}
 }
 
 // asked is the part of the line's time that is asked for; above 1 the periods

@@ -72,7 +72,7 @@ func TestModbusOverload(t *testing.T) {
 	g := startGateway(t, fmt.Sprintf(modbusBarsConfig, url, 200*time.Millisecond, "json-batch", meterDevices(2, "")))
 	const says = "too much is asked for: "
 	var st core.AdapterStatus
-	eventually(t, 20*time.Second, "an overload", func() bool { st = g.status().Adapters[0]; return st.Possible > 0 })
+	eventually(t, 30*time.Second, "an overload", func() bool { st = g.status().Adapters[0]; return st.Possible > 0 })
 	// a cycle takes 0.6 s
 	if st.Asked < 2.5 || st.Possible < 0.5 {
 		t.Errorf("%.2f of the line is asked for, every %.3f s is possible", st.Asked, st.Possible)
