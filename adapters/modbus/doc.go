@@ -26,6 +26,11 @@
 // Beside it stand [NewPreview], which tells what polling will cost, and [Master],
 // with which a technician asks devices by hand.
 //
+// # Queues
+//
+// "fifo:10" is a queue, read with function 24, which leaves it as it is: its value
+// is a list, oldest first. All else about it is as with registers.
+//
 // # A dead device does not slow the others
 //
 // It is probed less and less often (health), and all probes together may take 2 %

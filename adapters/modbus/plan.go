@@ -81,7 +81,10 @@ type limits struct {
 }
 
 func (l limits) of(t table) int {
-	if t.bits() {
+	switch {
+	case t == fifos:
+		return 1 // a request reads one queue
+	case t.bits():
 		return l.bits
 	}
 	return l.registers
