@@ -47,12 +47,11 @@ func readOutput(m *strict.Map, name, topic string) adapters.Output {
 }
 
 // readRule reads when a value is reported.
-func readRule(m *strict.Map) (r adapters.Rule) {
+func readRule(m *strict.Map, r *adapters.Rule) {
 	m.Bool("on_change", &r.OnChange)
 	m.FloatOrPercent("deadband", &r.Deadband, &r.Percent)
 	m.Duration("heartbeat", &r.Heartbeat, 0, longest)
 	m.Duration("min_interval", &r.MinInterval, 0, longest)
-	return r
 }
 
 // readPeriod reads how often something is asked; 0 leaves it to what is around.

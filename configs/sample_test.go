@@ -69,7 +69,7 @@ func TestSampleExamples(t *testing.T) {
 	if h := c.Adapters[4].Serial; h == nil || len(h.Devices) != 2 || h.Checksum.Skip != 4 {
 		t.Errorf("devices with addresses: %+v", h)
 	}
-	if d := c.Adapters[0].Modbus.Devices; len(d) != 2 || len(d[1].Points) != 10 {
+	if d := c.Adapters[0].Modbus.Devices; len(d) != 3 || len(d[2].Points) != 2 || len(d[1].Points) != 10 {
 		t.Errorf("devices: %+v", d)
 	}
 }
