@@ -31,8 +31,8 @@ bench: build ## benchmarks of the hot paths; then Weir and Mosquitto by turns (b
 	$(GO) test -run '^$$' -bench . -benchmem ./core/... ./storage/... ./bridge/... ./adapters/...
 	@[ -x /usr/sbin/mosquitto ] || { echo "no mosquitto to compare with: make peers"; exit 0; }; bin/weir bench compare --rounds 1 -d 1s
 
-faults: build ## the long fault run: kills and cuts against the real binary and a real upstream; a minute of a fast serial line, garbage
-	WEIR_FAULTS=long $(GO) test -count=1 -timeout 2h -run 'Fault|Kill|Outage|SerialSustained|Garbage' -v ./cmd/weir ./storage ./adapters/serial/...
+faults: build ## the long fault run: kills and cuts against the real binary and a real upstream; a minute of a fast serial line, garbage, a million Modbus transactions
+	WEIR_FAULTS=long $(GO) test -count=1 -timeout 2h -run 'Fault|Kill|Outage|SerialSustained|Garbage' -v ./cmd/weir ./storage ./adapters/serial/... ./adapters/modbus
 
 cover: ## coverage by package
 	mkdir -p coverage && $(GO) test -coverprofile coverage/all.out ./... && $(GO) tool cover -func coverage/all.out | tail -1

@@ -133,6 +133,8 @@ func appendText(b []byte, v any) []byte {
 		return strconv.AppendBool(b, v)
 	case string:
 		return append(b, v...)
+	case List:
+		return append(b, v...)
 	}
 	return b
 }
@@ -235,6 +237,8 @@ func appendMsgpackValue(b []byte, v any) []byte {
 		return msgp.AppendBool(b, v)
 	case string:
 		return msgp.AppendString(b, v)
+	case List:
+		return msgp.AppendString(b, string(v))
 	}
 	return msgp.AppendNil(b)
 }

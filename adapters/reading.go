@@ -65,6 +65,9 @@ func float(v any) (x float64, ok bool) {
 	return 0, false
 }
 
+// List is several numbers, as the text of a JSON array.
+type List string
+
 // number is v where it is a number of any type.
 func number(v any) (x float64, ok bool) {
 	switch v := v.(type) {
@@ -80,6 +83,7 @@ func number(v any) (x float64, ok bool) {
 type Rule struct {
 	OnChange    bool          // only when the value differs from the last one reported
 	Deadband    float64       // a number must differ by more than this; implies OnChange
+	Percent     float64       // the same in hundredths of the value last reported
 	Heartbeat   time.Duration // report an unchanged value after this, 0 never; implies OnChange
 	MinInterval time.Duration // not more often than this, not even a change
 }
@@ -101,7 +105,7 @@ func (rule Rule) wants(r *Reading, last *reported) bool {
 	switch {
 	case since < rule.MinInterval:
 		return false
-	case !rule.OnChange && rule.Deadband == 0 && rule.Heartbeat == 0:
+	case !rule.OnChange && rule.Deadband == 0 && rule.Percent == 0 && rule.Heartbeat == 0:
 		return true
 	case rule.Heartbeat > 0 && since >= rule.Heartbeat:
 		return true
@@ -111,11 +115,11 @@ func (rule Rule) wants(r *Reading, last *reported) bool {
 
 // differ says whether a differs from b by more than the deadband.
 func (rule Rule) differ(a, b any) bool {
-	if rule.Deadband > 0 {
+	if rule.Deadband > 0 || rule.Percent > 0 {
 		x, okA := number(a)
 		y, okB := number(b)
 		if okA && okB {
-			return math.Abs(x-y) > rule.Deadband
+			return math.Abs(x-y) > max(rule.Deadband, rule.Percent/100*math.Abs(y))
 		}
 	}
 	return a != b

@@ -19,7 +19,7 @@ type Reporter struct {
 
 	// Owned by the caller of Report.
 	points  map[pointKey]*pointState
-	devices map[string]string // topics of the devices' documents
+	devices map[string]*deviceState
 	ts      timeText
 	scratch []byte    // a document is built here, and copied once its size is known
 	batch   []Reading // what the rules let through
@@ -33,8 +33,15 @@ type pointKey struct{ device, point string }
 
 // pointState is what is remembered of a point between its readings.
 type pointState struct {
+	key   pointKey
 	topic string
 	last  reported
+}
+
+// deviceState is what is remembered of a device between its batches.
+type deviceState struct {
+	topic string        // of its documents
+	order []*pointState // of the last batch: the next most likely has the same
 }
 
 // NewReporter makes the reporter of one adapter. out is valid.
@@ -48,7 +55,7 @@ func NewReporter(out Output, clock *core.Clock, bus Bus) *Reporter {
 		clock:     clock,
 		bus:       bus,
 		points:    make(map[pointKey]*pointState),
-		devices:   make(map[string]string),
+		devices:   make(map[string]*deviceState),
 	}
 }
 
@@ -68,9 +75,12 @@ func (p *Reporter) Report(r Reading, rule Rule) error {
 	if p.out.Format == JSONBatch {
 		return p.ReportBatch(r.Device, []Reading{r}, []Rule{rule})
 	}
+	return p.report(r, rule, p.state(pointKey{r.Device, r.Point}))
+}
+
+func (p *Reporter) report(r Reading, rule Rule, point *pointState) error {
 	p.stamp(&r)
 	r = r.checked()
-	point := p.state(r.Device, r.Point)
 	if !rule.wants(&r, &point.last) || p.out.Format == Raw && r.Value == nil {
 		return nil
 	}
@@ -92,17 +102,18 @@ func (p *Reporter) Report(r Reading, rule Rule) error {
 // published now: in one document with [JSONBatch], else each by itself. rules
 // has a rule for each reading, or is nil.
 func (p *Reporter) ReportBatch(device string, readings []Reading, rules []Rule) error {
+	d := p.device(device)
 	if p.out.Format != JSONBatch {
-		return p.reportEach(readings, rules)
+		return p.reportEach(d, readings, rules)
 	}
-	p.choose(device, readings, rules)
+	p.choose(d, readings, rules)
 	if len(p.batch) == 0 {
 		return nil
 	}
 	at := p.batch[len(p.batch)-1].Time
 	p.scratch = appendBatch(p.scratch[:0], device, p.batch, p.ts.of(at.Time()), at.Synced)
 	m := &core.Message{Payload: append([]byte(nil), p.scratch...)}
-	p.address(m, p.deviceTopic(device), at)
+	p.address(m, d.topic, at)
 	if err := p.publish(m, len(p.batch)); err != nil {
 		return err
 	}
@@ -113,9 +124,9 @@ func (p *Reporter) ReportBatch(device string, readings []Reading, rules []Rule) 
 }
 
 // reportEach reports one by one; the first error is returned, after all.
-func (p *Reporter) reportEach(readings []Reading, rules []Rule) (failed error) {
+func (p *Reporter) reportEach(d *deviceState, readings []Reading, rules []Rule) (failed error) {
 	for i, r := range readings {
-		if err := p.Report(r, ruleOf(rules, i)); failed == nil {
+		if err := p.report(r, ruleOf(rules, i), p.inOrder(d, i, pointKey{r.Device, r.Point})); failed == nil {
 			failed = err
 		}
 	}
@@ -123,13 +134,13 @@ func (p *Reporter) reportEach(readings []Reading, rules []Rule) (failed error) {
 }
 
 // choose puts into p.batch and p.passed what is to be published.
-func (p *Reporter) choose(device string, readings []Reading, rules []Rule) {
+func (p *Reporter) choose(d *deviceState, readings []Reading, rules []Rule) {
 	clear(p.batch)
 	p.batch, p.passed = p.batch[:0], p.passed[:0]
 	for i, r := range readings {
 		p.stamp(&r)
 		r = r.checked()
-		point := p.state(device, r.Point)
+		point := p.inOrder(d, i, pointKey{r.Device, r.Point})
 		if ruleOf(rules, i).wants(&r, &point.last) {
 			p.batch, p.passed = append(p.batch, r), append(p.passed, point)
 		}
@@ -149,23 +160,32 @@ func (p *Reporter) stamp(r *Reading) {
 	}
 }
 
-func (p *Reporter) state(device, point string) *pointState {
-	key := pointKey{device, point}
+func (p *Reporter) state(key pointKey) *pointState {
 	s := p.points[key]
 	if s == nil {
-		s = &pointState{topic: p.out.PointTopic(device, point)}
+		s = &pointState{key: key, topic: p.out.PointTopic(key.device, key.point)}
 		p.points[key] = s
 	}
 	return s
 }
 
-func (p *Reporter) deviceTopic(device string) string {
-	topic, known := p.devices[device]
-	if !known {
-		topic = p.out.DeviceTopic(device)
-		p.devices[device] = topic
+// inOrder is the state of the point that is number i of d's batch.
+func (p *Reporter) inOrder(d *deviceState, i int, key pointKey) *pointState {
+	if i < len(d.order) && d.order[i].key == key {
+		return d.order[i]
 	}
-	return topic
+	s := p.state(key)
+	d.order = append(d.order[:min(i, len(d.order))], s)
+	return s
+}
+
+func (p *Reporter) device(name string) *deviceState {
+	d := p.devices[name]
+	if d == nil {
+		d = &deviceState{topic: p.out.DeviceTopic(name)}
+		p.devices[name] = d
+	}
+	return d
 }
 
 func (p *Reporter) address(m *core.Message, topic string, at core.Stamp) {

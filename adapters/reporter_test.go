@@ -166,6 +166,7 @@ func TestRules(t *testing.T) {
 		"deadband": {Rule{Deadband: 0.2}, []step{
 			{0, 230.0, "", true}, {1, 230.2, "", false}, {2, 230.15, "", false}, {3, 230.21, "", true}, {4, 230.02, "", false}, {5, 230.0, "", true},
 		}},
+		"deadband in percent":  {Rule{Percent: 10}, []step{{0, 100.0, "", true}, {1, 109.9, "", false}, {2, 89.0, "", true}, {3, 97.0, "", false}, {4, 98.0, "", true}}},
 		"deadband of integers": {Rule{Deadband: 2}, []step{{0, int64(5), "", true}, {1, int64(7), "", false}, {2, int64(8), "", true}, {3, uint64(5), "", true}}},
 		"heartbeat": {Rule{Heartbeat: time.Minute}, []step{
 			{0, 1.0, "", true}, {59 * time.Second, 1.0, "", false}, {60 * time.Second, 1.0, "", true}, {119 * time.Second, 1.0, "", false}, {119 * time.Second, 2.0, "", true},

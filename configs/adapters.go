@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"math"
 	"regexp"
 	"time"
 
@@ -15,6 +14,7 @@ const longestPeriod = 31 * strict.Day
 
 func (c *Config) readAdapters(m *strict.Map) {
 	var names strict.Names
+	lines := make(lineUsers)
 	m.List("adapters", func(m *strict.Map) {
 		var a Adapter
 		kind := ""
@@ -25,8 +25,10 @@ func (c *Config) readAdapters(m *strict.Map) {
 		switch kind {
 		case "modbus":
 			a.Modbus = readModbus(m, a.Name)
+			lines.modbus(m, &a)
 		case "serial":
 			a.Serial = readSerial(m, a.Name)
+			lines.serial(m, &a)
 		default:
 			m.Skip()
 		}
@@ -45,12 +47,11 @@ func readOutput(m *strict.Map, name, topic string) adapters.Output {
 }
 
 // readRule reads when a value is reported.
-func readRule(m *strict.Map) (r adapters.Rule) {
+func readRule(m *strict.Map, r *adapters.Rule) {
 	m.Bool("on_change", &r.OnChange)
-	m.Float("deadband", &r.Deadband, 0, math.Inf(1))
+	m.FloatOrPercent("deadband", &r.Deadband, &r.Percent)
 	m.Duration("heartbeat", &r.Heartbeat, 0, longest)
 	m.Duration("min_interval", &r.MinInterval, 0, longest)
-	return r
 }
 
 // readPeriod reads how often something is asked; 0 leaves it to what is around.

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -55,12 +56,33 @@ func readServerFace(m *strict.Map, p *modbus.Proxy) {
 	}
 }
 
-func readDevice(m *strict.Map, names *strict.Names) (d modbus.Device) {
+func readDevice(m *strict.Map, names *strict.Names) modbus.Device {
+	d := readTemplate(m)
 	m.Need("name", &d.Name)
 	d.Name = m.Unique("name", d.Name, names)
 	m.Called("device " + d.Name)
-	m.Require("unit", "points")
+	m.Require("unit")
+	if len(d.Points) == 0 && !m.Has("template") {
+		m.Require("points")
+	}
 	strict.Int(m, "unit", &d.Unit, 0, math.MaxUint8)
+	readDeviceSettings(m, &d)
+	d.Points = choosePoints(m, d.Points)
+	known := len(d.Points)
+	var points strict.Names
+	m.List("points", func(m *strict.Map) {
+		p := readPoint(m, &points, d.Points[:known])
+		if i := pointNamed(d.Points[:known], p.Name); i >= 0 {
+			d.Points[i] = p
+			return
+		}
+		d.Points = append(d.Points, p)
+	})
+	return d
+}
+
+// readDeviceSettings reads what a template may have too.
+func readDeviceSettings(m *strict.Map, d *modbus.Device) {
 	readPeriod(m, &d.Every)
 	m.Duration("phase", &d.Phase, 0, longestPeriod)
 	strict.Choice(m, "order", &d.Order, modbus.Orders()...)
@@ -73,16 +95,24 @@ func readDevice(m *strict.Map, names *strict.Names) (d modbus.Device) {
 		d.MaxGap = new(int)
 		strict.Int(m, "max_gap", d.MaxGap, 0, 2000)
 	}
-	var points strict.Names
-	m.List("points", func(m *strict.Map) { d.Points = append(d.Points, readPoint(m, &points)) })
-	return d
 }
 
-func readPoint(m *strict.Map, names *strict.Names) (p modbus.Point) {
+func pointNamed(points []modbus.Point, name string) int {
+	return slices.IndexFunc(points, func(p modbus.Point) bool { return name != "" && p.Name == name })
+}
+
+// readPoint reads a point; what it doesn't say is as in the point of that name
+// among known.
+func readPoint(m *strict.Map, names *strict.Names, known []modbus.Point) (p modbus.Point) {
 	m.Need("name", &p.Name)
+	if i := pointNamed(known, p.Name); i >= 0 {
+		p = known[i]
+		m.String("register", &p.Register)
+	} else {
+		m.Need("register", &p.Register)
+	}
 	p.Name = m.Unique("name", p.Name, names)
 	m.Called("point " + p.Name)
-	m.Need("register", &p.Register)
 	m.String("type", &p.Type)
 	strict.Choice(m, "order", &p.Order, modbus.Orders()...)
 	readPeriod(m, &p.Every)
@@ -96,12 +126,13 @@ func readPoint(m *strict.Map, names *strict.Names) (p modbus.Point) {
 	m.Map("enum", func(m *strict.Map) { p.Enum = readEnum(m) })
 	strict.Choice(m, "pad", &p.Pad, modbus.PadNUL, modbus.PadSpace)
 	m.String("unit", &p.Unit)
-	p.Rule = readRule(m)
+	readRule(m, &p.Rule)
 	m.Bool("writable", &p.Writable)
 	m.Bool("verify", &p.Verify)
 	m.Bool("every_command", &p.EveryCommand)
 	m.Bool("clamp", &p.Clamp)
-	p.Min, p.Max = readBound(m, "min"), readBound(m, "max")
+	readBound(m, "min", &p.Min)
+	readBound(m, "max", &p.Max)
 	return p
 }
 
@@ -122,11 +153,10 @@ func readEnum(m *strict.Map) map[int64]string {
 }
 
 // readBound reads a number that may be absent.
-func readBound(m *strict.Map, key string) *float64 {
+func readBound(m *strict.Map, key string, v **float64) {
 	if !m.Has(key) {
-		return nil
+		return
 	}
-	v := new(float64)
-	m.Float(key, v, math.Inf(-1), math.Inf(1))
-	return v
+	*v = new(float64)
+	m.Float(key, *v, math.Inf(-1), math.Inf(1))
 }

@@ -29,7 +29,7 @@ func readSample(t *testing.T, change func(string) string) *Config {
 		"mosquitto.acl": "user anna\ntopic read a/#\n",
 		"jwt.secret":    "a secret of more than 32 bytes, for HS256\n",
 	}
-	for _, name := range []string{"server.pem", "server.key", "machines.pem", "revoked.pem"} {
+	for _, name := range []string{"server.pem", "server.key", "machines.pem", "revoked.pem", "plant-ca.pem", "gw.pem", "gw.key"} {
 		files[name] = "the broker reads it\n"
 	}
 	for name, text := range files {
@@ -65,7 +65,7 @@ func TestSampleExamples(t *testing.T) {
 		// One example replaces the default's line, which stays for the others.
 		return head + "\n\n" + rest
 	})
-	if len(c.Listeners) != 4 || len(c.Bridges) != 1 || len(c.Adapters) != 4 || c.Gateway == "" {
+	if len(c.Listeners) != 4 || len(c.Bridges) != 1 || len(c.Adapters) != 5 || c.Gateway == "" {
 		t.Errorf("not everything was read: %+v", c)
 	}
 	if c.Auth.Users == nil || c.Auth.Tokens.Len() != 2 || c.Auth.Backoff.After != 5 {
@@ -77,10 +77,10 @@ func TestSampleExamples(t *testing.T) {
 	if p := c.Bridges[0].Password; p != "hunter2" {
 		t.Errorf("password is %q", p)
 	}
-	if h := c.Adapters[3].Serial; h == nil || len(h.Devices) != 2 || h.Checksum.Skip != 4 {
+	if h := c.Adapters[4].Serial; h == nil || len(h.Devices) != 2 || h.Checksum.Skip != 4 {
 		t.Errorf("devices with addresses: %+v", h)
 	}
-	if d := c.Adapters[0].Modbus.Devices; len(d) != 2 || len(d[1].Points) != 7 {
+	if d := c.Adapters[0].Modbus.Devices; len(d) != 3 || len(d[2].Points) != 2 || len(d[1].Points) != 10 {
 		t.Errorf("devices: %+v", d)
 	}
 }

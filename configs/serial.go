@@ -33,7 +33,7 @@ func readSerial(m *strict.Map, name string) *serial.Config {
 		topic = "plant/{adapter}/{device}/{field}"
 	}
 	c.Output = readOutput(m, name, topic)
-	c.Rule = readRule(m)
+	readRule(m, &c.Rule)
 	m.Check(c.Validate())
 	return c
 }
@@ -186,7 +186,7 @@ func readField(m *strict.Map, kind string, names *strict.Names) (f parsing.Field
 	m.Float("scale", &f.Scale, math.Inf(-1), math.Inf(1))
 	m.Float("offset", &f.Offset, math.Inf(-1), math.Inf(1))
 	m.String("unit", &f.Unit)
-	f.Rule = readRule(m)
+	readRule(m, &f.Rule)
 	return f
 }
 
@@ -240,6 +240,7 @@ func readWrite(m *strict.Map, names *strict.Names) serial.Write {
 	m.Need("name", &w.Name)
 	w.Name = m.Unique("name", w.Name, names)
 	readTalk(m, &w.Send, &w.Expect, &w.Timeout, &w.Retries, &w.Pause)
-	w.Min, w.Max = readBound(m, "min"), readBound(m, "max")
+	readBound(m, "min", &w.Min)
+	readBound(m, "max", &w.Max)
 	return w
 }

@@ -120,7 +120,9 @@ type AdapterStatus struct {
 	Readings uint64            `json:"readings"`
 	Errors   map[string]uint64 `json:"errors,omitempty"` // by kind
 	Devices  []DeviceStatus    `json:"devices,omitempty"`
-	BusLoad  float64           `json:"bus_load,omitempty"` // 0..1, of the line's time
+	BusLoad  float64           `json:"bus_load,omitempty"`                  // 0..1, of the line's time
+	Asked    float64           `json:"asked_load,omitempty"`                // what the periods ask for of it; above 1 they can't be kept
+	Possible float64           `json:"achievable_period_seconds,omitempty"` // the shortest period that can; only while too much is asked for
 }
 
 // DeviceStatus is one device of an adapter.

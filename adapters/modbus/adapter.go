@@ -123,6 +123,8 @@ type status struct {
 	problem  string             // guarded by mu
 	since    time.Time          // guarded by mu
 	load     loadMeter          // guarded by mu
+	demand   float64            // guarded by mu
+	longer   time.Duration      // the period that can be kept, while too much is asked for; guarded by mu
 	report   *adapters.Reporter // of the current run; guarded by mu
 	readings uint64             // of earlier runs; guarded by mu
 }
@@ -145,6 +147,14 @@ func (s *status) busy(now time.Time, took time.Duration) {
 	s.load.add(now, took)
 }
 
+// asked records how much of the line's time is asked for, and the period that is
+// possible if that is too much, else 0.
+func (s *status) asked(part float64, achievable time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.demand, s.longer = part, achievable
+}
+
 func (s *status) reportedBy(r *adapters.Reporter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,6 +173,8 @@ func (s *status) snapshot() core.AdapterStatus {
 		Error:    s.problem,
 		Since:    s.since,
 		BusLoad:  s.load.load(time.Now()),
+		Asked:    s.demand,
+		Possible: s.longer.Seconds(),
 		Readings: s.readings,
 	}
 	if s.report != nil {

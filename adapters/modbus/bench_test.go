@@ -156,7 +156,8 @@ func benchmarkWire(b *testing.B, baud int) {
 		c.Devices = append(c.Devices, d)
 	}
 	line := lineOf(b, c.URL)
-	ideal := 10 * planCost(plan(points, line.cost(5*time.Millisecond), standardLimits, nil), line.cost(5*time.Millisecond))
+	cost := line.cost(5 * time.Millisecond)
+	ideal := 10 * cost.ofAll(plan(points, cost, standardLimits, nil))
 	const rounds = 5 // the first two to get used to the line
 	for b.Loop() {
 		bus := &counter{enough: make(chan struct{}), wanted: 20, then: make(chan struct{}), last: 10 * rounds}

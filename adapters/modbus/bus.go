@@ -2,7 +2,9 @@ package modbus
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/goburrow/modbus"
@@ -125,7 +127,7 @@ func (b *bus) read(unit byte, t table, address, count uint16, timeout time.Durat
 	data, err := b.request(unit, want, timeout, func() ([]byte, error) {
 		return b.fetch(t, address, count)
 	})
-	if err == nil {
+	if err == nil && t != fifos { // how long its answer is can't be known before
 		u.good = goodRead{t, address, count}
 	}
 	return data, err
@@ -137,11 +139,28 @@ func (b *bus) fetch(t table, address, count uint16) ([]byte, error) {
 		return b.client.ReadCoils(address, count)
 	case discretes:
 		return b.client.ReadDiscreteInputs(address, count)
+	case fifos:
+		return b.fetchQueue(address)
 	case holdings:
 		return b.client.ReadHoldingRegisters(address, count)
 	default:
 		return b.client.ReadInputRegisters(address, count)
 	}
+}
+
+// fetchQueue reads a queue, oldest register first. goburrow's own compares the
+// counts of the answer wrongly.
+//
+//	| bytes: 2 | registers: 2 | register … |
+func (b *bus) fetchQueue(address uint16) ([]byte, error) {
+	answer, err := b.send([]byte{modbus.FuncCodeReadFIFOQueue, byte(address >> 8), byte(address)})
+	if err != nil {
+		return nil, err
+	}
+	if len(answer) < 4 || int(binary.BigEndian.Uint16(answer)) != len(answer)-2 || 2*int(binary.BigEndian.Uint16(answer[2:])) != len(answer)-4 {
+		return nil, fmt.Errorf("%w: the counts of the queue do not fit", errGarbled)
+	}
+	return answer[4:], nil
 }
 
 // readFunctions are the function codes that read the tables.
@@ -150,9 +169,14 @@ var readFunctions = [...]byte{
 	discretes: modbus.FuncCodeReadDiscreteInputs,
 	holdings:  modbus.FuncCodeReadHoldingRegisters,
 	inputs:    modbus.FuncCodeReadInputRegisters,
+	fifos:     modbus.FuncCodeReadFIFOQueue,
 }
 
 func readExpectation(t table, count uint16) expectation {
+	if t == fifos {
+		e, _ := expectAny([]byte{readFunctions[t]})
+		return e
+	}
 	bytes := 2 * int(count)
 	if t.bits() {
 		bytes = (int(count) + 7) / 8
@@ -198,6 +222,10 @@ func (b *bus) settle(u *unitState, want *expectation, timeout time.Duration, err
 		u.pending = append(u.pending, pendingAnswer{*want, b.exchange.sent})
 	}
 }
+
+// took is what the last transaction has taken of the line's time, the silence
+// before it included.
+func (b *bus) took() time.Duration { return b.ended.Sub(b.begun) + b.wire.quiet }
 
 // takeLate gives the number of late answers since it was last asked.
 func (b *bus) takeLate() uint64 {

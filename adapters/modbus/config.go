@@ -23,8 +23,8 @@ type Config struct {
 	Proxy   Proxy
 }
 
-// line is where c's devices are.
-func (c *Config) line() (Line, error) {
+// Line is where c's devices are.
+func (c *Config) Line() (Line, error) {
 	l, err := ParseURL(c.URL)
 	if err != nil {
 		return l, err
@@ -133,7 +133,7 @@ func (c Config) Validate() error {
 		}
 	}
 	add(c.Output.Validate())
-	line, err := c.line()
+	line, err := c.Line()
 	add(err)
 	if line.Scheme != "" {
 		add(c.TLS.validate(line.Scheme))
@@ -287,7 +287,7 @@ func (p *Point) validate(d *Device) (errs []error) {
 	if p.Min != nil && p.Max != nil && *p.Min > *p.Max {
 		add(fmt.Errorf("min (%v) must not be above max (%v)", *p.Min, *p.Max))
 	}
-	if p.Rule.Deadband < 0 || p.Rule.Heartbeat < 0 || p.Rule.MinInterval < 0 {
+	if p.Rule.Deadband < 0 || p.Rule.Percent < 0 || p.Rule.Heartbeat < 0 || p.Rule.MinInterval < 0 {
 		add(errors.New("deadband, heartbeat and min_interval must not be negative"))
 	}
 	r, err := parseRegister(p.Register)

@@ -26,6 +26,9 @@ func (p *Point) validateType(d *Device, r register) (errs []error) {
 	case len(c.order) == 8 && width != 4:
 		errs = append(errs, fmt.Errorf("order (%q) is one of four registers, and type %s has %d", c.order, cmp.Or(p.Type, kinds[c.kind].name), width))
 	}
+	if r.table == fifos && (!c.kind.numeric() || len(p.Enum) > 0 || p.Rule.Deadband != 0 || p.Rule.Percent != 0) {
+		errs = append(errs, fmt.Errorf("register (%q): a queue has a list of numbers, for which there is no text, enum and deadband", p.Register))
+	}
 	errs = append(errs, p.validateForm(&c)...)
 	if !p.Writable {
 		if p.Verify || p.EveryCommand {
@@ -47,7 +50,7 @@ const maxDigits = 15
 
 // validateForm checks what is done to a value once it is read.
 func (p *Point) validateForm(c *codec) (errs []error) {
-	if !c.kind.numeric() && (p.Min != nil || p.Max != nil || p.Scale != 0 || p.Offset != 0 || p.Rule.Deadband != 0 || p.Round != nil || p.Clamp) {
+	if !c.kind.numeric() && (p.Min != nil || p.Max != nil || p.Scale != 0 || p.Offset != 0 || p.Rule.Deadband != 0 || p.Rule.Percent != 0 || p.Round != nil || p.Clamp) {
 		errs = append(errs, errors.New("scale, offset, min, max, round, clamp and deadband must not be set: the value is not a number"))
 	}
 	if p.Round != nil && (*p.Round < 0 || *p.Round > maxDigits) {
@@ -73,7 +76,7 @@ func (p *Point) validateForm(c *codec) (errs []error) {
 // validateEnum: names are for whole numbers, which then aren't scaled; no two
 // values have the same name, or a command could mean either.
 func (p *Point) validateEnum(c *codec) (errs []error) {
-	if !c.kind.integer() || !c.scale.identity() || p.Round != nil || p.Rule.Deadband != 0 {
+	if !c.kind.integer() || !c.scale.identity() || p.Round != nil || p.Rule.Deadband != 0 || p.Rule.Percent != 0 {
 		errs = append(errs, errors.New("enum: names are for whole numbers, without scale, offset, round and deadband"))
 	}
 	names := make(map[string]bool)

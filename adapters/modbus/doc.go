@@ -26,12 +26,24 @@
 // Beside it stand [NewPreview], which tells what polling will cost, and [Master],
 // with which a technician asks devices by hand.
 //
+// # Queues
+//
+// "fifo:10" is a queue, read with function 24, which leaves it as it is: its value
+// is a list, oldest first. All else about it is as with registers.
+//
 // # A dead device does not slow the others
 //
 // It is probed less and less often (health), and all probes together may take 2 %
 // of the line's time while any other device answers. A register that the device
 // ignores is told from a device that is dead by a probe of a register that it has
 // answered before.
+//
+// # Too much is asked for
+//
+// What rounds really take, each by its period, is the demand. When it is more than
+// the line has, everything is polled as evenly as it goes (a period that is over
+// begins anew, it is not caught up), and the status tells the period that can be
+// kept.
 //
 // # One bad register does not stop the others
 //

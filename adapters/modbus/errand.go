@@ -55,7 +55,7 @@ func (l *loop) errandTurn(ctx context.Context, e *errand) {
 		return
 	}
 	b := l.bus
-	l.busy(b.ended, b.ended.Sub(b.begun)+b.wire.quiet)
+	l.busy(b.ended, b.took())
 	code := exceptionOf(err)
 	switch {
 	case code != 0:

@@ -71,9 +71,10 @@ func (l *scriptedLink) Write(b []byte) error {
 	return nil
 }
 
-func (l *scriptedLink) Flush() error { return nil }
-func (l *scriptedLink) Interrupt()   {}
-func (l *scriptedLink) Close() error { return nil }
+func (l *scriptedLink) Flush() error         { return nil }
+func (l *scriptedLink) Rest(d time.Duration) { time.Sleep(d) }
+func (l *scriptedLink) Interrupt()           {}
+func (l *scriptedLink) Close() error         { return nil }
 
 // scriptedBus is a bus on a scripted link.
 func scriptedBus(t testing.TB, url string, answer func(request []byte) []byte) (*bus, *scriptedLink) {

@@ -18,13 +18,15 @@ type group struct {
 	points []*point
 
 	// Owned by the loop.
-	due      time.Time // when the next round is to begin, or began
-	errorDue time.Time // when the next failure is to be reported
-	blocks   []block   // of this round
-	pos      int       // the next of them
-	splits   int       // blocks whose halves are being tried
-	replan   bool      // blocks are to be made anew
-	planned  int       // how many of blocks are the plan; behind them are trials
+	due      time.Time     // when the next round is to begin, or began
+	errorDue time.Time     // when the next failure is to be reported
+	blocks   []block       // of this round
+	pos      int           // the next of them
+	spending time.Duration // of the line's time, in this round
+	cost     time.Duration // of a round: a moving average; 0 when none has ended
+	splits   int           // blocks whose halves are being tried
+	replan   bool          // blocks are to be made anew
+	planned  int           // how many of blocks are the plan; behind them are trials
 	readings []adapters.Reading
 	rules    []adapters.Rule
 }

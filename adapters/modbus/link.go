@@ -18,6 +18,8 @@ type link interface {
 	Write(b []byte) error
 	// Flush discards what was received.
 	Flush() error
+	// Rest sleeps; nothing that comes meanwhile is lost.
+	Rest(d time.Duration)
 	// Interrupt makes the call in progress and all later ones fail.
 	Interrupt()
 	Close() error
@@ -38,7 +40,7 @@ func (l Line) open(ctx context.Context, timeout time.Duration) (opened link, err
 		if err != nil {
 			return nil, fmt.Errorf("connect to %s: %w", l.Address, err)
 		}
-		opened = &netLink{conn}
+		opened = newNetLink(conn)
 	}
 	return l.translated(opened), nil
 }
@@ -82,6 +84,8 @@ func (l *netLink) Write(b []byte) error {
 
 // Flush does nothing: both framings find their answer behind what is old.
 func (l *netLink) Flush() error { return nil }
+
+func (l *netLink) Rest(d time.Duration) { time.Sleep(d) }
 
 // Interrupt closes the connection, which net.Conn allows at any time.
 func (l *netLink) Interrupt() { l.conn.Close() }

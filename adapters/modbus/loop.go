@@ -36,6 +36,7 @@ type loop struct {
 	backoff time.Duration       // the last wait with the line closed; 0 once it has worked
 	problem string              // why the line is down; "" once it has worked
 	budget  probeBudget
+	demand  demand
 	obliged bool // the last turn was another master's
 }
 
@@ -168,6 +169,7 @@ func (l *loop) poll(ctx context.Context, g *group, now time.Time) {
 		return
 	}
 	at := l.account(d, b.count(), b.table, err)
+	g.spent(l.bus.took())
 	now = time.Now()
 	switch code := exceptionOf(err); {
 	case unreachable(err):
@@ -223,7 +225,10 @@ func (l *loop) idle(g *group, now time.Time) {
 func (l *loop) finish(g *group) {
 	l.publish(g)
 	g.device.learnTurnaround()
-	g.device.stats.count("overrun", uint64(g.finish(time.Now())))
+	g.learnCost()
+	now := time.Now()
+	g.device.stats.count("overrun", uint64(g.finish(now)))
+	l.assess(now)
 }
 
 // publish reports what the group has read. What the bus has no room for is
@@ -239,7 +244,7 @@ func (l *loop) publish(g *group) {
 func (l *loop) account(d *device, count uint16, t table, err error) core.Stamp {
 	b := l.bus
 	took := b.ended.Sub(b.begun)
-	l.busy(b.ended, took+b.wire.quiet)
+	l.busy(b.ended, b.took())
 	d.stats.count("late", b.takeLate())
 	if b.probed {
 		l.deviceAnswered(d)

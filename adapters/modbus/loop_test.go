@@ -97,8 +97,19 @@ func TestOverload(t *testing.T) {
 				t.Errorf("%s was read %d times", topic, n)
 			}
 		}
-		if st := a.Status(); st.BusLoad < 0.99 || st.Errors["overrun"] < 1000 {
+		st := a.Status()
+		if st.BusLoad < 0.99 || st.Errors["overrun"] < 1000 {
 			t.Errorf("status is %+v", st)
+		}
+		// ten requests of 50 ms each 90 to 99 ms
+		if st.Asked < 5.2 || st.Asked > 5.4 || st.Possible < 0.47 || st.Possible > 0.49 {
+			t.Errorf("%.2f of the line is asked for, %.3f s possible", st.Asked, st.Possible)
+		}
+		s.Unit(1).Behave(simulator.Behaviour{Latency: 5 * time.Millisecond})
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if st := a.Status(); st.Asked > 0.6 || st.Possible != 0 {
+			t.Errorf("with fast devices: %.2f of the line is asked for, %.3f s possible", st.Asked, st.Possible)
 		}
 	})
 }

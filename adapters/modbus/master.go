@@ -36,6 +36,9 @@ func (m *Master) Read(unit byte, place string, count int) (data []byte, bits boo
 		return nil, false, err
 	}
 	limit := maxRegisters
+	if r.table == fifos {
+		count = 1 // a queue: what is in it
+	}
 	if r.table.bits() {
 		limit = maxBits
 	}

@@ -66,6 +66,14 @@ func (c lineCost) of(t table, count int) time.Duration {
 	return c.request + time.Duration(bytes)*c.perByte
 }
 
+// ofAll is the cost of reading blocks, one after the other.
+func (c lineCost) ofAll(blocks []block) (sum time.Duration) {
+	for _, b := range blocks {
+		sum += c.of(b.table, b.end-b.start)
+	}
+	return sum
+}
+
 // limits bound a block.
 type limits struct {
 	registers, bits int
@@ -73,7 +81,10 @@ type limits struct {
 }
 
 func (l limits) of(t table) int {
-	if t.bits() {
+	switch {
+	case t == fifos:
+		return 1 // a request reads one queue
+	case t.bits():
 		return l.bits
 	}
 	return l.registers

@@ -112,19 +112,12 @@ func TestPlanOfAMeter(t *testing.T) {
 	}{9600: {4, 6100 * time.Millisecond}, 19200: {4, 3150 * time.Millisecond}, 38400: {3, 1700 * time.Millisecond}, 115200: {3, 740 * time.Millisecond}} {
 		cost := lineOf(t, fmt.Sprintf("rtu:///dev/x?baud=%d", baud)).cost(assumedTurnaround)
 		blocks := plan(points, cost, standardLimits, nil)
-		cycle := 10 * planCost(blocks, cost)
+		cycle := 10 * cost.ofAll(blocks)
 		t.Logf("%d baud: %s: %v", baud, planText(blocks), cycle)
 		if len(blocks) > c.requests+1 || cycle > c.most {
 			t.Errorf("%d baud: %d requests, %v; want %d, %v", baud, len(blocks), cycle, c.requests, c.most)
 		}
 	}
-}
-
-func planCost(blocks []block, cost lineCost) (sum time.Duration) {
-	for _, b := range blocks {
-		sum += cost.of(b.table, b.end-b.start)
-	}
-	return sum
 }
 
 // Every point is in exactly one block, no block breaks a limit, and no other way
@@ -153,8 +146,8 @@ func TestPlanProperty(t *testing.T) {
 		if len(planned) != len(points) {
 			r.Fatalf("%d of %d points are planned", len(planned), len(points))
 		}
-		if best := cheapest(planned, cost, limit, barriers); planCost(blocks, cost) > best {
-			r.Fatalf("%s costs %v, possible is %v", planText(blocks), planCost(blocks, cost), best)
+		if best := cheapest(planned, cost, limit, barriers); cost.ofAll(blocks) > best {
+			r.Fatalf("%s costs %v, possible is %v", planText(blocks), cost.ofAll(blocks), best)
 		}
 	})
 }

@@ -32,7 +32,7 @@ func newPoint(d *device, dc *Device, pc *Point) *point {
 	r, _ := parseRegister(pc.Register)
 	c, _ := pc.codec(dc, r)
 	width := 1
-	if !r.table.bits() {
+	if !r.table.bits() && r.table != fifos {
 		width = int(c.width())
 	}
 	start := int(r.address)
@@ -54,12 +54,16 @@ func newPoint(d *device, dc *Device, pc *Point) *point {
 func (p *point) reading(data []byte, start int, at core.Stamp) adapters.Reading {
 	r := adapters.Reading{Device: p.device.name, Point: p.name, Unit: p.unit, Quality: adapters.Good, Time: at}
 	offset := p.span.start - start
+	var err error
 	if p.span.table.bits() {
 		r.Value = data[offset/8]>>(offset%8)&1 == 1
 		return r
 	}
-	value, err := p.codec.decode(data[2*offset : 2*(p.span.end-start)])
-	r.Value = value
+	if p.span.table == fifos {
+		r.Value, err = p.codec.decodeList(data)
+	} else {
+		r.Value, err = p.codec.decode(data[2*offset : 2*(p.span.end-start)])
+	}
 	if err != nil {
 		r.Quality, r.Error = adapters.DeviceError, err.Error()
 		if _, beyond := errors.AsType[*rangeError](err); beyond {

@@ -33,7 +33,7 @@ func NewPreview(c Config, turnaround time.Duration) (Preview, error) {
 	if err := c.Validate(); err != nil {
 		return Preview{}, err
 	}
-	line, _ := c.line()
+	line, _ := c.Line()
 	p := Preview{Exact: line.local()}
 	for i := range c.Devices {
 		d := newDevice(line, &c, &c.Devices[i])

@@ -14,6 +14,7 @@ const (
 	discretes
 	holdings
 	inputs
+	fifos // queues of registers, each with an address
 )
 
 // tables gives each its names and its place in the 40001 notation.
@@ -25,6 +26,7 @@ var tables = [...]struct {
 	discretes: {"discrete", '1'},
 	holdings:  {"holding", '4'},
 	inputs:    {"input", '3'},
+	fifos:     {"fifo", noLead},
 }
 
 func (t table) String() string { return tables[t].name }
@@ -34,6 +36,9 @@ func (t table) bits() bool { return t == coils || t == discretes }
 
 // writable says whether the protocol has a function that writes into the table.
 func (t table) writable() bool { return t == coils || t == holdings }
+
+// noLead is of a table that the 40001 notation doesn't have.
+const noLead = 0
 
 // noBit is the bit of a register that is taken whole.
 const noBit = -1
@@ -54,7 +59,7 @@ func (r register) String() string {
 	return s
 }
 
-// parseRegister reads "holding:10", "holding:10.3" (a bit of a register; 0 is the
+// parseRegister reads "fifo:10" (a queue, read with function 24),  "holding:10", "holding:10.3" (a bit of a register; 0 is the
 // lowest), "input:0x10", or the one-based notation of the manuals: 40011, 30001,
 // 10001, 00001, and the same with six digits.
 func parseRegister(s string) (register, error) {
@@ -86,7 +91,7 @@ func (r *register) parseNamed(name, address string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the table %q is none of coil, discrete, input, holding", name)
+	return fmt.Errorf("the table %q is none of coil, discrete, input, holding, fifo", name)
 }
 
 func (r *register) parseNumbered(place string) error {
@@ -111,7 +116,7 @@ func (r *register) parseBit(text string) error {
 	switch {
 	case err != nil || bit > 15:
 		return fmt.Errorf("the bit %q is no number from 0 to 15", text)
-	case r.table.bits():
+	case r.table.bits() || r.table == fifos:
 		return fmt.Errorf("a %s has no bits", r.table)
 	}
 	r.bit = int8(bit)

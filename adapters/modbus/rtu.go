@@ -64,7 +64,7 @@ func (t *rtuTransport) Send(request []byte) ([]byte, error) {
 		return nil, fmt.Errorf("function %d is not supported", request[1])
 	}
 	t.dropped = 0
-	time.Sleep(time.Until(t.lastByte.Add(t.wire.quiet)))
+	t.link.Rest(time.Until(t.lastByte.Add(t.wire.quiet)))
 	if err := t.link.Flush(); err != nil {
 		return nil, &lineError{err}
 	}
@@ -78,12 +78,12 @@ func (t *rtuTransport) Send(request []byte) ([]byte, error) {
 		longest = rtuMaxFrame
 	}
 	deadline := t.lastByte.Add(t.timeout + t.onWire(longest))
-	time.Sleep(min(time.Until(t.lastByte.Add(answer)), maxSleep))
+	t.link.Rest(min(time.Until(t.lastByte.Add(answer)), maxRest))
 	return t.receive(scanner{request: request, want: &want, echo: &t.echo, inStep: t.inStep}, deadline)
 }
 
-// maxSleep bounds what a stop must wait for on very slow lines.
-const maxSleep = 200 * time.Millisecond
+// maxRest bounds what a stop must wait for on very slow lines.
+const maxRest = 200 * time.Millisecond
 
 func (t *rtuTransport) onWire(bytes int) time.Duration {
 	return time.Duration(bytes) * t.wire.char

@@ -23,14 +23,14 @@ func (ls *Lines) New(c Config, clock *core.Clock, log *slog.Logger) (*Adapter, e
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("modbus adapter %s: %w", c.Output.Adapter, err)
 	}
-	line, _ := c.line()
-	t := ls.trunks[line.key()]
+	line, _ := c.Line()
+	t := ls.trunks[line.Key()]
 	if t == nil {
 		t = newTrunk(line, clock)
 		if ls.trunks == nil {
 			ls.trunks = make(map[string]*trunk)
 		}
-		ls.trunks[line.key()] = t
+		ls.trunks[line.Key()] = t
 	}
 	if line != t.line {
 		return nil, fmt.Errorf("modbus adapter %s: url (%s): another adapter uses the same line with other settings (%s)", c.Output.Adapter, line, t.line)

@@ -44,8 +44,8 @@ func (l Line) local() bool { return l.Scheme == schemeRTU || l.Scheme == schemeA
 
 func (l Line) ascii() bool { return l.Scheme == schemeASCII || l.Scheme == schemeASCIIoTCP }
 
-// key is the same for two lines that can't be open at once.
-func (l Line) key() string {
+// Key is the same for two lines that can't be open at once.
+func (l Line) Key() string {
 	if l.local() {
 		return l.Port.Device
 	}
@@ -53,7 +53,7 @@ func (l Line) key() string {
 }
 
 // String is the line as a URL, without settings.
-func (l Line) String() string { return l.Scheme + "://" + l.key() }
+func (l Line) String() string { return l.Scheme + "://" + l.Key() }
 
 // The default ports are those registered for Modbus.
 var defaultPorts = map[string]string{schemeTCP: "502", schemeTLS: "802"}

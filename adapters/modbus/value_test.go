@@ -3,12 +3,18 @@ package modbus
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/weir-edge/weir/adapters/modbus/simulator"
 )
 
 func codecOf(t testing.TB, p Point) codec {
@@ -266,5 +272,39 @@ func TestRangeErrorIsOutOfRange(t *testing.T) {
 	_, err := codec.decode(wireBytes(2))
 	if _, ok := errors.AsType[*rangeError](err); !ok {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// A queue is read with function 24, whatever its length is at the moment.
+func TestQueue(t *testing.T) {
+	s := simulator.New()
+	s.Unit(1).Queue(100, 1, 2, 0xFFFF)
+	s.Unit(1).Queue(200)
+	s.Unit(1).Fill(simulator.Holdings, 0, 10)
+	for _, url := range []string{"tcp://simulated:1", "rtu+tcp://simulated:1"} {
+		c := Config{URL: url, Devices: []Device{{Name: "d", Unit: 1, Points: []Point{
+			{Name: "queue", Register: "fifo:100"},
+			{Name: "signed", Register: "fifo:100", Type: "int16", Scale: 0.5},
+			{Name: "odd", Register: "fifo:100", Type: "uint32"},
+			{Name: "empty", Register: "fifo:200"},
+			{Name: "none", Register: "fifo:300"},
+			{Name: "register", Register: "holding:3"},
+		}}}}
+		bubble(t, c, s, func(t *testing.T, a *Adapter, bus *recorder) {
+			time.Sleep(1500 * time.Millisecond)
+			synctest.Wait()
+			got := make(map[string]string)
+			for _, m := range bus.take() {
+				d := decode(t, m)
+				got[m.Topic] = fmt.Sprint(d.Value, " ", d.Quality)
+			}
+			want := map[string]string{
+				"p/d/queue": "[1 2 65535] good", "p/d/signed": "[0.5 1 -0.5] good", "p/d/odd": "<nil> device-error",
+				"p/d/empty": "[] good", "p/d/none": "<nil> device-error", "p/d/register": "0 good",
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: %s", url, diff)
+			}
+		})
 	}
 }

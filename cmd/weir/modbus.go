@@ -25,7 +25,8 @@ func newModbusCommand() *cobra.Command {
 			"anything, and only with --yes. A line is named as in the configuration, such as\n" +
 			"rtu:///dev/ttyUSB0?baud=9600 or tcp://192.168.1.10:502.",
 	}
-	c.AddCommand(newModbusPlanCommand(), newModbusScanCommand(), newModbusReadCommand(), newModbusIdentifyCommand(), newModbusWriteCommand())
+	c.AddCommand(newModbusPlanCommand(), newModbusScanCommand(), newModbusReadCommand(), newModbusIdentifyCommand(), newModbusWriteCommand(),
+		newModbusTemplatesCommand(), newModbusImportCommand())
 	return c
 }
 

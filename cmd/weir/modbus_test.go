@@ -2,11 +2,16 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weir-edge/weir/core"
 )
 
 // TestModbusCommands: what a technician does with a line that has simulated
@@ -57,6 +62,42 @@ func TestModbusCommands(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestModbusOverload: a line that is asked for more than it can do says so wherever
+// somebody may look, with the period that is possible.
+func TestModbusOverload(t *testing.T) {
+	url := simulate(t, 19200, 2)
+	g := startGateway(t, fmt.Sprintf(modbusBarsConfig, url, 200*time.Millisecond, "json-batch", meterDevices(2, "")))
+	const says = "too much is asked for: "
+	var st core.AdapterStatus
+	eventually(t, 30*time.Second, "an overload", func() bool { st = g.status().Adapters[0]; return st.Possible > 0 })
+	// a cycle takes 0.6 s
+	if st.Asked < 2.5 || st.Possible < 0.5 {
+		t.Errorf("%.2f of the line is asked for, every %.3f s is possible", st.Asked, st.Possible)
+	}
+	out, _ := weir(t, "status", "--config", g.config)
+	if !strings.Contains(out, says) {
+		t.Errorf("the status does not tell:\n%s", out)
+	}
+	if !strings.Contains(g.out.String(), "not enough time") {
+		t.Error("the log does not tell")
+	}
+	for topic, want := range map[string]string{"adapters/meters": `"achievable_period_seconds":`, "health": says} {
+		eventually(t, 20*time.Second, topic+" on its topic", func() bool {
+			out, _ := weir(t, "sub", "-p", strconv.Itoa(g.port), "-t", "weir/+/"+topic, "-C", "1", "-W", "5")
+			return strings.Contains(out, want)
+		})
+	}
+	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", g.console))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	metrics, err := io.ReadAll(resp.Body)
+	if err != nil || strings.Contains(string(metrics), `weir_adapter_achievable_period_seconds{adapter="meters"} 0`+"\n") {
+		t.Errorf("the metrics do not tell (%v)", err)
 	}
 }
 

@@ -46,7 +46,7 @@ func newSimModbusCommand() *cobra.Command {
 		Use:   "modbus",
 		Short: "Modbus devices on TCP or on a pseudo-terminal with the timing of a wire",
 		Long: "Each unit has float32 input registers that move (0, 2, 4 …), holding registers and\n" +
-			"coils that can be set, and an identity. On a pseudo-terminal bytes take their time,\n" +
+			"coils that can be set, a queue (10), and an identity. On a pseudo-terminal bytes take their time,\n" +
 			"and a request that comes before t3.5 of silence is not heard.",
 		Example: "  weir sim modbus --listen 127.0.0.1:1502\n" +
 			"  weir sim modbus --pty /tmp/bus --baud 19200 --units 10 --dead 3,4",
@@ -108,6 +108,7 @@ func (s *simModbus) slave() *simulator.Slave {
 			})
 		}
 		u.Behave(simulator.Behaviour{Latency: s.latency, MaxRegisters: s.maxRegisters})
+		u.Queue(10, 1, 2, uint16(id))
 		u.Identify(simulator.Identity{0: "Weir", 1: "simulator", 2: fmt.Sprint("unit ", id)})
 	}
 	for _, id := range s.dead {

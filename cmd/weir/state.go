@@ -21,7 +21,7 @@ import (
 // told within stateLook; numbers are told every stateEvery. What has not changed
 // is not told again. Nothing of it is written to disk.
 const (
-	stateLook  = time.Second
+	stateLook  = 500 * time.Millisecond
 	stateEvery = 10 * time.Second
 )
 
@@ -125,9 +125,10 @@ func infoOf(s *core.Status) gatewayInfo {
 	return info
 }
 
-// kindOfAdapter changes with the state of the adapter and of its devices.
+// kindOfAdapter changes with the state of the adapter and of its devices, also when
+// it is what it was again.
 func kindOfAdapter(a *core.AdapterStatus) string {
-	kind := a.State + a.Error
+	kind := fmt.Sprintf("%s%s %d %t", a.State, a.Error, a.Since.UnixNano(), a.Possible > 0)
 	for _, d := range a.Devices {
 		kind += fmt.Sprintf(" %s %t", d.Name, d.Up)
 	}
@@ -152,6 +153,9 @@ func problemsOf(s *core.Status) []string {
 		if a.State != "running" {
 			problems = append(problems, fmt.Sprintf("adapter %s %s: %s", a.Name, a.State, a.Error))
 			continue
+		}
+		if a.Possible > 0 {
+			problems = append(problems, fmt.Sprintf("adapter %s: %s", a.Name, overload(&a)))
 		}
 		for _, d := range a.Devices {
 			if !d.Up {

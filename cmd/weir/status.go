@@ -187,6 +187,9 @@ func printAdapters(s *sheet, adapters []core.AdapterStatus) {
 		if a.Error != "" {
 			s.line("  %s", a.Error)
 		}
+		if a.Possible > 0 {
+			s.line("  %s", overload(&a))
+		}
 		for _, d := range a.Devices {
 			s.line("  %s %s · %s requests · p50 %s, p99 %s%s", d.Name, choose(d.Up, "up", "down: "+d.Error), count(d.Requests), span(d.P50), span(d.P99), kinds(d.Errors))
 		}
@@ -205,6 +208,11 @@ func printLogins(s *sheet, st core.Status) {
 		keys = fmt.Sprintf(", %d keys of tokens", a.TokenKeys)
 	}
 	s.line("%s users%s · %d waiting · %d held off%s", count(a.Users), keys, a.Waiting, a.HeldOff, kinds(a.Logins))
+}
+
+// overload says that a line is asked for too much, and what would be possible.
+func overload(a *core.AdapterStatus) string {
+	return fmt.Sprintf("too much is asked for: %.0f %% of the line's time; every %s is possible", 100*a.Asked, span(a.Possible))
 }
 
 func printClients(s *sheet, st core.Status) {

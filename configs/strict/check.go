@@ -30,6 +30,10 @@ func (m *Map) place(key string) spot {
 	return m.spot
 }
 
+// Line is the line of the file that a key's value is in, for messages about two
+// places.
+func (m *Map) Line(key string) int { return m.place(key).line }
+
 // Require notes each of the keys that is missing.
 func (m *Map) Require(keys ...string) {
 	for _, k := range keys {

@@ -266,6 +266,27 @@ func (m *Map) Float(key string, v *float64, lo, hi float64) {
 	m.record(key, plain("!!float", strconv.FormatFloat(*v, 'g', -1, 64)), *v == 0)
 }
 
+// FloatOrPercent reads a number that is not negative, or one with % behind it; the
+// other is 0 then.
+func (m *Map) FloatOrPercent(key string, v, percent *float64) {
+	s, ok := m.scalar(key)
+	number, isPercent := strings.CutSuffix(s.text, "%")
+	if !ok || !isPercent {
+		m.Float(key, v, 0, math.Inf(1))
+		if ok {
+			*percent = 0
+		}
+		return
+	}
+	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || !(f >= 0) || math.IsInf(f, 1) {
+		m.fail(key, "must be a number, or a number with % behind it", "")
+		return
+	}
+	*v, *percent = 0, f
+	m.put(key, text(s.text))
+}
+
 func bounds(lo, hi float64) string {
 	if math.IsInf(hi, 1) {
 		return fmt.Sprintf("at least %v", lo)

@@ -48,6 +48,7 @@ func example() core.Status {
 				{Name: "m2"},
 			},
 			BusLoad: 0.5,
+			Asked:   1.4, Possible: 0.14,
 		}},
 		Bridges: []core.BridgeStatus{{
 			Name: "cloud", State: "connected", Published: 23, Received: 24, Reconnects: 25, Inflight: 26, Window: 27, RTT: 0.028,

@@ -127,6 +127,8 @@ func adapterFamilies() []family {
 		gauge("weir_adapter_up", "Whether the adapter is running.", adapterValue(func(a *core.AdapterStatus) float64 { return truth(a.State == "running") }), "adapter"),
 		counter("weir_adapter_readings_total", "Readings taken.", adapterValue(func(a *core.AdapterStatus) float64 { return float64(a.Readings) }), "adapter"),
 		gauge("weir_adapter_bus_load_ratio", "Part of the line's time that is in use.", adapterValue(func(a *core.AdapterStatus) float64 { return a.BusLoad }), "adapter"),
+		gauge("weir_adapter_asked_load_ratio", "Part of the line's time that the periods ask for; above 1 they can't be kept.", adapterValue(func(a *core.AdapterStatus) float64 { return a.Asked }), "adapter"),
+		gauge("weir_adapter_achievable_period_seconds", "The shortest period that can be kept, while too much is asked for; else 0.", adapterValue(func(a *core.AdapterStatus) float64 { return a.Possible }), "adapter"),
 		counter("weir_adapter_errors_total", "Errors by kind.", func(st *core.Status, e emit) {
 			for _, a := range st.Adapters {
 				byReason(e, a.Errors, a.Name)

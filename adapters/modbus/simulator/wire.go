@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"io"
+	"runtime"
 	"time"
 )
 
@@ -12,6 +13,7 @@ type Wire struct {
 	Chunk  int           // bytes that arrive together: 1 as from a UART, 16 from a FIFO, 62 from USB
 	Strict bool          // requests that come too early are not heard
 	Echo   bool          // requests come back to the master, as on a two-wire line
+	Exact  bool          // wait with the system's clock: Go's timers may be a millisecond late
 }
 
 // NewWire is the wire of a serial line with 11 bits a character.
@@ -21,7 +23,7 @@ func NewWire(baud int) Wire {
 	if baud > 19200 {
 		quiet = 1750 * time.Microsecond
 	}
-	return Wire{Char: char, Quiet: quiet, Chunk: 1}
+	return Wire{Char: char, Quiet: quiet, Chunk: 1, Exact: true}
 }
 
 // slack is how much earlier than t3.5 a request may seem to begin, because both
@@ -43,13 +45,18 @@ func (w Wire) write(out io.Writer, b []byte, from time.Time) {
 	}
 }
 
-// near is the last part of a wait, in which a long sleep would come too late.
-const near = 100 * time.Microsecond
-
-// wait until at, as exactly as it goes without holding a processor.
+// wait until at. Where it is to be exact, the end is waited for awake, because
+// waking up takes about as long.
 func (w Wire) wait(at time.Time) {
-	time.Sleep(time.Until(at) - near)
+	if !w.Exact {
+		time.Sleep(time.Until(at))
+		return
+	}
+	nanosleep(time.Until(at) - wakeUp)
 	for time.Now().Before(at) {
-		time.Sleep(time.Microsecond)
+		runtime.Gosched()
 	}
 }
+
+// wakeUp is about how much later than asked for the system wakes a thread.
+const wakeUp = 60 * time.Microsecond

@@ -216,8 +216,10 @@ function showAdapters(adapters, age) {
     text(title.children[2], a.type + " · " + plural(a.readings, "reading", "readings") +
       (a.bus_load ? " · line " + Math.round(a.bus_load * 100) + " % in use" : "") +
       (sum(a.errors) ? " · " + plural(sum(a.errors), "error", "errors") : ""));
-    text(error, a.error || "");
-    error.hidden = !a.error;
+    const problem = a.error || (a.achievable_period_seconds
+      ? "too much is asked for: " + Math.round(a.asked_load * 100) + " % of the line's time; every " + milliseconds(a.achievable_period_seconds) + " is possible" : "");
+    text(error, problem);
+    error.hidden = !problem;
     table.hidden = !(a.devices || []).length;
     keyed(table.querySelector("tbody"), a.devices || [], d => d.name, deviceRow, (tr, d) => deviceCells(tr, d, age));
   });
