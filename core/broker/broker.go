@@ -298,12 +298,17 @@ func (b *Broker) stop() error {
 	return b.poll.close()
 }
 
-// buffers are output buffers that are not in use. An idle connection has none.
-type buffers struct{ free [][]byte }
+// buffers are output buffers that are not in use. An idle connection has none. As
+// many are kept as a turn with some hundred receivers needs: to make them anew in
+// each turn would keep the collector busy.
+type buffers struct {
+	free [][]byte
+	size int // of all of them
+}
 
 const (
 	bufferSize = 4 << 10
-	maxBuffers = 64 // kept; each up to softOutput
+	maxBuffers = 1 << 20 // bytes that are kept; each is up to 2*softOutput
 )
 
 func (bs *buffers) get() []byte {
@@ -311,13 +316,15 @@ func (bs *buffers) get() []byte {
 		b := bs.free[n-1]
 		bs.free[n-1] = nil
 		bs.free = bs.free[:n-1]
+		bs.size -= cap(b)
 		return b
 	}
 	return make([]byte, 0, bufferSize)
 }
 
 func (bs *buffers) put(b []byte) {
-	if cap(b) >= bufferSize && cap(b) <= 2*softOutput && len(bs.free) < maxBuffers {
+	if cap(b) >= bufferSize && cap(b) <= 2*softOutput && bs.size+cap(b) <= maxBuffers {
 		bs.free = append(bs.free, b[:0])
+		bs.size += cap(b)
 	}
 }
