@@ -102,7 +102,7 @@ func (c *collector) collected(live int64) {
 	case gap > restGap:
 		percent = restPercent
 	}
-	limit := max(leastLimit, live+live/4+8<<20)
+	limit := max(leastLimit, live+live/2+8<<20)
 	// To set them stops everything for a moment: not for small changes.
 	if percent != c.percent || math.Abs(float64(limit-c.limit)) > float64(c.limit)/16 {
 		c.percent, c.limit = percent, limit

@@ -29,8 +29,8 @@ func TestCollector(t *testing.T) {
 		{"load", 5 * time.Millisecond, loadRow, 10 * mib, loadPercent, leastLimit, 1},
 		{"more of it", 50 * time.Millisecond, 1, 20 * mib, loadPercent, leastLimit, 1},
 		{"later, because of what was set", time.Second, 1, 20 * mib, loadPercent, leastLimit, 1},
-		{"much in use", 5 * time.Millisecond, 1, 80 * mib, loadPercent, 108 * mib, 2},
-		{"a little less", 5 * time.Millisecond, 1, 79 * mib, loadPercent, 108 * mib, 2},
+		{"much in use", 5 * time.Millisecond, 1, 80 * mib, loadPercent, 128 * mib, 2},
+		{"a little less", 5 * time.Millisecond, 1, 79 * mib, loadPercent, 128 * mib, 2},
 		{"rest", time.Minute, 1, 8 * mib, restPercent, leastLimit, 3},
 	} {
 		for range step.times {

@@ -11,6 +11,7 @@ import (
 type Tree[K comparable, V any] struct {
 	nodes arena[node[K, V]] // the root is row 1
 	kids  table             // of the children that are neither + nor #
+	long  map[uint32]string // levels that are too long for their node
 	seed  maphash.Seed
 	count int
 
@@ -26,8 +27,43 @@ type node[K comparable, V any] struct {
 	plus   uint32 // the child +, 0 if none
 	hash   uint32 // the child #, 0 if none
 	kids   uint32 // other children
-	level  string // which child of parent this is
+	level  label  // which child of parent this is
 	subs   set[K, V]
+}
+
+// label is a level. A short one lies in the node: to read it elsewhere would cost
+// the cache one line more for each step of a match.
+type label struct {
+	size uint8 // longLabel: the text is in Tree.long
+	text [15]byte
+}
+
+const longLabel = 0xFF
+
+func (l *label) is(level string) bool {
+	return l.size != longLabel && string(l.text[:l.size]) == level
+}
+
+// name makes level the label of a node.
+func (t *Tree[K, V]) name(id uint32, level string) {
+	l := &t.nodes.at(id).level
+	if len(level) <= len(l.text) {
+		l.size = uint8(copy(l.text[:], level))
+		return
+	}
+	if l.size = longLabel; t.long == nil {
+		t.long = make(map[uint32]string)
+	}
+	t.long[id] = strings.Clone(level) // the filter around it may be longer still
+}
+
+// label is the level of a node.
+func (t *Tree[K, V]) label(id uint32) string {
+	l := &t.nodes.at(id).level
+	if l.size == longLabel {
+		return t.long[id]
+	}
+	return string(l.text[:l.size])
 }
 
 const root = 1
@@ -142,7 +178,7 @@ func (t *Tree[K, V]) kid(id uint32, level string, hash uint32) uint32 {
 		if s.hash != hash {
 			continue
 		}
-		if n := t.nodes.at(s.row); n.parent == id && n.level == level {
+		if n := t.nodes.at(s.row); n.parent == id && (n.level.is(level) || n.level.size == longLabel && t.long[s.row] == level) {
 			return s.row
 		}
 	}
@@ -191,13 +227,13 @@ func (t *Tree[K, V]) grow(id uint32, level string) uint32 {
 	}
 	child, c := t.nodes.alloc()
 	c.parent = id
+	t.name(child, level)
 	switch n := t.nodes.at(id); level {
 	case plus:
-		c.level, n.plus = plus, child
+		n.plus = child
 	case hash:
-		c.level, n.hash = hash, child
+		n.hash = child
 	default:
-		c.level = strings.Clone(level) // the filter around it may be long
 		t.kids.add(t.edge(id, level), child)
 		n.kids++
 	}
@@ -213,13 +249,14 @@ func (t *Tree[K, V]) prune(id uint32) {
 			return
 		}
 		parent := t.nodes.at(n.parent)
-		switch n.level {
+		switch level := t.label(id); level {
 		case plus:
 			parent.plus = 0
 		case hash:
 			parent.hash = 0
 		default:
-			t.kids.remove(t.edge(n.parent, n.level), id)
+			t.kids.remove(t.edge(n.parent, level), id)
+			delete(t.long, id)
 			parent.kids--
 		}
 		above := n.parent

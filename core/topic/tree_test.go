@@ -163,7 +163,7 @@ func checkTidy(t *rapid.T, tree *Tree[int, int], subs int) {
 	if tree.Len() != subs {
 		t.Fatalf("Len is %d, want %d", tree.Len(), subs)
 	}
-	live, exact := 0, 0
+	live, exact, long := 0, 0, 0
 	for id := uint32(root); id < tree.nodes.used; id++ {
 		if slices.Contains(tree.nodes.free, id) {
 			continue
@@ -171,9 +171,15 @@ func checkTidy(t *rapid.T, tree *Tree[int, int], subs int) {
 		live++
 		n := tree.nodes.at(id)
 		exact += int(n.kids)
+		if n.level.size == longLabel {
+			long++
+		}
 		if id != root && n.subs.len() == 0 && n.plus == 0 && n.hash == 0 && n.kids == 0 {
 			t.Fatalf("node %d leads nowhere", id)
 		}
+	}
+	if long != len(tree.long) {
+		t.Fatalf("%d long levels, %d kept", long, len(tree.long))
 	}
 	filled := 0
 	for _, s := range tree.kids.seats {
