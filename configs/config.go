@@ -32,6 +32,7 @@ type Config struct {
 	DataDir   string
 	Listeners []broker.Listener
 	Limits    broker.Limits
+	Sys       Sys
 	Storage   Storage
 	Bridges   []bridge.Config
 	Adapters  []Adapter
@@ -44,6 +45,9 @@ type Config struct {
 	tree strict.Tree
 	used map[string]string // addresses, and for what
 }
+
+// Sys is the section of that name. A negative interval is never.
+type Sys struct{ Interval time.Duration }
 
 // Storage is the section of that name.
 type Storage struct {
@@ -122,6 +126,7 @@ func (c *Config) Broker() broker.Config {
 		Limits:        c.Limits,
 		SpillAfter:    c.Storage.SpillAfter,
 		RetainedFlush: c.Storage.RetainedFlush,
+		SysInterval:   c.Sys.Interval,
 	}
 }
 
@@ -149,6 +154,7 @@ func (c *Config) read(m *strict.Map) {
 	c.readListeners(m)
 	m.Map("auth", readAuth)
 	m.Section("limits", c.readLimits)
+	m.Section("sys", c.readSys)
 	m.Section("storage", c.readStorage)
 	c.readBridges(m)
 	c.readAdapters(m)

@@ -108,6 +108,7 @@ func TestDefault(t *testing.T) {
 		DataDir:   userDataDir,
 		Listeners: []broker.Listener{{Name: "default", Address: "127.0.0.1:1883", Anonymous: true}},
 		Limits:    broker.Limits{MaxPacket: 2 << 20, MaxConnections: 10_000, MaxInflight: 64, MaxQueuedBytes: 256 << 20, ConnectTimeout: 5 * time.Second},
+		Sys:       Sys{Interval: 10 * time.Second},
 		Storage:   Storage{Budget: 2 << 30, Reserve: 256 << 20, Promise: storage.Synced, SpillAfter: 250 * time.Millisecond, RetainedFlush: 10 * time.Second},
 		Console:   Console{Address: "127.0.0.1:8080"},
 		Log:       Log{Level: slog.LevelInfo, Format: "auto"},
@@ -134,6 +135,7 @@ listeners:
   - {name: socket, address: unix:///run/weir/mqtt.sock, versions: 5, max_connections: 9, max_packet: 2KiB}
   - {name: web, address: "127.0.0.1:8083", protocol: ws, origins: ["a.example", "https://*.b.example"], proxy_protocol: true, proxy_from: ["10.0.0.5", "fd00::/8"]}
 limits: {max_packet: 1MiB, max_connections: 5, max_inflight: 6, max_queued_bytes: 7MiB, connect_timeout: 8s}
+sys: {interval: 5s}
 storage: {budget: 1GiB, reserve: 0, promise: written, spill_after: 1s, retained_flush: 2s}
 bridges:
   - name: cloud
@@ -230,6 +232,7 @@ func TestEverything(t *testing.T) {
 			},
 		},
 		Limits:   broker.Limits{MaxPacket: 1 << 20, MaxConnections: 5, MaxInflight: 6, MaxQueuedBytes: 7 << 20, ConnectTimeout: 8 * time.Second},
+		Sys:      Sys{Interval: 5 * time.Second},
 		Storage:  Storage{Budget: 1 << 30, Promise: storage.Written, SpillAfter: time.Second, RetainedFlush: 2 * time.Second},
 		Bridges:  []bridge.Config{wantBridge()},
 		Adapters: []Adapter{{Name: "meters", Modbus: wantModbus()}, {Name: "scale", Serial: wantSerial()}},
@@ -339,7 +342,7 @@ func TestFramings(t *testing.T) {
 
 func TestMapping(t *testing.T) {
 	c := parse(t, everything)
-	wantBroker := broker.Config{Listeners: c.Listeners, Limits: c.Limits, SpillAfter: time.Second, RetainedFlush: 2 * time.Second}
+	wantBroker := broker.Config{Listeners: c.Listeners, Limits: c.Limits, SpillAfter: time.Second, RetainedFlush: 2 * time.Second, SysInterval: 5 * time.Second}
 	if diff := cmp.Diff(wantBroker, c.Broker(), exported); diff != "" {
 		t.Error(diff)
 	}

@@ -46,6 +46,8 @@ type Broker struct {
 	backlog bool
 
 	clients       map[string]*client
+	roster        []*client // the same in any order, for work that goes over all a slice at a time
+	connected     int       // of them
 	receivers     map[core.ReceiverID]receiver
 	rules         map[string]*rule          // by name, attached or not
 	ruleOf        map[core.ReceiverID]*rule // by receiver or owner of packet ids
@@ -55,7 +57,9 @@ type Broker struct {
 	openings      fifo[*conn]        // those, the oldest first, and some that are not any more
 	locals        map[*local]struct{}
 	subscriptions topic.Tree[*endpoint, grant]
-	sysFilters    int // subscriptions to $SYS
+	sysFilters    int  // subscriptions to $SYS
+	sweeping      bool // $SYS is being published for single clients
+	loads         loads
 	retained      topic.Retained[*core.Message]
 	unsaved       map[string]struct{} // topics whose retained message is not recorded
 	queued        int64               // bytes in the queues of clients
