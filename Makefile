@@ -15,6 +15,7 @@ demo: build ## the whole story on this machine: outage, power cut, drain; nothin
 test: peers lint ## everything CI runs: linters, all tests under the race detector, 32-bit store, cross builds
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 	GOARCH=386 $(GO) test -timeout 10m ./storage/...
+	$(GO) -C core/broker/interop test -timeout 5m ./...
 	for t in amd64 arm64 arm; do GOARCH=$$t GOARM=6 $(GO) build -o /dev/null ./cmd/weir || exit 1; done
 
 lint: ## vet, staticcheck, formatting, modernisation
@@ -26,6 +27,7 @@ lint: ## vet, staticcheck, formatting, modernisation
 fuzz: ## each fuzz target for FUZZ (20s)
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
 	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) $$p || exit 1; done; done
+	$(GO) -C core/broker/interop test -run '^$$' -fuzz FuzzCodecs -fuzztime $(FUZZ) .
 
 bench: build ## benchmarks of the hot paths; then Weir and Mosquitto by turns (bin/weir bench compare: longer, with medians)
 	$(GO) test -run '^$$' -bench . -benchmem ./core/... ./storage/... ./bridge/... ./adapters/...

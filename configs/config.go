@@ -35,6 +35,7 @@ type Config struct {
 	Auth      Auth
 	Access    *access.Rules // nil: everybody may do everything
 	Limits    broker.Limits
+	Sys       Sys
 	Storage   Storage
 	Bridges   []bridge.Config
 	Adapters  []Adapter
@@ -52,6 +53,9 @@ type Config struct {
 	auth      *strict.Map // the section, nil where there is none
 	ruled     bool        // it has rules, good or bad
 }
+
+// Sys is the section of that name. A negative interval is never.
+type Sys struct{ Interval time.Duration }
 
 // Storage is the section of that name.
 type Storage struct {
@@ -131,6 +135,7 @@ func (c *Config) Broker() broker.Config {
 		Limits:        c.Limits,
 		SpillAfter:    c.Storage.SpillAfter,
 		RetainedFlush: c.Storage.RetainedFlush,
+		SysInterval:   c.Sys.Interval,
 	}
 }
 
@@ -158,6 +163,7 @@ func (c *Config) read(m *strict.Map) {
 	c.readListeners(m)
 	m.Map("auth", c.readAuth)
 	m.Section("limits", c.readLimits)
+	m.Section("sys", c.readSys)
 	m.Section("storage", c.readStorage)
 	c.readBridges(m)
 	c.readAdapters(m)

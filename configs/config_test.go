@@ -111,6 +111,7 @@ func TestDefault(t *testing.T) {
 		DataDir:   userDataDir,
 		Listeners: []broker.Listener{{Name: "default", Address: "127.0.0.1:1883", Anonymous: true}},
 		Limits:    broker.Limits{MaxPacket: 2 << 20, MaxConnections: 10_000, ReconnectRate: 10, MaxInflight: 64, MaxQueuedBytes: 256 << 20, ConnectTimeout: 5 * time.Second},
+		Sys:       Sys{Interval: 10 * time.Second},
 		Storage:   Storage{Budget: 2 << 30, Reserve: 256 << 20, Promise: storage.Synced, SpillAfter: 250 * time.Millisecond, RetainedFlush: 10 * time.Second},
 		Console:   Console{Address: "127.0.0.1:8080"},
 		Log:       Log{Level: slog.LevelInfo, Format: "auto"},
@@ -143,6 +144,7 @@ auth:
     - {anonymous: true, deny: publish, topics: "b"}
   backoff: {after: 3, min: 2s, max: 3m}
 limits: {max_packet: 1MiB, max_connections: 5, max_sessions: 6, max_sessions_per_user: 7, max_subscriptions_per_session: 8, max_retained_bytes: 9MiB, max_will_bytes: 10MiB, publish_rate: 11, reconnect_rate: 12, max_inflight: 6, max_queued_bytes: 7MiB, connect_timeout: 8s}
+sys: {interval: 5s}
 storage: {budget: 1GiB, reserve: 0, promise: written, spill_after: 1s, retained_flush: 2s}
 bridges:
   - name: cloud
@@ -241,6 +243,7 @@ func TestEverything(t *testing.T) {
 		Auth:     Auth{Backoff: auth.Backoff{After: 3, Min: 2 * time.Second, Max: 3 * time.Minute}},
 		Access:   c.Access, // see TestRules
 		Limits:   broker.Limits{MaxPacket: 1 << 20, MaxConnections: 5, MaxSessions: 6, MaxSessionsPerUser: 7, MaxSubscriptions: 8, MaxRetainedBytes: 9 << 20, MaxWillBytes: 10 << 20, PublishRate: 11, ReconnectRate: 12, MaxInflight: 6, MaxQueuedBytes: 7 << 20, ConnectTimeout: 8 * time.Second},
+		Sys:      Sys{Interval: 5 * time.Second},
 		Storage:  Storage{Budget: 1 << 30, Promise: storage.Written, SpillAfter: time.Second, RetainedFlush: 2 * time.Second},
 		Bridges:  []bridge.Config{wantBridge()},
 		Adapters: []Adapter{{Name: "meters", Modbus: wantModbus()}, {Name: "scale", Serial: wantSerial()}},
@@ -369,7 +372,7 @@ func TestRules(t *testing.T) {
 
 func TestMapping(t *testing.T) {
 	c := parse(t, everything)
-	wantBroker := broker.Config{Access: c.Access, Listeners: c.Listeners, Limits: c.Limits, SpillAfter: time.Second, RetainedFlush: 2 * time.Second}
+	wantBroker := broker.Config{Listeners: c.Listeners, Limits: c.Limits, SpillAfter: time.Second, RetainedFlush: 2 * time.Second, SysInterval: 5 * time.Second}
 	if diff := cmp.Diff(wantBroker, c.Broker(), exported, cmpopts.IgnoreFields(broker.Config{}, "Access")); diff != "" {
 		t.Error(diff)
 	}

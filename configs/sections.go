@@ -41,6 +41,17 @@ func (c *Config) readLimits(m *strict.Map) {
 	m.Duration("connect_timeout", &l.ConnectTimeout, 100*time.Millisecond, time.Hour)
 }
 
+func (c *Config) readSys(m *strict.Map) {
+	c.Sys.Interval = 10 * time.Second
+	m.Duration("interval", &c.Sys.Interval, 0, time.Hour)
+	switch {
+	case c.Sys.Interval == 0:
+		c.Sys.Interval = -1
+	case c.Sys.Interval < time.Second:
+		m.Problem("interval", "interval ("+c.Sys.Interval.String()+") must be at least 1s, or 0s for never", "")
+	}
+}
+
 func (c *Config) readStorage(m *strict.Map) {
 	s := &c.Storage
 	*s = Storage{Budget: 2 * gib, Reserve: 256 * mib, Promise: storage.Synced, SpillAfter: 250 * time.Millisecond, RetainedFlush: 10 * time.Second}

@@ -28,6 +28,9 @@ type Message struct {
 	QoS     QoS
 	Retain  bool
 
+	// Hops counts the Weir gateways that the message has passed before this one.
+	Hops uint8
+
 	// Properties is nil when the message has none, as most have.
 	Properties *Properties
 
@@ -41,9 +44,6 @@ type Message struct {
 
 	// Expiry is how long after Received the message is of use; 0 is for ever.
 	Expiry time.Duration
-
-	// Hops counts the Weir gateways that the message has passed before this one.
-	Hops uint8
 }
 
 // Properties are the MQTT 5 properties that travel with a message from end to end.

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,12 +21,21 @@ import (
 // in use: a limit that the live memory comes near makes the collector run all the
 // time without finding anything.
 //
-// It needs no timer: the end of a collection is the moment to look, and the runtime
-// makes one every two minutes even when nothing happens.
+// The end of a collection is the moment to look, and the runtime makes one every two
+// minutes even when nothing happens.
+//
+// After load the process would stay as large as it became, with what nobody uses
+// any more in it: there is no reason to collect. So when no collection has followed
+// one for restGap, the process is tidied, if it has grown since that was done last.
 type collector struct {
 	now  func() time.Time
 	last time.Time // the end of the collection before
 	set  func(percent int, limit int64)
+
+	calm   *time.Timer // rings when collections have ceased
+	tidied atomic.Bool // the next collection is that of tidying
+	mu     sync.Mutex
+	tidy   int64 // the memory after tidying, guarded by mu
 
 	row     int // collections that have followed closely
 	percent int
@@ -48,6 +59,7 @@ const (
 func tuneMemory() {
 	ownPercent, ownLimit := os.Getenv("GOGC") == "", os.Getenv("GOMEMLIMIT") == ""
 	c := &collector{now: time.Now, last: time.Now(), percent: restPercent, limit: leastLimit}
+	c.calm = time.AfterFunc(restGap, func() { c.tidyUp(mappedMemory, debug.FreeOSMemory) })
 	c.set = func(percent int, limit int64) {
 		if ownPercent {
 			debug.SetGCPercent(percent)
@@ -77,6 +89,9 @@ func (c *collector) collected(live int64) {
 	now := c.now()
 	gap := now.Sub(c.last)
 	c.last = now
+	if !c.tidied.Swap(false) {
+		c.calm.Reset(restGap)
+	}
 	if c.row++; gap >= loadGap {
 		c.row = 0
 	}
@@ -87,7 +102,7 @@ func (c *collector) collected(live int64) {
 	case gap > restGap:
 		percent = restPercent
 	}
-	limit := max(leastLimit, live+live/4+8<<20)
+	limit := max(leastLimit, live+live/2+8<<20)
 	// To set them stops everything for a moment: not for small changes.
 	if percent != c.percent || math.Abs(float64(limit-c.limit)) > float64(c.limit)/16 {
 		c.percent, c.limit = percent, limit
@@ -95,8 +110,28 @@ func (c *collector) collected(live int64) {
 	}
 }
 
-func liveMemory() int64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+// tidyUp gives back to the system what is not in use.
+func (c *collector) tidyUp(memory func() int64, free func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := memory()
+	if c.tidy = min(c.tidy, now); now > c.tidy+c.tidy/4+4<<20 {
+		c.tidied.Store(true)
+		free()
+		c.tidy = memory()
+	}
+}
+
+// liveMemory is what the last collection found in use.
+func liveMemory() int64 { return memoryMetric("/gc/heap/live:bytes") }
+
+// mappedMemory is what the process has of the system.
+func mappedMemory() int64 {
+	return memoryMetric("/memory/classes/total:bytes") - memoryMetric("/memory/classes/heap/released:bytes")
+}
+
+func memoryMetric(name string) int64 {
+	sample := []metrics.Sample{{Name: name}}
 	metrics.Read(sample)
 	if sample[0].Value.Kind() != metrics.KindUint64 {
 		return 0

@@ -46,6 +46,8 @@ type Broker struct {
 	backlog bool
 
 	clients       map[string]*client
+	roster        []*client // the same in any order, for work that goes over all a slice at a time
+	connected     int       // of them
 	receivers     map[core.ReceiverID]receiver
 	rules         map[string]*rule          // by name, attached or not
 	ruleOf        map[core.ReceiverID]*rule // by receiver or owner of packet ids
@@ -55,7 +57,9 @@ type Broker struct {
 	openings      fifo[*conn]        // those, the oldest first, and some that are not any more
 	locals        map[*local]struct{}
 	subscriptions topic.Tree[*endpoint, grant]
-	sysFilters    int // subscriptions to $SYS
+	sysFilters    int  // subscriptions to $SYS
+	sweeping      bool // $SYS is being published for single clients
+	loads         loads
 	retained      topic.Retained[*core.Message]
 	retainedBytes int64
 	willBytes     int64
@@ -300,12 +304,17 @@ func (b *Broker) stop() error {
 	return b.poll.close()
 }
 
-// buffers are output buffers that are not in use. An idle connection has none.
-type buffers struct{ free [][]byte }
+// buffers are output buffers that are not in use. An idle connection has none. As
+// many are kept as a turn with some hundred receivers needs: to make them anew in
+// each turn would keep the collector busy.
+type buffers struct {
+	free [][]byte
+	size int // of all of them
+}
 
 const (
 	bufferSize = 4 << 10
-	maxBuffers = 64 // kept; each up to softOutput
+	maxBuffers = 1 << 20 // bytes that are kept; each is up to 2*softOutput
 )
 
 func (bs *buffers) get() []byte {
@@ -313,13 +322,15 @@ func (bs *buffers) get() []byte {
 		b := bs.free[n-1]
 		bs.free[n-1] = nil
 		bs.free = bs.free[:n-1]
+		bs.size -= cap(b)
 		return b
 	}
 	return make([]byte, 0, bufferSize)
 }
 
 func (bs *buffers) put(b []byte) {
-	if cap(b) >= bufferSize && cap(b) <= 2*softOutput && len(bs.free) < maxBuffers {
+	if cap(b) >= bufferSize && cap(b) <= 2*softOutput && bs.size+cap(b) <= maxBuffers {
 		bs.free = append(bs.free, b[:0])
+		bs.size += cap(b)
 	}
 }

@@ -29,6 +29,7 @@ type client struct {
 
 	// Static.
 	broker   *Broker
+	place    int // in the broker's roster
 	id       string
 	identity string
 	receiver core.ReceiverID // 0: the session ends with its connection
@@ -75,6 +76,8 @@ func (b *Broker) newClient(id, identity string) *client {
 	cl.endpoint.subscriber, cl.endpoint.name, cl.endpoint.owner = cl, id, cl
 	b.clients[id] = cl
 	b.sessionsOf[identity]++
+	cl.place = len(b.roster)
+	b.roster = append(b.roster, cl)
 	b.counters.maxClients = max(b.counters.maxClients, len(b.clients))
 	return cl
 }
@@ -104,6 +107,7 @@ func (cl *client) attach(c *conn, a attempt, present bool) {
 	if cl.from != c.addr {
 		cl.from, cl.rights = c.addr, nil
 	}
+	b.connected++
 	cl.expiry, cl.ended = a.expiry, core.Stamp{}
 	cl.setWill(a.will)
 	if cl.receiver == 0 && cl.expiry > 0 {
@@ -152,6 +156,7 @@ func (cl *client) detach(c *conn) {
 		return
 	}
 	b := cl.broker
+	b.connected--
 	cl.conn, cl.since, cl.ended = nil, b.now, b.stamp
 	b.tell(cl, "disconnected", disconnectedEvent{
 		Client: cl.id, User: cl.identity, Reason: c.goodbye(), Code: byte(c.reason), Time: b.now.UTC(),
@@ -232,6 +237,7 @@ func (b *Broker) dropSession(cl *client, why string) {
 	if b.sessionsOf[cl.identity]--; b.sessionsOf[cl.identity] == 0 {
 		delete(b.sessionsOf, cl.identity)
 	}
+	b.strike(cl)
 	b.forgetClientSys(cl)
 	cl.leaveShares()
 	b.unsubscribeAll(cl)
@@ -240,6 +246,15 @@ func (b *Broker) dropSession(cl *client, why string) {
 		b.store.Record(core.SessionDropped{ClientID: cl.id, Receiver: cl.receiver}, false)
 		b.log.Debug("session ended", "client", cl.id, "reason", why)
 	}
+}
+
+// strike takes a session off the roster. The last one takes its place.
+func (b *Broker) strike(cl *client) {
+	last := len(b.roster) - 1
+	b.roster[cl.place] = b.roster[last]
+	b.roster[cl.place].place = cl.place
+	b.roster[last] = nil
+	b.roster = b.roster[:last]
 }
 
 // held is the change to record with a message of QoS 2 from the client.
@@ -257,6 +272,23 @@ func (cl *client) drop(why core.Reason, n int) {
 	}
 	cl.dropped[why] += uint64(n)
 	cl.broker.drop(why, n)
+}
+
+// lost is how many messages the client did not get.
+func (cl *client) lost() (n uint64) {
+	for _, k := range cl.dropped {
+		n += k
+	}
+	return n
+}
+
+// owed is how many messages wait for the client.
+func (cl *client) owed() uint64 {
+	n := uint64(cl.queue.len())
+	if cl.receiver != 0 {
+		n = max(n, cl.broker.store.Owed(cl.receiver))
+	}
+	return n
 }
 
 // push queues a message that the connection does not take yet.

@@ -102,6 +102,7 @@ func (b *Broker) accept(l link, at *listener, from peer) *conn {
 	at.connections++
 	b.addresses[from.addr]++
 	b.opening++
+	b.counters.accepted++
 	for b.openings.len() > 0 && (*b.openings.first()).phase >= open {
 		b.openings.pop()
 	}

@@ -57,10 +57,13 @@ func (c *conn) donates(m *core.Message) bool {
 // Messages with room for topic and payload behind them, in sizes of the
 // allocator: one allocation instead of two.
 type (
-	message192  struct{ with[[72]byte] }
-	message256  struct{ with[[136]byte] }
-	message512  struct{ with[[392]byte] }
-	message1024 struct{ with[[904]byte] }
+	message144  struct{ with[[32]byte] }
+	message192  struct{ with[[80]byte] }
+	message240  struct{ with[[128]byte] }
+	message288  struct{ with[[176]byte] }
+	message352  struct{ with[[240]byte] }
+	message512  struct{ with[[400]byte] }
+	message1024 struct{ with[[912]byte] }
 
 	with[A any] struct {
 		core.Message
@@ -81,16 +84,25 @@ func keep(m *core.Message) *core.Message {
 
 func allocate(n int) (*core.Message, []byte) {
 	switch {
-	case n <= 72:
+	case n <= 32:
+		m := new(message144)
+		return &m.Message, m.data[:]
+	case n <= 80:
 		m := new(message192)
 		return &m.Message, m.data[:]
-	case n <= 136:
-		m := new(message256)
+	case n <= 128:
+		m := new(message240)
 		return &m.Message, m.data[:]
-	case n <= 392:
+	case n <= 176:
+		m := new(message288)
+		return &m.Message, m.data[:]
+	case n <= 240:
+		m := new(message352)
+		return &m.Message, m.data[:]
+	case n <= 400:
 		m := new(message512)
 		return &m.Message, m.data[:]
-	case n <= 904:
+	case n <= 912:
 		m := new(message1024)
 		return &m.Message, m.data[:]
 	}

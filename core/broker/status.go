@@ -18,6 +18,7 @@ type counters struct {
 	messagesSent     uint64
 	bytesReceived    uint64
 	bytesSent        uint64
+	accepted         uint64
 	connects         uint64
 	maxClients       int
 	expired          uint64
@@ -32,6 +33,14 @@ func (b *Broker) count(why string) {
 		b.counters.refused = make(map[string]uint64)
 	}
 	b.counters.refused[why]++
+}
+
+// allDropped is the sum over the reasons.
+func (n *counters) allDropped() (sum uint64) {
+	for _, k := range n.dropped {
+		sum += k
+	}
+	return sum
 }
 
 // drop counts messages that somebody does not get.
@@ -76,25 +85,27 @@ func (b *Broker) Status() (s core.BrokerStatus) {
 	return s
 }
 
-// Clients lists all sessions by client id.
+// Clients lists all sessions by client id. The loop makes the list a slice at a
+// time; a session that comes or goes meanwhile may be missing.
 func (b *Broker) Clients() (list []core.ClientStatus) {
-	b.do(func() {
-		list = make([]core.ClientStatus, 0, len(b.clients))
-		for _, cl := range b.clients {
-			list = append(list, cl.status())
-		}
-	})
+	for more := true; more; {
+		err := b.do(func() {
+			end := min(len(list)+sliceSize, len(b.roster))
+			for _, cl := range b.roster[min(len(list), end):end] {
+				list = append(list, cl.status())
+			}
+			more = len(list) < len(b.roster)
+		})
+		more = more && err == nil
+	}
 	slices.SortFunc(list, func(a, b core.ClientStatus) int { return cmp.Compare(a.ClientID, b.ClientID) })
-	return list
+	return slices.CompactFunc(list, func(a, b core.ClientStatus) bool { return a.ClientID == b.ClientID })
 }
 
 func (cl *client) status() core.ClientStatus {
 	s := core.ClientStatus{
 		ClientID: cl.id, User: cl.identity, Durable: cl.receiver != 0, Since: cl.since,
-		Subscriptions: len(cl.filters), Queued: uint64(cl.queue.len()), Dropped: clone(cl.dropped),
-	}
-	if cl.receiver != 0 {
-		s.Queued = max(s.Queued, cl.broker.store.Owed(cl.receiver))
+		Subscriptions: len(cl.filters), Queued: cl.owed(), Dropped: maps.Clone(cl.dropped),
 	}
 	if cl.out != nil {
 		s.Inflight = cl.out.Inflight()

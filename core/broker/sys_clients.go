@@ -90,19 +90,34 @@ func (c *conn) goodbye() string {
 	return c.reason.String()
 }
 
-// eachClientSys goes over what is special about single clients.
-func (b *Broker) eachClientSys(yield func(name, value string)) {
-	for _, cl := range b.clients {
-		s := cl.status()
-		dropped := uint64(0)
-		for _, n := range s.Dropped {
-			dropped += n
+// sweepClients publishes what is special about single clients, a slice of them at a
+// time. One that comes or goes meanwhile may be left out until the next sweep.
+func (b *Broker) sweepClients() {
+	if b.sweeping {
+		return
+	}
+	b.sweeping = true
+	next := 0
+	b.work(func() (more bool) {
+		end := min(next+sliceSize, len(b.roster))
+		for ; next < end; next++ {
+			b.tellQueue(b.roster[next])
 		}
-		for what, n := range map[string]uint64{"queued": s.Queued, "dropped": dropped} {
-			name := clientTopic(cl.id, what)
-			if _, told := b.retained.Get(name); n > 0 || told {
-				yield(strings.TrimPrefix(name, "$SYS/broker/"), strconv.FormatUint(n, 10))
-			}
+		b.sweeping = next < len(b.roster)
+		return b.sweeping
+	})
+}
+
+// tellQueue publishes what waits for a client and what it has lost, if there is
+// anything or was when it was told last.
+func (b *Broker) tellQueue(cl *client) {
+	for _, v := range [...]struct {
+		what string
+		n    uint64
+	}{{"queued", cl.owed()}, {"dropped", cl.lost()}} {
+		name := clientTopic(cl.id, v.what)
+		if _, told := b.retained.Get(name); v.n > 0 || told {
+			b.publishSysValue(strings.TrimPrefix(name, "$SYS/broker/"), strconv.FormatUint(v.n, 10))
 		}
 	}
 }

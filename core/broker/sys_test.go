@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -74,6 +75,60 @@ func TestClientQueues(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		r.Receive("$SYS/broker/clients/away/queued", "0")
 		r.ExpectNothing()
+	})
+}
+
+// TestLoads: averages by the minute that fade as Mosquitto's do.
+func TestLoads(t *testing.T) {
+	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+		p := s.Pipe()
+		p.Connect(clean("p"))
+		for range 30 {
+			p.Publish("t", "x", 0)
+		}
+		time.Sleep(10 * time.Second) // 30 in 10 s are 180 a minute
+		c := s.Pipe()
+		c.Connect(clean("c"))
+		load := func(name string) string {
+			t.Helper()
+			c.Subscribe("$SYS/broker/load/"+name, 0)
+			return string(c.NextPublish().Payload)
+		}
+		// 180 * (1 - exp(-10/60)), and so on
+		for name, want := range map[string]string{"publish/received/1min": "27.63", "publish/received/5min": "5.90", "publish/received/15min": "1.99", "connections/1min": "0.92"} {
+			if got := load(name); got != want {
+				t.Errorf("%s is %s, want %s", name, got, want)
+			}
+		}
+		time.Sleep(time.Minute)
+		c.Receive("$SYS/broker/load/publish/received/1min", "23.39")
+	})
+}
+
+// TestSweep: what waits for each of many clients is told, in more than one turn.
+func TestSweep(t *testing.T) {
+	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+		const n = 600
+		for i := range n {
+			c := s.Pipe()
+			c.Connect(durable(fmt.Sprint("away", i)))
+			c.Subscribe("t", 1)
+			c.Close()
+		}
+		p := s.Pipe()
+		p.Connect(clean("p"))
+		p.Publish("t", "x", 1)
+		r := s.Pipe()
+		r.Connect(clean("r"))
+		r.Subscribe("$SYS/broker/clients/+/queued", 0)
+		time.Sleep(time.Second)
+		told := map[string]bool{}
+		for len(told) < n { // some twice: as they are told, and as retained
+			told[string(r.NextPublish().Topic)] = true
+		}
+		if list := s.Clients(); len(list) != n+2 || list[n/2].Queued != 1 {
+			t.Errorf("%d clients are listed", len(list))
+		}
 	})
 }
 

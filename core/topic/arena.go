@@ -9,8 +9,10 @@ type arena[T any] struct {
 	free   []uint32
 }
 
+// A chunk is a large object for Go's allocator even with small rows: it begins at
+// the beginning of a cache line, and nothing is lost to a header.
 const (
-	chunkBits = 8
+	chunkBits = 10
 	chunkRows = 1 << chunkBits
 )
 

@@ -98,7 +98,7 @@ func naive(filter, name string) bool {
 }
 
 // Few levels, so that names and filters meet; some of them sort around '/'.
-var someLevels = []string{"", "a", "b", "a-", "a0", "$x", "a!b", "é"}
+var someLevels = []string{"", "a", "b", "a-", "a0", "$x", "a!b", "é", "fifteen letters", "sixteen letters!"}
 
 func nameGen() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {

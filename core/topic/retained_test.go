@@ -124,9 +124,10 @@ func checkBlocks(t *rapid.T, r *Retained[int], names int) {
 	last, n := "", 0
 	for i, block := range r.order {
 		if len(block) == 0 || len(block) > maxBlock {
-			t.Fatalf("block %d has %d slots", i, len(block))
+			t.Fatalf("block %d has %d names", i, len(block))
 		}
-		for _, s := range block {
+		for _, id := range block {
+			s := r.rows.at(id)
 			if n > 0 && s.name <= last {
 				t.Fatalf("%q stands behind %q", s.name, last)
 			}
@@ -135,7 +136,7 @@ func checkBlocks(t *rapid.T, r *Retained[int], names int) {
 		}
 	}
 	if n != names || r.Len() != names {
-		t.Fatalf("%d slots, Len %d, want %d", n, r.Len(), names)
+		t.Fatalf("%d names, Len %d, want %d", n, r.Len(), names)
 	}
 }
 
@@ -230,7 +231,7 @@ func TestRetainedMemory(t *testing.T) {
 	type message struct {
 		topic   string
 		payload []byte
-		_       [96]byte
+		_       [72]byte
 	}
 	var r Retained[*message]
 	perItem := heapPerItem(names, func(i int) {

@@ -1,61 +1,89 @@
 package topic
 
-import "strings"
+import (
+	"hash/maphash"
+	"strings"
+)
 
 // Tree holds subscriptions: for each filter a set of keys, the subscribers, each
 // with a value, its options. The zero value is an empty tree. It is owned by one
 // goroutine.
 type Tree[K comparable, V any] struct {
-	nodes  arena[node[K, V]] // the root is row 1
-	edges  map[edge]uint32   // to the children that are neither + nor #
-	levels interner
-	count  int
+	nodes arena[node[K, V]] // the root is row 1
+	kids  table             // of the children that are neither + nor #
+	long  map[uint32]string // levels that are too long for their node
+	seed  maphash.Seed
+	count int
 
 	// Scratch of Match, taken away while it is in use so that a match within a
 	// match has its own.
 	now, next []uint32
 }
 
-// node is one level of one filter or more.
+// node is one level of one filter or more. With the keys and values of the broker
+// it is just a line of the cache.
 type node[K comparable, V any] struct {
 	parent uint32
-	level  uint32 // which child of parent this is: atPlus, atHash or an interned level
 	plus   uint32 // the child +, 0 if none
 	hash   uint32 // the child #, 0 if none
-	kids   uint32 // children in edges
-	subs   *set[K, V]
+	kids   uint32 // other children
+	level  label  // which child of parent this is
+	subs   set[K, V]
 }
 
-// edge leads from a node to its child at a level.
-type edge struct{ node, level uint32 }
+// label is a level. A short one lies in the node: to read it elsewhere would cost
+// the cache one line more for each step of a match.
+type label struct {
+	size uint8 // longLabel: the text is in Tree.long
+	text [15]byte
+}
+
+const longLabel = 0xFF
+
+func (l *label) is(level string) bool {
+	return l.size != longLabel && string(l.text[:l.size]) == level
+}
+
+// name makes level the label of a node.
+func (t *Tree[K, V]) name(id uint32, level string) {
+	l := &t.nodes.at(id).level
+	if len(level) <= len(l.text) {
+		l.size = uint8(copy(l.text[:], level))
+		return
+	}
+	if l.size = longLabel; t.long == nil {
+		t.long = make(map[uint32]string)
+	}
+	t.long[id] = strings.Clone(level) // the filter around it may be longer still
+}
+
+// label is the level of a node.
+func (t *Tree[K, V]) label(id uint32) string {
+	l := &t.nodes.at(id).level
+	if l.size == longLabel {
+		return t.long[id]
+	}
+	return string(l.text[:l.size])
+}
 
 const root = 1
-
-// Levels that are not interned.
-const (
-	atPlus uint32 = 0xFFFF_FFFE
-	atHash uint32 = 0xFFFF_FFFF
-)
 
 // Len is the number of subscriptions.
 func (t *Tree[K, V]) Len() int { return t.count }
 
 // Insert adds a subscription, or replaces the value of the one that key has to
-// the same filter [MQTT-3.8.4-3]. The filter must be valid and without $share.
+// the same filter [MQTT-3.8.4-3]. The filter must be valid and without $share, the key
+// not the zero one.
 func (t *Tree[K, V]) Insert(filter string, key K, value V) (replaced bool) {
-	if t.edges == nil {
-		t.edges = make(map[edge]uint32)
+	if t.nodes.used == 0 {
+		t.seed = maphash.MakeSeed()
 		t.nodes.alloc()
 	}
 	id := uint32(root)
 	for level := range strings.SplitSeq(filter, "/") {
 		id = t.grow(id, level)
 	}
-	n := t.nodes.at(id)
-	if n.subs == nil {
-		n.subs = new(set[K, V])
-	}
-	replaced = n.subs.put(key, value)
+	replaced = t.nodes.at(id).subs.put(key, value)
 	if !replaced {
 		t.count++
 	}
@@ -64,10 +92,8 @@ func (t *Tree[K, V]) Insert(filter string, key K, value V) (replaced bool) {
 
 // Get is the value of the subscription that key has to exactly this filter.
 func (t *Tree[K, V]) Get(filter string, key K) (value V, ok bool) {
-	if n := t.nodes.find(t.find(filter)); n != nil && n.subs != nil {
-		if i := n.subs.find(key); i >= 0 {
-			return n.subs.entries[i].value, true
-		}
+	if n := t.nodes.find(t.find(filter)); n != nil {
+		return n.subs.get(key)
 	}
 	return value, false
 }
@@ -77,14 +103,11 @@ func (t *Tree[K, V]) Get(filter string, key K) (value V, ok bool) {
 func (t *Tree[K, V]) Remove(filter string, key K) bool {
 	id := t.find(filter)
 	n := t.nodes.find(id)
-	if n == nil || n.subs == nil || !n.subs.remove(key) {
+	if n == nil || !n.subs.remove(key) {
 		return false
 	}
-	if len(n.subs.entries) == 0 {
-		n.subs = nil
-	}
 	if t.count--; t.count == 0 {
-		*t = Tree[K, V]{} // maps never shrink: let them go
+		*t = Tree[K, V]{} // arenas never shrink: let them go
 		return true
 	}
 	t.prune(id)
@@ -118,7 +141,7 @@ func (t *Tree[K, V]) Match(name string, yield func(key K, value V)) {
 // step appends to next the children of the nodes in now that match a level, and
 // yields what # matches there.
 func (t *Tree[K, V]) step(next, now []uint32, level string, skipWild bool, yield func(K, V)) []uint32 {
-	levelID, known := t.levels.find(level)
+	hash := maphash.String(t.seed, level)
 	for _, id := range now {
 		n := t.nodes.at(id)
 		if !skipWild {
@@ -127,29 +150,44 @@ func (t *Tree[K, V]) step(next, now []uint32, level string, skipWild bool, yield
 				next = append(next, n.plus)
 			}
 		}
-		if !known || n.kids == 0 {
+		if n.kids == 0 {
 			continue
 		}
-		if child, ok := t.edges[edge{id, levelID}]; ok {
+		if child := t.kid(id, level, mix(hash, id)); child != 0 {
 			next = append(next, child)
 		}
 	}
 	return next
 }
 
+// mix is the hash of an edge: from a node to its child at a level with this hash.
+func mix(level uint64, node uint32) uint32 {
+	return uint32((level ^ uint64(node)) * 0x9E37_79B9_7F4A_7C15 >> 32)
+}
+
+// kid is the child of a node at a level that is no wildcard, 0 if there is none.
+func (t *Tree[K, V]) kid(id uint32, level string, hash uint32) uint32 {
+	if t.kids.used == 0 {
+		return 0
+	}
+	for i := t.kids.home(hash); ; i = t.kids.next(i) {
+		s := t.kids.seats[i]
+		if s.row == 0 {
+			return 0
+		}
+		if s.hash != hash {
+			continue
+		}
+		if n := t.nodes.at(s.row); n.parent == id && (n.level.is(level) || n.level.size == longLabel && t.long[s.row] == level) {
+			return s.row
+		}
+	}
+}
+
 // each yields the subscriptions that end at a node, which may be 0.
 func (t *Tree[K, V]) each(id uint32, yield func(K, V)) {
 	if id != 0 {
 		t.nodes.at(id).subs.each(yield)
-	}
-}
-
-func (s *set[K, V]) each(yield func(K, V)) {
-	if s == nil {
-		return
-	}
-	for i := range s.entries {
-		yield(s.entries[i].key, s.entries[i].value)
 	}
 }
 
@@ -175,10 +213,11 @@ func (t *Tree[K, V]) child(id uint32, level string) uint32 {
 	case hash:
 		return t.nodes.at(id).hash
 	}
-	if l, ok := t.levels.find(level); ok {
-		return t.edges[edge{id, l}]
-	}
-	return 0
+	return t.kid(id, level, t.edge(id, level))
+}
+
+func (t *Tree[K, V]) edge(id uint32, level string) uint32 {
+	return mix(maphash.String(t.seed, level), id)
 }
 
 // grow is the child of a node at a level, made if there is none.
@@ -188,14 +227,14 @@ func (t *Tree[K, V]) grow(id uint32, level string) uint32 {
 	}
 	child, c := t.nodes.alloc()
 	c.parent = id
+	t.name(child, level)
 	switch n := t.nodes.at(id); level {
 	case plus:
-		c.level, n.plus = atPlus, child
+		n.plus = child
 	case hash:
-		c.level, n.hash = atHash, child
+		n.hash = child
 	default:
-		c.level = t.levels.hold(level)
-		t.edges[edge{id, c.level}] = child
+		t.kids.add(t.edge(id, level), child)
 		n.kids++
 	}
 	return child
@@ -206,63 +245,22 @@ func (t *Tree[K, V]) grow(id uint32, level string) uint32 {
 func (t *Tree[K, V]) prune(id uint32) {
 	for id != root {
 		n := t.nodes.at(id)
-		if n.subs != nil || n.plus != 0 || n.hash != 0 || n.kids != 0 {
+		if n.subs.len() != 0 || n.plus != 0 || n.hash != 0 || n.kids != 0 {
 			return
 		}
 		parent := t.nodes.at(n.parent)
-		switch n.level {
-		case atPlus:
+		switch level := t.label(id); level {
+		case plus:
 			parent.plus = 0
-		case atHash:
+		case hash:
 			parent.hash = 0
 		default:
-			delete(t.edges, edge{n.parent, n.level})
-			t.levels.drop(n.level)
+			t.kids.remove(t.edge(n.parent, level), id)
+			delete(t.long, id)
 			parent.kids--
 		}
 		above := n.parent
 		t.nodes.release(id)
 		id = above
-	}
-}
-
-// interner keeps each level string once and names it by a number.
-type interner struct {
-	ids  map[string]uint32
-	rows arena[internedLevel]
-}
-
-type internedLevel struct {
-	text string
-	held uint32 // how many nodes have it
-}
-
-func (in *interner) find(level string) (id uint32, ok bool) {
-	id, ok = in.ids[level]
-	return id, ok
-}
-
-// hold names a level for one node more.
-func (in *interner) hold(level string) uint32 {
-	if id, ok := in.ids[level]; ok {
-		in.rows.at(id).held++
-		return id
-	}
-	if in.ids == nil {
-		in.ids = make(map[string]uint32)
-	}
-	level = strings.Clone(level) // the filter around it may be long
-	id, row := in.rows.alloc()
-	row.text, row.held = level, 1
-	in.ids[level] = id
-	return id
-}
-
-// drop gives a level up for one node.
-func (in *interner) drop(id uint32) {
-	row := in.rows.at(id)
-	if row.held--; row.held == 0 {
-		delete(in.ids, row.text)
-		in.rows.release(id)
 	}
 }

@@ -115,7 +115,7 @@ func (o *Options) complete() (scenario, error) {
 	setDefault(&o.Version, packet.V311)
 	setDefault(&o.Duration, 3*time.Second)
 	setDefault(&o.Warmup, o.Duration/10)
-	setDefault(&o.Settle, time.Second)
+	setDefault(&o.Settle, 4*time.Second)
 	setDefault(&o.Patience, 3*time.Second)
 	// Mosquitto 2.0 resets a 3.1.1 publisher with more unfinished QoS 2 messages
 	// than its max_inflight_messages, which is 20 and which nobody tells that client.
