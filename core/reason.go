@@ -17,6 +17,7 @@ const (
 	DroppedDenied      Reason = "denied"       // the receiver may not read the topic
 	DroppedUnreadable  Reason = "unreadable"   // damaged in the store, see quarantine
 	DroppedSessionGone Reason = "session-gone" // its session ended or expired
+	DroppedByHand      Reason = "by-hand"      // somebody gave it up
 	DroppedLoop        Reason = "loop"         // it has passed too many gateways
 	DroppedRejected    Reason = "rejected"     // the receiver refused it with a reason code
 )

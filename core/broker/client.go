@@ -214,8 +214,8 @@ func (cl *client) awake(time.Time) {
 	cl.sleep()
 }
 
-// dropSession ends a session and all that belongs to it.
-func (b *Broker) dropSession(cl *client, why string) {
+// dropSession ends a session and all that belongs to it. That is durable with t.
+func (b *Broker) dropSession(cl *client, why string) (t core.Ticket) {
 	b.timers.stop(&cl.timer)
 	if cl.will != nil { // the session's end is when a delayed will is due at the latest
 		cl.publishWill()
@@ -226,9 +226,10 @@ func (b *Broker) dropSession(cl *client, why string) {
 	b.unsubscribeAll(cl)
 	if cl.receiver != 0 {
 		delete(b.receivers, cl.receiver)
-		b.store.Record(core.SessionDropped{ClientID: cl.id, Receiver: cl.receiver}, false)
+		t = b.store.Record(core.SessionDropped{ClientID: cl.id, Receiver: cl.receiver}, false)
 		b.log.Debug("session ended", "client", cl.id, "reason", why)
 	}
+	return t
 }
 
 // held is the change to record with a message of QoS 2 from the client.

@@ -90,26 +90,42 @@ func (c *conn) goodbye() string {
 	return c.reason.String()
 }
 
-// eachClientSys goes over what is special about single clients.
+// eachClientSys goes over what is special about single sessions and rules.
 func (b *Broker) eachClientSys(yield func(name, value string)) {
 	for _, cl := range b.clients {
 		s := cl.status()
-		dropped := uint64(0)
-		for _, n := range s.Dropped {
-			dropped += n
-		}
-		for what, n := range map[string]uint64{"queued": s.Queued, "dropped": dropped} {
-			name := clientTopic(cl.id, what)
-			if _, told := b.retained.Get(name); n > 0 || told {
-				yield(strings.TrimPrefix(name, "$SYS/broker/"), strconv.FormatUint(n, 10))
-			}
+		b.eachQueueSys(clientTopic(cl.id, ""), s.Queued, s.Dropped, yield)
+	}
+	for name, r := range b.rules {
+		if q := r.queue; q != nil && q.receiver != 0 {
+			b.eachQueueSys("$SYS/broker/rules/"+escapeID.Replace(name)+"/", b.store.Owed(q.receiver), q.dropped, yield)
 		}
 	}
+}
+
+// eachQueueSys tells how much waits for somebody, and what was dropped: all of it,
+// and by reason. What was never above zero is not told.
+func (b *Broker) eachQueueSys(prefix string, queued uint64, dropped map[core.Reason]uint64, yield func(name, value string)) {
+	tell := func(what string, n uint64) {
+		if _, told := b.retained.Get(prefix + what); n > 0 || told {
+			yield(strings.TrimPrefix(prefix, "$SYS/broker/")+what, strconv.FormatUint(n, 10))
+		}
+	}
+	tell("queued", queued)
+	all := uint64(0)
+	for why, n := range dropped {
+		tell("dropped/"+string(why), n)
+		all += n
+	}
+	tell("dropped", all)
 }
 
 // forgetClientSys clears what is retained about a session that has ended.
 func (b *Broker) forgetClientSys(cl *client) {
 	for _, what := range []string{"queued", "dropped"} {
 		b.retained.Delete(clientTopic(cl.id, what))
+	}
+	for why := range cl.dropped {
+		b.retained.Delete(clientTopic(cl.id, "dropped/"+string(why)))
 	}
 }
