@@ -17,7 +17,8 @@ func NewReceiverID() ReceiverID {
 type Debt struct {
 	Receiver ReceiverID
 	// Live: the broker hands the message to the receiver itself, from memory, now.
-	// Not live: the receiver is offline or behind and will fetch it from the log.
+	// Not live: the receiver is offline or behind and will fetch it from the log. The
+	// log may make a debt that was live one that is not: then it is to be fetched.
 	Live bool
 }
 

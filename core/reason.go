@@ -20,6 +20,7 @@ const (
 	DroppedSessionGone  Reason = "session-gone"  // its session ended or expired
 	DroppedLoop         Reason = "loop"          // it has passed too many gateways
 	DroppedRejected     Reason = "rejected"      // the receiver refused it with a reason code
+	DroppedByHand       Reason = "by-hand"       // somebody gave it up
 )
 
 // What Append, Publish and their kin return. They are decisions for the caller,

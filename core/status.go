@@ -103,11 +103,13 @@ type ReceiverStatus struct {
 	Name     string     `json:"name"` // client id, or bridge and rule
 	Rule     bool       `json:"rule"` // of a bridge, not a session
 	Owed     uint64     `json:"owed"`
-	Bytes    uint64     `json:"bytes"`              // roughly
-	Oldest   float64    `json:"oldest_seconds"`     // age of the oldest that is on disk
-	Priority int        `json:"priority,omitempty"` // of the rule
-	MaxBytes uint64     `json:"max_bytes,omitempty"`
-	OnFull   string     `json:"on_full,omitempty"`
+	Bytes    uint64     `json:"bytes"`          // roughly
+	Oldest   float64    `json:"oldest_seconds"` // age of the oldest that is on disk
+	// Dropped is what was owed and given up since the start, by reason.
+	Dropped  map[Reason]uint64 `json:"dropped,omitempty"`
+	Priority int               `json:"priority,omitempty"` // of the rule
+	MaxBytes uint64            `json:"max_bytes,omitempty"`
+	OnFull   string            `json:"on_full,omitempty"`
 }
 
 // AdapterStatus is one configured adapter.

@@ -116,7 +116,8 @@ type journal struct {
 	dir   string
 	size  int64 // to allocate
 	seam  *seam
-	next  int        // number of the file that does not exist yet
+	next  int        // number of the file that does not exist yet,
+	name  string     // and its name
 	dirty []*os.File // written to since the last sync, oldest first; the last is the current one
 }
 
@@ -130,31 +131,33 @@ func openJournal(dir string, memtable int64, s *seam) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("name of journal: %w", err)
 	}
-	j := &journal{dir: dir, size: memtable + memtable/4, seam: s, next: newest}
+	j := &journal{dir: dir, size: memtable + memtable/4, seam: s}
+	j.expect(newest)
 	return j, j.follow()
 }
 
 // follow takes up the files that Badger has begun since. It must be called after
 // each transaction, before the sync.
 func (j *journal) follow() error {
-	for {
-		name := filepath.Join(j.dir, fmt.Sprintf("%05d.mem", j.next))
-		f, err := os.OpenFile(name, os.O_RDWR, 0)
-		if os.IsNotExist(err) {
-			return nil
-		}
+	for !absent(j.name) {
+		f, err := os.OpenFile(j.name, os.O_RDWR, 0)
 		if err != nil {
 			return fmt.Errorf("open journal: %w", err)
 		}
-		j.next++
 		j.dirty = append(j.dirty, f)
 		if err := j.seam.allocate(f, j.size); err != nil {
 			return err
 		}
-		if err := adviseRandom(name); err != nil {
+		if err := adviseRandom(j.name); err != nil {
 			return err
 		}
+		j.expect(j.next + 1)
 	}
+	return nil
+}
+
+func (j *journal) expect(n int) {
+	j.next, j.name = n, filepath.Join(j.dir, fmt.Sprintf("%05d.mem", n))
 }
 
 // sync makes all transactions so far durable. A journal that Badger has turned

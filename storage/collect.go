@@ -29,8 +29,8 @@ func (l *Log) Collect(h core.LogHandler) {
 
 // tell delivers what the owner's own calls have brought about.
 func (l *Log) tell(h core.LogHandler) (more bool) {
-	answered, settled, dropped := l.answered, l.settled, l.dropped
-	l.answered, l.settled, l.dropped = nil, nil, nil
+	answered, settled, dropped, later := l.answered, l.settled, l.dropped, l.later
+	l.answered, l.settled, l.dropped, l.later = nil, nil, nil, nil
 	for _, r := range answered {
 		if r.want != nil && l.receivers[r.id] == r {
 			l.answer(r, nil, h)
@@ -42,7 +42,10 @@ func (l *Log) tell(h core.LogHandler) (more bool) {
 	for _, d := range dropped {
 		h.Dropped(d.r, d.why, d.n)
 	}
-	return len(answered)+len(settled)+len(dropped) > 0
+	for _, f := range later {
+		f()
+	}
+	return len(answered)+len(settled)+len(dropped)+len(later) > 0
 }
 
 // lose notes that n messages are owed to r no more.
@@ -51,10 +54,21 @@ func (l *Log) lose(r core.ReceiverID, why core.Reason, n uint64) {
 		return
 	}
 	l.counts.dropped[why] += n
+	if to := l.receivers[r]; to != nil {
+		to.dropped = addDrop(to.dropped, why, n)
+	}
 	l.dropped = append(l.dropped, drop{r: r, why: why, n: int(n)})
 	if len(l.dropped) == 1 {
 		l.cfg.Notify()
 	}
+}
+
+func addDrop(counts map[core.Reason]uint64, why core.Reason, n uint64) map[core.Reason]uint64 {
+	if counts == nil {
+		counts = make(map[core.Reason]uint64)
+	}
+	counts[why] += n
+	return counts
 }
 
 // settle notes that the promise about a message in the tail holds.

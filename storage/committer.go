@@ -66,6 +66,7 @@ type committer struct {
 	owed   debtors // of the active segment
 	next   uint64  // page
 	mark   core.Seq
+	free   int64 // bytes on the file system, when it was last measured; -1: not known
 
 	jobs    *mailbox[job]
 	results *mailbox[result]
@@ -110,13 +111,23 @@ func (c *committer) do(j job) {
 	}
 }
 
+// tell measures the room, because what was done may have changed it.
 func (c *committer) tell(r result) {
-	r.free = -1
-	if n, err := c.seam.free(c.cfg.Dir); err == nil {
-		r.free = n
-	}
+	c.measure()
+	c.report(r)
+}
+
+func (c *committer) report(r result) {
+	r.free = c.free
 	c.results.put(r)
 	c.notify()
+}
+
+func (c *committer) measure() (err error) {
+	if c.free, err = c.seam.free(c.cfg.Dir); err != nil {
+		c.free = -1
+	}
+	return err
 }
 
 // commit writes a group. The order of effects:
@@ -139,7 +150,7 @@ func (c *committer) commit(g *group) {
 		ops = appendOps(ops, ch)
 	}
 	if r.err = c.room(g.size()); r.err == nil {
-		r.err = c.ready()
+		r.err = c.open()
 	}
 	if r.err == nil {
 		r.segment = c.active.first
@@ -152,7 +163,7 @@ func (c *committer) commit(g *group) {
 		c.mark = max(c.mark, g.mark)
 		c.fold(ops)
 	}
-	c.tell(r)
+	c.report(r) // who waits for it does not wait for another look at the disk
 	c.seam.step("commit: told")
 	if r.err == nil {
 		c.tend(false)
@@ -167,11 +178,16 @@ func (c *committer) fold(ops []op) {
 	}
 }
 
-// ready makes sure that a group can be written.
+// ready makes sure that something can be written.
 func (c *committer) ready() error {
 	if err := c.room(0); err != nil {
 		return err
 	}
+	return c.open()
+}
+
+// open makes sure that there is an active segment that has not failed.
+func (c *committer) open() error {
 	if c.broken {
 		c.leave()
 	}
@@ -187,8 +203,8 @@ func (c *committer) ready() error {
 // room says whether the watermark is kept when so many bytes are written. A group
 // that does not fit is not begun, because what there is of it would stay.
 func (c *committer) room(bytes int64) error {
-	free, err := c.seam.free(c.cfg.Dir)
-	if err == nil && free-bytes < watermark {
+	err := c.measure()
+	if err == nil && c.free-bytes < watermark {
 		err = errFullDisk
 	}
 	return err
@@ -244,8 +260,10 @@ func (c *committer) abandon(s *segment, why error) error {
 func (c *committer) write(g *group, ops []op, r *result) error {
 	first := c.next
 	err := c.encoder.encode(g, ops, first, rand.Uint64(), func(n uint64, page []byte, messages int) error {
-		if err := c.room(0); err != nil {
-			return err
+		if n > first { // the room for the first was measured just now
+			if err := c.room(0); err != nil {
+				return err
+			}
 		}
 		if err := c.active.write(n, page); err != nil {
 			return err

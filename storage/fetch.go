@@ -17,12 +17,9 @@ func (l *Log) Fetch(id core.ReceiverID, maxMessages, maxBytes int) {
 	l.request(r)
 }
 
-// request has the reader look for what r wants, or answers from the tail. A
-// receiver that has paid a window on disk waits until that is written, so that a
-// kill can not repeat more; unless the disk takes nothing, because a full one has
-// to be drained.
+// request has the reader look for what r wants, or answers from the tail.
 func (l *Log) request(r *receiver) {
-	if r.behind(l.cfg.MaxInflight) && l.health.err == nil && !l.health.full() {
+	if l.holdsBack(r) {
 		l.deferred = append(l.deferred, r)
 		return
 	}
@@ -34,23 +31,24 @@ func (l *Log) request(r *receiver) {
 		return
 	}
 	j := &fetchJob{
-		receiver: r.id, round: r.round, after: r.cursor, page: r.page,
+		receiver: r.id, round: r.round, after: r.cursor,
 		maxMessages: r.want.messages, maxBytes: r.want.bytes,
 	}
-	for _, s := range r.spans {
-		if s.last <= r.cursor {
-			continue
-		}
-		if len(j.segments) == 0 {
-			j.page = max(j.page, s.page)
-		}
-		j.segments = append(j.segments, pageSpan{segment: s.seg.first, last: s.seg.last, paid: s.owed() == 0})
-	}
+	j.segments, j.page = r.pagesAfter(r.cursor, r.page)
 	l.fetches.put(j)
 }
 
 // arrive takes what the reader has found.
 func (l *Log) arrive(f *fetched, h core.LogHandler) {
+	switch k := f.job.look; {
+	case k == nil:
+	case k.check != nil:
+		l.checked(f)
+		return
+	default:
+		l.looked(f)
+		return
+	}
 	r := l.receivers[f.job.receiver]
 	if r == nil || r.want == nil || r.round != f.job.round {
 		return // rewound or gone meanwhile

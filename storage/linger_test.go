@@ -39,7 +39,7 @@ func TestLingerGathersWhereItIsFree(t *testing.T) {
 	}{
 		{"own pace, 333 a second", func(ms, _ int) int { return (ms%3 + 1) / 3 }, 325, 4},
 		{"own pace, 50 a second", func(ms, _ int) int { return (ms%20 + 1) / 20 }, 49, 1},
-		{"one waits for each answer", func(_, unanswered int) int { return 1 - unanswered }, 900, 0.9},
+		{"one waits for each answer", func(_, unanswered int) int { return 1 - unanswered }, 980, 0.9},
 		{"twenty wait for their answers", func(_, unanswered int) int { return 20 - unanswered }, 18_000, 19},
 		{"two hundred wait for their answers", func(_, unanswered int) int { return 200 - unanswered }, 198_000, 199},
 	} {

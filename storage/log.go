@@ -44,6 +44,7 @@ type Log struct {
 	settled  []core.Seq
 	dropped  []drop
 	answered []*receiver // whose Fetch can be answered from memory
+	later    []func()    // answers to looks
 
 	// Shared with committer and reader through their own locks.
 	ring    *ring
@@ -105,22 +106,25 @@ func (l *Log) Append(m *core.Message, debts []core.Debt, hold time.Duration) (co
 	if l.tail.bytes > 0 && l.tail.bytes+int64(m.Size()) > l.tailLimit(debts, hold) {
 		return 0, false, core.ErrFull
 	}
-	debts, err := l.admit(m, debts, hold)
+	taken, err := l.admit(m, debts, hold)
 	if err != nil {
 		return 0, false, err
 	}
 	l.seq++
-	if len(debts) == 0 { // all receivers did without, by their policy
+	if len(taken) == 0 { // all receivers did without, by their policy
 		return l.seq, true, nil
 	}
 	now := time.Now()
-	e := &held{seq: l.seq, m: m, due: now, open: len(debts), debts: make([]debt, len(debts))}
+	e := &held{seq: l.seq, m: m, due: now, open: len(taken), debts: make([]debt, len(taken))}
 	if hold > 0 {
 		e.due = now.Add(hold)
 	}
-	for i, d := range debts {
+	for i, d := range taken {
 		r := l.receiver(d.Receiver)
-		e.debts[i] = debt{r: r, live: d.Live && r.caughtUp() && !r.behind(l.cfg.MaxInflight)}
+		e.debts[i] = debt{r: r, live: d.Live && r.caughtUp() && !l.holdsBack(r)}
+		if d.Live && !e.debts[i].live {
+			refuseLive(debts, d.Receiver)
+		}
 		r.last = e.seq
 		r.inTail++
 		r.held += int64(m.Size())
@@ -131,6 +135,23 @@ func (l *Log) Append(m *core.Message, debts []core.Debt, hold time.Duration) (co
 	e.settled = l.cfg.Promise == Memory
 	l.tail.push(e)
 	return e.seq, e.settled, nil
+}
+
+// refuseLive tells the caller that a receiver has to fetch the message.
+func refuseLive(debts []core.Debt, r core.ReceiverID) {
+	for i := range debts {
+		if debts[i].Receiver == r {
+			debts[i].Live = false
+		}
+	}
+}
+
+// holdsBack: a receiver that has paid a window on disk gets nothing more until
+// that is written, so that a kill can not repeat more; unless the disk takes
+// nothing, because live values pass all the same, and a full disk has to be
+// drained.
+func (l *Log) holdsBack(r *receiver) bool {
+	return r.behind(l.cfg.MaxInflight) && l.health.err == nil && !l.health.full()
 }
 
 // tailLimit leaves a quarter of the tail to messages that may pass through

@@ -16,6 +16,7 @@ type fetchJob struct {
 	segments    []pageSpan // where to look, in order
 	maxMessages int
 	maxBytes    int
+	look        *look // not for the receiver: it takes nothing
 }
 
 // pageSpan is a segment that owes something to the receiver.
@@ -34,6 +35,8 @@ type fetched struct {
 	broken  uint64   // the segment that can not be opened: nothing behind it was read
 	done    int      // how many of job.segments were read to their end
 	err     error    // the system refused; try again later
+
+	verified Verified // by a check
 }
 
 type located struct {
@@ -70,6 +73,9 @@ func (r *reader) run(stop <-chan struct{}) {
 
 // fetch reads until enough was found or nothing is left.
 func (r *reader) fetch(j *fetchJob) *fetched {
+	if j.look != nil && j.look.check != nil {
+		return r.check(j)
+	}
 	f := &fetched{job: j, page: j.page}
 	bytes := 0
 	for _, span := range j.segments {

@@ -41,6 +41,8 @@ type receiver struct {
 	floor  uint64 // no page before it is needed for what is above the position
 	page   uint64 // no page before it is needed for what is above the cursor
 
+	dropped map[core.Reason]uint64 // since the start
+
 	skipFrom core.Seq // the skip oldest debts on disk above skipFrom were dropped
 	skip     uint64
 

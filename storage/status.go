@@ -110,6 +110,7 @@ func (r *receiver) status(now core.Stamp) core.ReceiverStatus {
 	st := core.ReceiverStatus{
 		Receiver: r.id, Name: r.name, Rule: r.rule, Owed: r.owed(), Bytes: uint64(max(0, r.bytes())),
 		Priority: r.policy.Priority, MaxBytes: uint64(max(0, r.policy.MaxBytes)), OnFull: string(r.policy.OnFull),
+		Dropped: maps.Clone(r.dropped),
 	}
 	if at := r.oldest(); !at.IsZero() {
 		st.Oldest = now.Since(at).Seconds()

@@ -57,6 +57,10 @@ func syncData(f *os.File) error {
 	}
 }
 
+// absent says whether there is no such file. It is asked after each transaction,
+// so it is one cheap call.
+func absent(name string) bool { return unix.Access(name, unix.F_OK) == unix.ENOENT }
+
 // adviseRandom finds the mapping of a file and switches read-ahead off for it.
 // Without that, a fault in the sparse journal builds folios as large as the
 // read-ahead, and each small write dirties a whole one: 7 to 17 times the wear.

@@ -21,9 +21,6 @@ type Tool struct {
 
 	settled map[core.Seq]bool // what Keep waits for
 	synced  core.Ticket
-	next    []core.Delivery
-	caught  bool
-	came    bool // an answer to the open Fetch
 }
 
 // Owner is a receiver by the name that people know.
@@ -69,6 +66,12 @@ func OpenTool(cfg Config) (*Tool, error) {
 // Close writes what was changed.
 func (t *Tool) Close() error { return t.log.Close() }
 
+// RemoveQuarantined deletes a directory in quarantine for good.
+func (t *Tool) RemoveQuarantined(name string) error { return t.log.RemoveQuarantined(name) }
+
+// Dir is where the store is.
+func (t *Tool) Dir() string { return t.log.cfg.Dir }
+
 // Status is a snapshot.
 func (t *Tool) Status() core.BufferStatus { return t.log.Status() }
 
@@ -113,27 +116,23 @@ const (
 // Walk visits what is owed to a receiver, in order, until visit says no. It
 // changes nothing of what is owed.
 func (t *Tool) Walk(ctx context.Context, r core.ReceiverID, visit func(core.Delivery) (more bool, err error)) error {
-	known := t.log.receiver(r)
-	sent, resent, again := known.sent, known.resent, known.again
-	defer func() {
-		t.log.Rewind(r)
-		known.sent, known.resent, known.again = sent, resent, again // a look is not a sending
-	}()
-	for {
-		t.next, t.caught, t.came = nil, false, false
-		t.log.Fetch(r, toolMessages, toolBytes)
-		if err := t.until(ctx, func() bool { return t.came }); err != nil {
+	for at := (Place{}); !at.End; {
+		var seen *Seen
+		t.log.Browse(r, at, toolMessages, toolBytes, func(s Seen) { seen = &s })
+		if err := t.until(ctx, func() bool { return seen != nil }); err != nil {
 			return err
 		}
-		for _, d := range t.next {
+		if seen.Err != nil {
+			return fmt.Errorf("look at what is owed: %w", seen.Err)
+		}
+		for _, d := range seen.Messages {
 			if more, err := visit(d); err != nil || !more {
 				return err
 			}
 		}
-		if t.caught {
-			return nil
-		}
+		at = seen.Next
 	}
+	return nil
 }
 
 // DropBefore gives up what is owed to a receiver and was received before a moment,
@@ -143,8 +142,9 @@ func (t *Tool) DropBefore(ctx context.Context, r core.ReceiverID, before time.Ti
 		if !d.Message.Received.Time().Before(before) {
 			return false, nil
 		}
-		t.log.Paid(r, d.Seq)
-		dropped++
+		if t.log.GiveUp(r, d.Seq) {
+			dropped++
+		}
 		progress(1)
 		return true, nil
 	})
@@ -196,10 +196,8 @@ func (t *Tool) Settled(seq core.Seq) { t.settled[seq] = true }
 // Synced is core.LogHandler's.
 func (t *Tool) Synced(ticket core.Ticket) { t.synced = max(t.synced, ticket) }
 
-// Fetched is core.LogHandler's.
-func (t *Tool) Fetched(_ core.ReceiverID, next []core.Delivery, caughtUp bool) {
-	t.next, t.caught, t.came = append(t.next, next...), caughtUp, true
-}
+// Fetched is core.LogHandler's; a tool fetches nothing.
+func (t *Tool) Fetched(core.ReceiverID, []core.Delivery, bool) {}
 
 // Dropped is core.LogHandler's; Status counts it.
 func (t *Tool) Dropped(core.ReceiverID, core.Reason, int) {}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,59 +15,11 @@ import (
 	"github.com/weir-edge/weir/core"
 )
 
-// Verified is what a look at every page of the store has found.
-type Verified struct {
-	Segments int    `json:"segments"`
-	Pages    uint64 `json:"pages"`
-	Messages uint64 `json:"messages"`
-	Bytes    int64  `json:"bytes"`
-	Damaged  int    `json:"damaged"` // pages that can not be read
-}
-
-// Verify reads every page of every segment and decodes its messages. progress is
-// told how many segments of how many are done.
-func (t *Tool) Verify(progress func(done, total int)) (v Verified, err error) {
-	codec, err := newDecoder()
-	if err != nil {
-		return v, err
-	}
-	defer codec.close()
-	for i, info := range t.log.segments {
-		progress(i, len(t.log.segments))
-		v.Segments++
-		if err := t.verify(info, codec, &v); err != nil {
-			return v, err
-		}
-	}
-	progress(v.Segments, v.Segments)
-	return v, nil
-}
-
-func (t *Tool) verify(info *segmentInfo, c *codec, v *Verified) error {
-	seg := t.log.ring.find(info.first)
-	if seg == nil {
-		return nil // drained meanwhile
-	}
-	defer seg.rest()
-	for n := info.first; n <= info.last; n++ {
-		b, err := seg.read(n, nil)
-		var p page
-		if err == nil {
-			p, err = c.parsePage(b)
-		}
-		if err == nil {
-			_, err = c.messagesOf(&p)
-		}
-		if err != nil {
-			if errors.Is(err, errTransient) {
-				return err
-			}
-			v.Damaged++
-			continue
-		}
-		v.Pages, v.Messages, v.Bytes = v.Pages+1, v.Messages+uint64(p.messages), v.Bytes+int64(len(b))
-	}
-	return nil
+// Verify reads every page of every segment. See [Log.Check].
+func (t *Tool) Verify(ctx context.Context, progress func(done, total int)) (v Verified, err error) {
+	ended := false
+	t.log.Check(progress, func(found Verified, failed error) { v, err, ended = found, failed, true })
+	return v, errors.Join(t.until(ctx, func() bool { return ended }), err)
 }
 
 // Aside is a directory in quarantine.
@@ -109,17 +62,22 @@ func Quarantined(dir string) ([]Aside, error) {
 	return list, nil
 }
 
-// RemoveQuarantined deletes a directory in quarantine for good.
-func (t *Tool) RemoveQuarantined(name string) error {
-	path, err := t.aside(name)
+// RemoveQuarantined deletes a directory in quarantine for good. Unlike the others
+// it may be called from any goroutine.
+func (l *Log) RemoveQuarantined(name string) error {
+	path, err := asidePath(l.cfg.Dir, name)
 	if err != nil {
 		return err
 	}
-	return t.log.cfg.seam.removeAll(path)
+	if err := l.cfg.seam.removeAll(path); err != nil {
+		return fmt.Errorf("remove from quarantine: %w", err)
+	}
+	l.ring.aside.Add(-1)
+	return nil
 }
 
-func (t *Tool) aside(name string) (path string, err error) {
-	path = filepath.Join(t.log.ring.quarantine, name)
+func asidePath(dir, name string) (path string, err error) {
+	path = filepath.Join(dir, quarantineDir, name)
 	if name != filepath.Base(name) || name == "" || name == "." || name == ".." {
 		return "", fmt.Errorf("%q is not the name of a directory in quarantine", name)
 	}
@@ -129,10 +87,11 @@ func (t *Tool) aside(name string) (path string, err error) {
 	return path, nil
 }
 
-// Salvaged visits the messages that can be read of a directory in quarantine, in
-// order, with those known owners to whom each was owed when it was written.
-func (t *Tool) Salvaged(name string, visit func(m *core.Message, owed []core.ReceiverID) error) error {
-	path, err := t.aside(name)
+// Salvaged visits the messages that can be read of a directory in quarantine of the
+// store in dir, in order, with those to whom each was owed when it was written. The
+// store may be in use.
+func Salvaged(dir, name string, visit func(m *core.Message, owed []core.ReceiverID) error) error {
+	path, err := asidePath(dir, name)
 	if err != nil {
 		return err
 	}
@@ -145,10 +104,6 @@ func (t *Tool) Salvaged(name string, visit func(m *core.Message, owed []core.Rec
 	if err != nil {
 		return err
 	}
-	known := make(map[core.ReceiverID]bool)
-	for _, o := range t.owners {
-		known[o.Receiver] = true
-	}
 	for _, n := range slices.Sorted(maps.Keys(pages)) {
 		p, err := codec.parsePage(pages[n])
 		if err != nil {
@@ -159,7 +114,7 @@ func (t *Tool) Salvaged(name string, visit func(m *core.Message, owed []core.Rec
 			continue
 		}
 		for i := range messages {
-			if err := visit(messages[i].m, owedBy(&p, &messages[i], known)); err != nil {
+			if err := visit(messages[i].m, owedBy(&p, &messages[i])); err != nil {
 				return err
 			}
 		}
@@ -167,10 +122,10 @@ func (t *Tool) Salvaged(name string, visit func(m *core.Message, owed []core.Rec
 	return nil
 }
 
-func owedBy(p *page, s *stored, known map[core.ReceiverID]bool) (owed []core.ReceiverID) {
+func owedBy(p *page, s *stored) (owed []core.ReceiverID) {
 	for i, d := range p.index.Receivers {
-		if id := core.ReceiverID(d.Receiver); known[id] && s.owedTo(i) {
-			owed = append(owed, id)
+		if s.owedTo(i) {
+			owed = append(owed, core.ReceiverID(d.Receiver))
 		}
 	}
 	return owed

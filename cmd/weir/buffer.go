@@ -2,21 +2,15 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/weir-edge/weir/configs"
-	"github.com/weir-edge/weir/core"
-	"github.com/weir-edge/weir/storage"
 )
 
 // bufferFlags are those of all buffer commands.
@@ -31,8 +25,8 @@ func newBufferCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "buffer",
 		Short: "Look into the store, and work on it: what is owed to whom",
-		Long: "Look into the store, and work on it. `status` and `ls` ask the gateway when it runs.\n" +
-			"The other commands work on the data directory and need the gateway to be stopped.",
+		Long: "Look into the store, and work on it: on the data directory, or, while the gateway runs,\n" +
+			"through its console, which lets that be done from this machine only.",
 	}
 	p := c.PersistentFlags()
 	p.StringVar(&f.config, "config", "", "configuration file of the gateway, to find its store")
@@ -56,39 +50,20 @@ func (f *bufferFlags) load() (*configs.Config, error) {
 	return cfg, nil
 }
 
-// withStore opens the store of a gateway that does not run, for as long as work runs.
-func (f *bufferFlags) withStore(work func(*storage.Tool) error) error {
-	cfg, err := f.load()
-	if err != nil {
-		return err
-	}
-	sc := cfg.Store()
-	sc.Clock, sc.Logger = core.NewClock(), slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	sc.Clock.SetSynced(clockKnown())
-	t, err := storage.OpenTool(sc)
-	switch {
-	case errors.Is(err, storage.ErrInUse):
-		return unavailableError{fmt.Errorf("%w\nstop the gateway first; `weir buffer status` and `weir buffer ls` work while it runs", err)}
-	case err != nil:
-		return unavailableError{fmt.Errorf("open the store: %w", err)}
-	}
-	return errors.Join(work(t), t.Close())
-}
-
-// owner finds a receiver by its name.
-func owner(t *storage.Tool, name string) (storage.Owner, error) {
-	owners := t.Owners()
-	if i := slices.IndexFunc(owners, func(o storage.Owner) bool { return o.Name == name }); i >= 0 {
-		return owners[i], nil
-	}
-	return storage.Owner{}, usageError{fmt.Errorf("nothing is owed to %q; `weir buffer ls` lists whom the store knows", name)}
-}
-
 // printJSON prints one document.
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// painter is a progressFunc for a bar on a terminal.
+func painter(w io.Writer, what string) (paint progressFunc, end func()) {
+	bar := progress(w, 0, what)
+	return func(done, total uint64) {
+		bar.ChangeMax64(int64(max(total, done)))
+		_ = bar.Set64(int64(done)) // only paints
+	}, func() { _ = bar.Close() }
 }
 
 // progress is a bar on a terminal, and nothing elsewhere.

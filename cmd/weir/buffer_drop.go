@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-edge/weir/configs/strict"
-	"github.com/weir-edge/weir/storage"
 )
 
 func newBufferDropCommand(f *bufferFlags) *cobra.Command {
@@ -34,30 +33,21 @@ func newBufferDropCommand(f *bufferFlags) *cobra.Command {
 					return usageError{fmt.Errorf("--before: %w", err)}
 				}
 			}
-			return f.withStore(func(t *storage.Tool) error {
-				o, err := owner(t, args[0])
-				if err != nil {
-					return err
-				}
-				n := uint64(0)
-				if all {
-					n, err = t.Forget(c.Context(), o)
-				} else {
-					bar := progress(c.ErrOrStderr(), int64(t.Owed(o.Receiver)), "drop")
-					defer bar.Close()
-					var k int
-					k, err = t.DropBefore(c.Context(), o.Receiver, limit, func(n int) { _ = bar.Add(n) })
-					n = uint64(k)
-				}
-				if err != nil {
-					return err
-				}
-				if f.json {
-					return printJSON(c.OutOrStdout(), map[string]uint64{"dropped": n, "owed": t.Owed(o.Receiver)})
-				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%s messages given up, %s still owed to %s\n", count(n), count(t.Owed(o.Receiver)), o.Name)
+			paint, end := painter(c.ErrOrStderr(), "drop")
+			defer end()
+			var given, owed uint64
+			err := f.withStore(func(s bufferStore) (err error) {
+				given, owed, err = s.drop(c.Context(), args[0], limit, paint)
 				return err
 			})
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return printJSON(c.OutOrStdout(), map[string]uint64{"dropped": given, "owed": owed})
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s messages given up, %s still owed to %s\n", count(given), count(owed), args[0])
+			return err
 		},
 	}
 	c.Flags().StringVar(&before, "before", "", "a time, or an age")

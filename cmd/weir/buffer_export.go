@@ -15,7 +15,6 @@ import (
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/topic"
-	"github.com/weir-edge/weir/storage"
 )
 
 // kept is a message as peek and export print it and import reads it: one JSON
@@ -60,11 +59,8 @@ func toKept(seq core.Seq, m *core.Message) kept {
 // and is now; else the message is as old as its import.
 func (k *kept) message(now core.Stamp) (*core.Message, error) {
 	m := &core.Message{
-		Topic: k.Topic, Payload: k.Bytes, QoS: k.QoS, Retain: k.Retain, Publisher: k.Publisher,
+		Topic: k.Topic, Payload: k.payload(), QoS: k.QoS, Retain: k.Retain, Publisher: k.Publisher,
 		Expiry: time.Duration(k.Expiry * float64(time.Second)), Hops: k.Hops, Received: now,
-	}
-	if k.Payload != nil {
-		m.Payload = []byte(*k.Payload)
 	}
 	if err := topic.ValidName(k.Topic); err != nil {
 		return nil, fmt.Errorf("topic %q: %w", k.Topic, err)
@@ -81,6 +77,13 @@ func (k *kept) message(now core.Stamp) (*core.Message, error) {
 	return m, nil
 }
 
+func (k *kept) payload() []byte {
+	if k.Payload != nil {
+		return []byte(*k.Payload)
+	}
+	return k.Bytes
+}
+
 func newBufferPeekCommand(f *bufferFlags) *cobra.Command {
 	var most int
 	c := &cobra.Command{
@@ -91,15 +94,11 @@ func newBufferPeekCommand(f *bufferFlags) *cobra.Command {
 			if most < 1 {
 				return usageError{fmt.Errorf("--number is %d and must be at least 1", most)}
 			}
-			return f.withStore(func(t *storage.Tool) error {
-				o, err := owner(t, args[0])
-				if err != nil {
-					return err
-				}
-				left := most
-				return t.Walk(c.Context(), o.Receiver, func(d core.Delivery) (bool, error) {
+			left := most
+			return f.withStore(func(s bufferStore) error {
+				return s.messages(c.Context(), args[0], func(k kept, _ uint64) (bool, error) {
 					left--
-					return left > 0, printKept(c.OutOrStdout(), d, f.json)
+					return left > 0, printKept(c.OutOrStdout(), k, f.json)
 				})
 			})
 		},
@@ -108,13 +107,12 @@ func newBufferPeekCommand(f *bufferFlags) *cobra.Command {
 	return c
 }
 
-func printKept(w io.Writer, d core.Delivery, asJSON bool) error {
-	k := toKept(d.Seq, d.Message)
+func printKept(w io.Writer, k kept, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(k)
 	}
 	known := choose(k.TimeSynced, "", " (clock not known)")
-	_, err := fmt.Fprintf(w, "%d  %s%s  QoS %d  %s  %.200q\n", k.Seq, k.Received.Format(time.RFC3339), known, k.QoS, k.Topic, d.Message.Payload)
+	_, err := fmt.Fprintf(w, "%d  %s%s  QoS %d  %s  %.200q\n", k.Seq, k.Received.Format(time.RFC3339), known, k.QoS, k.Topic, k.payload())
 	return err
 }
 
@@ -125,11 +123,7 @@ func newBufferExportCommand(f *bufferFlags) *cobra.Command {
 		Short: "Write all messages that are owed to somebody to a file, one JSON document a line",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.withStore(func(t *storage.Tool) error {
-				o, err := owner(t, args[0])
-				if err != nil {
-					return err
-				}
+			return f.withStore(func(s bufferStore) error {
 				w := c.OutOrStdout()
 				if out != "-" {
 					file, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -139,7 +133,10 @@ func newBufferExportCommand(f *bufferFlags) *cobra.Command {
 					defer file.Close()
 					w = file
 				}
-				n, err := export(c.Context(), t, o, w, c.ErrOrStderr())
+				n, err := export(c.Context(), s, args[0], w, c.ErrOrStderr())
+				if f.json {
+					return errors.Join(err, json.NewEncoder(c.ErrOrStderr()).Encode(map[string]int{"exported": n}))
+				}
 				fmt.Fprintf(c.ErrOrStderr(), "%s messages exported; they stay owed\n", count(n))
 				return err
 			})
@@ -149,15 +146,15 @@ func newBufferExportCommand(f *bufferFlags) *cobra.Command {
 	return c
 }
 
-func export(ctx context.Context, t *storage.Tool, o storage.Owner, to, terminal io.Writer) (n int, err error) {
-	bar := progress(terminal, int64(t.Owed(o.Receiver)), "export")
-	defer bar.Close()
+func export(ctx context.Context, s bufferStore, name string, to, terminal io.Writer) (n int, err error) {
+	paint, end := painter(terminal, "export")
+	defer end()
 	w := bufio.NewWriter(to)
 	enc := json.NewEncoder(w)
-	err = t.Walk(ctx, o.Receiver, func(d core.Delivery) (bool, error) {
+	err = s.messages(ctx, name, func(k kept, total uint64) (bool, error) {
 		n++
-		_ = bar.Add(1) // only paints
-		return true, enc.Encode(toKept(d.Seq, d.Message))
+		paint(uint64(n), total)
+		return true, enc.Encode(k)
 	})
 	err = errors.Join(err, w.Flush())
 	if file, ok := to.(*os.File); ok && file != os.Stdout {
@@ -177,12 +174,11 @@ func newBufferImportCommand(f *bufferFlags) *cobra.Command {
 				return usageError{fmt.Errorf("import: %w", err)}
 			}
 			defer file.Close()
-			return f.withStore(func(t *storage.Tool) error {
-				o, err := owner(t, args[0])
-				if err != nil {
-					return err
+			return f.withStore(func(s bufferStore) error {
+				n, err := importFrom(c.Context(), s, args[0], file, c.ErrOrStderr())
+				if f.json {
+					return errors.Join(err, printJSON(c.OutOrStdout(), map[string]int{"imported": n}))
 				}
-				n, err := importFrom(c.Context(), t, o, file, c.ErrOrStderr())
 				fmt.Fprintf(c.ErrOrStderr(), "%s messages imported\n", count(n))
 				return err
 			})
@@ -190,47 +186,18 @@ func newBufferImportCommand(f *bufferFlags) *cobra.Command {
 	}
 }
 
-// importGroup is how many messages are synced at once.
-const importGroup = 500
-
-// importFrom keeps what it says: a bad line ends it, and what was counted is on disk.
-func importFrom(ctx context.Context, t *storage.Tool, o storage.Owner, from *os.File, terminal io.Writer) (n int, err error) {
+func importFrom(ctx context.Context, s bufferStore, name string, from *os.File, terminal io.Writer) (n int, err error) {
 	info, err := from.Stat()
 	if err != nil {
 		return 0, fmt.Errorf("import: %w", err)
 	}
 	bar := progress(terminal, info.Size(), "import")
 	defer bar.Close()
-	read := progressReader{from, func(n int) { _ = bar.Add(n) }}
-	dec := json.NewDecoder(&read)
-	dec.DisallowUnknownFields()
-	now := core.NewClock().Now()
-	for line := 1; ; {
-		var group []*core.Message
-		var bad error
-		for len(group) < importGroup {
-			var k kept
-			if bad = dec.Decode(&k); bad != nil {
-				break
-			}
-			var m *core.Message
-			if m, bad = k.message(now); bad != nil {
-				break
-			}
-			line++
-			group = append(group, m)
-		}
-		if err := t.Keep(ctx, group, o.Receiver); err != nil {
-			return n, fmt.Errorf("import: %w", err)
-		}
-		n += len(group)
-		if errors.Is(bad, io.EOF) {
-			return n, nil
-		}
-		if bad != nil {
-			return n, fmt.Errorf("import: message %d of %s: %w", line, from.Name(), bad)
-		}
+	n, err = s.keep(ctx, name, &progressReader{from, func(n int) { _ = bar.Add(n) }})
+	if err != nil {
+		err = fmt.Errorf("import of %s: %w", from.Name(), err)
 	}
+	return n, err
 }
 
 // progressReader tells how much was read.

@@ -21,7 +21,7 @@ import (
 
 // bufferState asks the gateway, or looks into its store when it does not run.
 func (f *bufferFlags) bufferState(ctx context.Context) (st core.BufferStatus, err error) {
-	err = f.withStore(func(t *storage.Tool) error {
+	err = f.withTool(func(t *storage.Tool) error {
 		st = t.Status()
 		return nil
 	})
@@ -135,7 +135,7 @@ func printBufferOwners(w io.Writer, list []bufferOwner) error {
 		if o.Stray {
 			note = "  (not in the configuration: `weir buffer drop` ends it)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s%s\n", count(o.Owed), size(o.Bytes), span(o.Oldest), choose(o.Rule, "rule", "session"), o.Name, note)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s%s%s\n", count(o.Owed), size(o.Bytes), span(o.Oldest), choose(o.Rule, "rule", "session"), o.Name, drops(o.Dropped), note)
 	}
 	return t.Flush()
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/storage"
 )
 
@@ -18,23 +17,26 @@ func newBufferVerifyCommand(f *bufferFlags) *cobra.Command {
 		Short: "Read every page of the store and check it",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.withStore(func(t *storage.Tool) error {
-				bar := progress(c.ErrOrStderr(), int64(t.Status().Segments), "verify")
-				v, err := t.Verify(func(done, _ int) { _ = bar.Set(done) })
-				if err := errors.Join(err, bar.Close()); err != nil {
-					return err
-				}
-				if f.json {
-					err = printJSON(c.OutOrStdout(), v)
-				} else {
-					_, err = fmt.Fprintf(c.OutOrStdout(), "%d segments, %s pages, %s messages, %s: %d pages can not be read\n",
-						v.Segments, count(v.Pages), count(v.Messages), size(uint64(v.Bytes)), v.Damaged)
-				}
-				if v.Damaged > 0 {
-					err = errors.Join(err, fmt.Errorf("%d pages can not be read; what was lost with them is counted when the store is read, and the segment is kept in quarantine", v.Damaged))
-				}
+			paint, end := painter(c.ErrOrStderr(), "verify")
+			defer end()
+			var v storage.Verified
+			err := f.withStore(func(s bufferStore) (err error) {
+				v, err = s.verify(c.Context(), paint)
 				return err
 			})
+			if err != nil {
+				return err
+			}
+			if f.json {
+				err = printJSON(c.OutOrStdout(), v)
+			} else {
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%d segments, %s pages, %s messages, %s: %d pages can not be read\n",
+					v.Segments, count(v.Pages), count(v.Messages), size(uint64(v.Bytes)), v.Damaged)
+			}
+			if v.Damaged > 0 {
+				err = errors.Join(err, fmt.Errorf("%d pages can not be read; what was lost with them is counted when the store is read, and the segment is kept in quarantine", v.Damaged))
+			}
+			return err
 		},
 	}
 }
@@ -83,10 +85,10 @@ func newQuarantineRmCommand(f *bufferFlags) *cobra.Command {
 		Use:   "rm NAME...",
 		Short: "Delete for good what was set aside",
 		Args:  cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return f.withStore(func(t *storage.Tool) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.withStore(func(s bufferStore) error {
 				for _, name := range args {
-					if err := t.RemoveQuarantined(name); err != nil {
+					if err := s.remove(c.Context(), name); err != nil {
 						return err
 					}
 				}
@@ -104,22 +106,21 @@ func newQuarantineReplayCommand(f *bufferFlags) *cobra.Command {
 			"when it was written. What was delivered before it was set aside, or salvaged then, comes twice.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.withStore(func(t *storage.Tool) error {
-				owed, strangers := 0, 0
-				err := t.Salvaged(args[0], func(m *core.Message, receivers []core.ReceiverID) error {
-					if len(receivers) == 0 {
-						strangers++
-						return nil
-					}
-					owed++
-					return t.Keep(c.Context(), []*core.Message{m}, receivers...)
-				})
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%s messages are owed once more; %s belong to nobody who is known\n", count(owed), count(strangers))
+			paint, end := painter(c.ErrOrStderr(), "replay")
+			defer end()
+			var owed, strangers int
+			err := f.withStore(func(s bufferStore) (err error) {
+				owed, strangers, err = s.replay(c.Context(), args[0], paint)
 				return err
 			})
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return printJSON(c.OutOrStdout(), map[string]int{"owed": owed, "strangers": strangers})
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s messages are owed once more; %s belong to nobody who is known\n", count(owed), count(strangers))
+			return err
 		},
 	}
 }

@@ -149,6 +149,7 @@ func (g *gateway) openBroker() error {
 	}
 	cc := g.cfg.ConsoleConfig()
 	cc.Snapshot, cc.Command, cc.Replay, cc.Logger = g.status, g.command, b.Replay, g.log
+	cc.Buffer = bufferAPI{liveStore{broker: b, store: g.store, dir: g.cfg.Store().Dir}}
 	g.console = console.New(cc)
 	return g.console.Start()
 }

@@ -203,6 +203,14 @@ type testGateway struct {
 // %DATA% in it are replaced. It returns when the gateway says that it is ready.
 func startGateway(t testing.TB, config string) *testGateway {
 	t.Helper()
+	g := prepareGateway(t, config)
+	g.start()
+	return g
+}
+
+// prepareGateway is startGateway without the start.
+func prepareGateway(t testing.TB, config string) *testGateway {
+	t.Helper()
 	g := &testGateway{t: t, port: freePort(t), console: freePort(t)}
 	config = strings.NewReplacer(
 		"%MQTT%", fmt.Sprintf("127.0.0.1:%d", g.port),
@@ -213,7 +221,6 @@ func startGateway(t testing.TB, config string) *testGateway {
 	if err := os.WriteFile(g.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g.start()
 	return g
 }
 
@@ -224,6 +231,12 @@ func (g *testGateway) start() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	g.startAs(path)
+}
+
+// startAs is start with another binary.
+func (g *testGateway) startAs(path string) {
+	g.t.Helper()
 	g.process = start(g.t, path, "run", "--config", g.config)
 	eventually(g.t, 20*time.Second, "ready", func() bool {
 		select {

@@ -17,9 +17,10 @@ import (
 //	adapters/<name>   one adapter with its devices
 //	bridges/<name>    one bridge with its rules
 //
-// What has become different in kind (a state, an error, a device that is down) is
-// told within stateLook; numbers are told every stateEvery. What has not changed
-// is not told again. Nothing of it is written to disk.
+// What has become different in kind (a state, an error, a device that is down, a
+// message that was dropped) is told within stateLook; numbers are told every
+// stateEvery. What has not changed is not told again. Nothing of it is written to
+// disk.
 const (
 	stateLook  = 500 * time.Millisecond
 	stateEvery = 10 * time.Second
@@ -86,7 +87,7 @@ func (t *stateTeller) look(s *core.Status, now time.Time) {
 	problems := problemsOf(s)
 	health := gatewayHealth{State: choose(len(problems) == 0, "ok", "degraded"), Problems: problems, ClockSynced: s.ClockSynced}
 	t.say("health", fmt.Sprint(health), health, numbers)
-	t.say("buffer", s.Buffer.State+s.Buffer.Error, s.Buffer, numbers)
+	t.say("buffer", s.Buffer.State+s.Buffer.Error+fmt.Sprint(s.Buffer.Dropped), s.Buffer, numbers)
 	for i := range s.Adapters {
 		a := &s.Adapters[i]
 		t.say("adapters/"+a.Name, kindOfAdapter(a), a, numbers)

@@ -227,8 +227,8 @@ func (cl *client) awake(time.Time) {
 	cl.sleep()
 }
 
-// dropSession ends a session and all that belongs to it.
-func (b *Broker) dropSession(cl *client, why string) {
+// dropSession ends a session and all that belongs to it. That is durable with t.
+func (b *Broker) dropSession(cl *client, why string) (t core.Ticket) {
 	b.timers.stop(&cl.timer)
 	if cl.will != nil { // the session's end is when a delayed will is due at the latest
 		cl.publishWill()
@@ -243,9 +243,10 @@ func (b *Broker) dropSession(cl *client, why string) {
 	b.unsubscribeAll(cl)
 	if cl.receiver != 0 {
 		delete(b.receivers, cl.receiver)
-		b.store.Record(core.SessionDropped{ClientID: cl.id, Receiver: cl.receiver}, false)
+		t = b.store.Record(core.SessionDropped{ClientID: cl.id, Receiver: cl.receiver}, false)
 		b.log.Debug("session ended", "client", cl.id, "reason", why)
 	}
+	return t
 }
 
 // strike takes a session off the roster. The last one takes its place.
@@ -272,14 +273,6 @@ func (cl *client) drop(why core.Reason, n int) {
 	}
 	cl.dropped[why] += uint64(n)
 	cl.broker.drop(why, n)
-}
-
-// lost is how many messages the client did not get.
-func (cl *client) lost() (n uint64) {
-	for _, k := range cl.dropped {
-		n += k
-	}
-	return n
 }
 
 // owed is how many messages wait for the client.

@@ -37,7 +37,8 @@ func (cl *client) patience() time.Duration {
 func (cl *client) deliver(p *publication, d core.Delivery, live bool) {
 	switch {
 	case d.Seq != 0 && (!live || !cl.connected()):
-		return // in the log, to be fetched
+		cl.lag()
+		return
 	case !cl.connected():
 		cl.drop(core.DroppedOffline, 1)
 		return
@@ -54,6 +55,14 @@ func (cl *client) deliver(p *publication, d core.Delivery, live bool) {
 	}
 	d.Message = p.keep()
 	cl.push(d)
+}
+
+// lag: a message is in the log, to be fetched.
+func (cl *client) lag() {
+	if cl.connected() && !cl.behind {
+		cl.behind = true
+		cl.fetch()
+	}
 }
 
 // expect: see fetch.

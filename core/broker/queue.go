@@ -343,8 +343,12 @@ func (q *Queue) fits(size int) bool {
 
 func (q *Queue) deliver(p *publication, d core.Delivery, live bool) {
 	switch {
-	case d.Seq != 0 && !live:
-		return // in the log, to be fetched
+	case d.Seq != 0 && !live: // in the log, to be fetched
+		if q.online && !q.behind {
+			q.behind = true
+			q.fetch()
+		}
+		return
 	case d.Seq == 0 && !q.online:
 		q.drop(core.DroppedOffline, 1)
 		return

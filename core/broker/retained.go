@@ -168,14 +168,16 @@ func (cl *client) sendRetained(m *core.Message, r *replay) {
 	if r.id != 0 {
 		d.Subscriptions = []uint32{r.id}
 	}
+	live := true
 	if cl.receiver != 0 && d.QoS > 0 {
-		seq, _, err := b.store.Append(m, []core.Debt{{Receiver: cl.receiver, Live: true}}, cl.patience())
+		debt := []core.Debt{{Receiver: cl.receiver, Live: true}}
+		seq, _, err := b.store.Append(m, debt, cl.patience())
 		if err != nil {
 			cl.drop(core.DroppedStoreFull, 1)
 			return
 		}
-		d.Seq = seq
+		d.Seq, live = seq, debt[0].Live
 	}
 	b.begin(m, true)
-	cl.deliver(&b.publication, d, true)
+	cl.deliver(&b.publication, d, live)
 }

@@ -89,14 +89,19 @@ func (b *Broker) give(p *publication, changes ...core.Change) (promise, error) {
 	if len(changes) > 0 {
 		wait.Ticket = b.record(changes...)
 	}
-	if first := p.message.QoS == core.ExactlyOnce && wait != (promise{}); first || b.flows.busy(p.message) { // 4
+	b.pass(p, seq, wait) // 4
+	return wait, nil
+}
+
+// pass delivers the publication: now, or when it may go.
+func (b *Broker) pass(p *publication, seq core.Seq, wait promise) {
+	if first := p.message.QoS == core.ExactlyOnce && wait != (promise{}); first || b.flows.busy(p.message) {
 		b.deliverLater(p, seq, wait, !first)
-		return wait, nil
+		return
 	}
 	for i := range p.targets {
 		b.deliver(p, seq, &p.targets[i])
 	}
-	return wait, nil
 }
 
 // route finds the targets of the publication, each once however many of its
@@ -182,7 +187,19 @@ func (b *Broker) owe(p *publication) (seq core.Seq, settled bool, err error) {
 	if p.message.QoS == core.ExactlyOnce {
 		hold = 0 // on disk before it goes on
 	}
-	return b.store.Append(p.keep(), p.debts, max(hold, 0))
+	seq, settled, err = b.store.Append(p.keep(), p.debts, max(hold, 0))
+	p.learnLive()
+	return seq, settled, err
+}
+
+// learnLive takes over to whom the log lets the message be handed from memory.
+func (p *publication) learnLive() {
+	debts := p.debts
+	for i := range p.targets {
+		if t := &p.targets[i]; t.owed {
+			t.live, debts = debts[0].Live, debts[1:]
+		}
+	}
 }
 
 // deliver hands the publication to one target.

@@ -149,15 +149,15 @@ func (s *share) settleGrant() {
 }
 
 // forgetRule ends what the store knows under a name, and what is owed to it.
-func (b *Broker) forgetRule(name string) {
+func (b *Broker) forgetRule(name string) (t core.Ticket) {
 	r := b.rules[name]
 	if r == nil {
-		return
+		return 0
 	}
 	delete(b.rules, name)
 	delete(b.ruleOf, r.receiver)
 	delete(b.receivers, r.receiver)
-	b.record(core.RuleDropped{Name: name, Receiver: r.receiver})
+	return b.record(core.RuleDropped{Name: name, Receiver: r.receiver})
 }
 
 // forgetShares drops what is left of shares without a member, after the start.
@@ -193,8 +193,12 @@ func (s *share) fits(size int) bool {
 // deliver gives the message to the next member that has room, or queues it.
 func (s *share) deliver(p *publication, d core.Delivery, live bool) {
 	switch {
-	case d.Seq != 0 && (!live || !s.online()):
-		return // in the log
+	case d.Seq != 0 && (!live || !s.online()): // in the log, to be fetched
+		if s.online() && !s.behind {
+			s.behind = true
+			s.fetch()
+		}
+		return
 	case !s.online():
 		s.drop(core.DroppedOffline, 1)
 		return

@@ -21,7 +21,7 @@ type Store interface {
 // Log keeps messages for as long as they are owed.
 type Log interface {
 	// Append takes m, owed to the receivers of debts (not empty; the slice is the
-	// caller's again on return). The message stays in memory for up to hold, in
+	// caller's again on return, and says who gets the message live: see core.Debt). The message stays in memory for up to hold, in
 	// the hope that all debts are paid by then, and is written with a group commit
 	// otherwise; hold <= 0 writes it with the next one. settled says that the
 	// promise holds already (promise: memory). ErrFull refuses the message:

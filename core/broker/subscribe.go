@@ -35,7 +35,7 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 		if !reason.IsError() {
 			if isSys(name) { // its values are made when somebody wants them
 				c.broker.publishSys()
-				c.broker.sweepClients()
+				c.broker.sweepQueues()
 			}
 			existed, t := c.client.subscribe(name, f.Options, id) // 1
 			c.broker.tell(c.client, "subscribed", subscribedEvent{

@@ -16,7 +16,7 @@ func (b *Broker) sysDue(now time.Time) {
 	b.loads.move(&b.counters, b.cfg.SysInterval)
 	if b.sysFilters > 0 {
 		b.publishSys()
-		b.sweepClients()
+		b.sweepQueues()
 	}
 }
 

@@ -90,41 +90,54 @@ func (c *conn) goodbye() string {
 	return c.reason.String()
 }
 
-// sweepClients publishes what is special about single clients, a slice of them at a
-// time. One that comes or goes meanwhile may be left out until the next sweep.
-func (b *Broker) sweepClients() {
+// sweepQueues publishes what waits for single receivers and what they have lost:
+// rules, of which there are few, and a slice of the clients at a time. One that comes
+// or goes meanwhile may be left out until the next sweep.
+func (b *Broker) sweepQueues() {
 	if b.sweeping {
 		return
+	}
+	for name, r := range b.rules {
+		if q := r.queue; q != nil && q.receiver != 0 {
+			b.tellQueue("$SYS/broker/rules/"+escapeID.Replace(name)+"/", b.store.Owed(q.receiver), q.dropped)
+		}
 	}
 	b.sweeping = true
 	next := 0
 	b.work(func() (more bool) {
 		end := min(next+sliceSize, len(b.roster))
 		for ; next < end; next++ {
-			b.tellQueue(b.roster[next])
+			cl := b.roster[next]
+			b.tellQueue(clientTopic(cl.id, ""), cl.owed(), cl.dropped)
 		}
 		b.sweeping = next < len(b.roster)
 		return b.sweeping
 	})
 }
 
-// tellQueue publishes what waits for a client and what it has lost, if there is
-// anything or was when it was told last.
-func (b *Broker) tellQueue(cl *client) {
-	for _, v := range [...]struct {
-		what string
-		n    uint64
-	}{{"queued", cl.owed()}, {"dropped", cl.lost()}} {
-		name := clientTopic(cl.id, v.what)
-		if _, told := b.retained.Get(name); v.n > 0 || told {
-			b.publishSysValue(strings.TrimPrefix(name, "$SYS/broker/"), strconv.FormatUint(v.n, 10))
+// tellQueue tells how much waits for somebody, and what was dropped: all of it, and by
+// reason. What was never above zero is not told.
+func (b *Broker) tellQueue(prefix string, queued uint64, dropped map[core.Reason]uint64) {
+	tell := func(what string, n uint64) {
+		if _, told := b.retained.Get(prefix + what); n > 0 || told {
+			b.publishSysValue(strings.TrimPrefix(prefix, "$SYS/broker/")+what, strconv.FormatUint(n, 10))
 		}
 	}
+	tell("queued", queued)
+	all := uint64(0)
+	for why, n := range dropped {
+		tell("dropped/"+string(why), n)
+		all += n
+	}
+	tell("dropped", all)
 }
 
 // forgetClientSys clears what is retained about a session that has ended.
 func (b *Broker) forgetClientSys(cl *client) {
 	for _, what := range []string{"queued", "dropped"} {
 		b.unsetRetained(clientTopic(cl.id, what))
+	}
+	for why := range cl.dropped {
+		b.unsetRetained(clientTopic(cl.id, "dropped/"+string(why)))
 	}
 }

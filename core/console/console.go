@@ -36,6 +36,8 @@ type Config struct {
 	// Replay sends again what a bridge has kept, until it is done or ctx ends.
 	// Its progress function does not wait and is not called after it has returned.
 	Replay func(ctx context.Context, want core.Replay, progress func(core.ReplayProgress)) error
+	// Buffer answers under /api/v1/buffer/, to those who may be trusted with it.
+	Buffer http.Handler
 	Logger *slog.Logger
 }
 
@@ -132,7 +134,8 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/status", c.serveStatus)
 	mux.HandleFunc("GET /api/v1/events", c.serveEvents)
 	mux.HandleFunc("POST /api/v1/bridges/{bridge}/{verb}", c.serveCommand)
-	mux.HandleFunc("POST /api/v1/replay", c.serveReplay)
+	mux.Handle("POST /api/v1/replay", c.trusted(c.cfg.Replay != nil, http.HandlerFunc(c.serveReplay)))
+	mux.Handle("POST /api/v1/buffer/", c.trusted(c.cfg.Buffer != nil, c.cfg.Buffer))
 	mux.HandleFunc("GET /{file...}", c.serveAsset)
 	return c.guard(http.NewCrossOriginProtection().Handler(mux))
 }

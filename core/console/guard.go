@@ -41,3 +41,24 @@ func localHost(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
 }
+
+// actionHeader must be on every request that changes something. A browser does
+// not send it to another site without asking first, and is refused then.
+const actionHeader = "Weir-Action"
+
+// trusted lets through who may see payloads and change what is owed: the console
+// has no login, so that is who is on this machine.
+func (c *Console) trusted(known bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !c.loopback:
+			http.Error(w, "the console has no login: this is done over the loopback or a unix socket only", http.StatusForbidden)
+		case r.Header.Get(actionHeader) == "":
+			http.Error(w, "the header "+actionHeader+" is missing", http.StatusForbidden)
+		case !known:
+			http.Error(w, "this gateway does not do that", http.StatusNotImplemented)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}

@@ -119,18 +119,20 @@ func (m *Memory) queue(id core.ReceiverID) *queue {
 
 // Append takes a message.
 func (m *Memory) Append(msg *core.Message, debts []core.Debt, hold time.Duration) (core.Seq, bool, error) {
-	debts, err := m.admit(msg, debts)
+	taken, err := m.admit(msg, debts)
 	if err != nil {
 		return 0, false, err
 	}
 	m.seq++
-	if len(debts) == 0 {
+	if len(taken) == 0 {
 		return m.seq, true, nil
 	}
-	e := &entry{seq: m.seq, m: msg, open: len(debts), settled: !m.cfg.Delay, due: time.Now().Add(max(0, hold))}
-	for _, d := range debts {
+	e := &entry{seq: m.seq, m: msg, open: len(taken), settled: !m.cfg.Delay, due: time.Now().Add(max(0, hold))}
+	for _, d := range taken {
 		live := m.queue(d.Receiver).push(e, d.Live)
 		e.absent = e.absent || !live
+		i := slices.IndexFunc(debts, func(o core.Debt) bool { return o.Receiver == d.Receiver })
+		debts[i].Live = live
 	}
 	m.bytes += int64(msg.Size())
 	if m.cfg.Delay {

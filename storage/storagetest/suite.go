@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t testing.TB) Opened) {
 		{"rewinds to the oldest unpaid", testRewind},
 		{"does not deliver a stale answer", testStaleAnswer},
 		{"goes on live after a fetch", testLiveAfterFetch},
+		{"says who has to fetch", testNotLive},
 		{"counts a debt once", testPaidTwice},
 		{"keeps receivers apart", testTwoReceivers},
 		{"skips what has expired", testExpired},
@@ -180,6 +181,17 @@ func testStaleAnswer(t *testing.T, o *Owner) {
 	o.wantSeqs("after the rewind", o.FetchAll(alice, 100), seqs)
 	if n := o.answer(alice).count; n != 1 {
 		t.Errorf("%d answers", n)
+	}
+}
+
+// testNotLive: a receiver that has not had everything gets nothing from memory, and
+// who appends is told.
+func testNotLive(t *testing.T, o *Owner) {
+	o.Append(message(0), 0, owedTo(alice)...)
+	debts := live(alice, bob)
+	o.Append(message(1), 0, debts...)
+	if debts[0].Live || !debts[1].Live {
+		t.Errorf("live: %t, which has to fetch, and %t", debts[0].Live, debts[1].Live)
 	}
 }
 
