@@ -457,6 +457,16 @@ func TestInit(t *testing.T) {
 	if passwords[0] == passwords[1] || len(passwords[0]) < 20 {
 		t.Errorf("the passwords are %s", passwords)
 	}
+	t.Run("on this machine only", func(t *testing.T) {
+		dir := t.TempDir()
+		if out, code := weir(t, "init", dir, "--address", "127.0.0.1:1883"); code != 0 {
+			t.Fatalf("exit code %d: %s", code, out)
+		}
+		out, code := weir(t, "config", "show", filepath.Join(dir, "weir.yaml"))
+		if code != 0 || !strings.Contains(out, "anonymous: false") {
+			t.Errorf("exit code %d: %s", code, out)
+		}
+	})
 	t.Run("open folder", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "data")
 		if err := os.Mkdir(dir, 0o755); err != nil {

@@ -225,7 +225,11 @@ func printClients(s *sheet, st core.Status) {
 		if c.Connected {
 			where = fmt.Sprintf("MQTT %s from %s", c.Protocol, c.Address)
 		}
-		s.line("  %s  %s · %d subscriptions · %s queued · %d in flight%s", c.ClientID, where, c.Subscriptions, count(c.Queued), c.Inflight, drops(c.Dropped))
+		name := c.ClientID
+		if c.User != "" && c.User != c.ClientID {
+			name += " (" + c.User + ")"
+		}
+		s.line("  %s  %s · %d subscriptions · %s queued · %d in flight%s", name, where, c.Subscriptions, count(c.Queued), c.Inflight, drops(c.Dropped))
 	}
 }
 
