@@ -70,7 +70,10 @@ type Adapter struct {
 }
 
 // Console is the section of that name. An empty address is no console.
-type Console struct{ Address string }
+type Console struct {
+	Address string
+	Token   string // what everybody must show; "": nobody must
+}
 
 // Log is the section of that name.
 type Log struct {
@@ -149,7 +152,9 @@ func (c *Config) Store() storage.Config {
 
 // ConsoleConfig is what the console is made from; the caller adds the snapshot
 // and the logger.
-func (c *Config) ConsoleConfig() console.Config { return console.Config{Address: c.Console.Address} }
+func (c *Config) ConsoleConfig() console.Config {
+	return console.Config{Address: c.Console.Address, Token: c.Console.Token}
+}
 
 // read is the schema of the whole file.
 func (c *Config) read(m *strict.Map) {

@@ -433,7 +433,6 @@ func TestWarnings(t *testing.T) {
 	const bridgeHead = "bridges: [{name: c, client_id: x, username: y, out: [{filter: a}], "
 	tests := []struct{ name, text, want string }{
 		{"promise", "storage: {promise: memory}", "may be lost in a power cut"},
-		{"console in the network", "console: {address: 0.0.0.0:8080}", "the console has no login"},
 		{"password in the clear", bridgeHead + "url: mqtt://a, password: x}]", "in the clear"},
 		{"insecure", bridgeHead + "url: mqtts://a, tls: {insecure: true}}]", "certificate is not checked"},
 		{"unstable name", "adapters: [{name: a, type: serial, port: /dev/ttyUSB0}]", "/dev/ttyUSB0 may be another adapter"},

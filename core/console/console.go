@@ -25,12 +25,17 @@ const (
 	snapshotTimeout = 3 * time.Second
 	stopTimeout     = 2 * time.Second
 	maxHeader       = 16 << 10
+	maxBody         = 64 << 10
 	maxConnections  = 64
 )
 
 // Config is what a console needs. The zero Address is [DefaultAddress].
 type Config struct {
-	Address  string // host:port, or unix:///path/of/socket
+	Address string // host:port, or unix:///path/of/socket
+	// Token is what everybody must show; "": nobody must.
+	Token string
+	// Audit is told of logins and of what is done here; nil: nobody is.
+	Audit    func(event string, args ...any)
 	Snapshot func(context.Context) (core.Status, error)
 	Command  Command // nil: commands are refused
 	// Replay sends again what a bridge has kept, until it is done or ctx ends.
@@ -47,10 +52,12 @@ type Console struct {
 	families []family
 	assets   map[string]asset
 	hub      *hub
+	logins   *logins
 
 	// set by Start
 	listener net.Listener
 	loopback bool // the Host header is checked
+	local    bool // only this machine reaches it
 }
 
 // New makes a console; nothing is opened yet.
@@ -60,7 +67,7 @@ func New(cfg Config) *Console {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.hub = newHub(c.event)
+	c.hub, c.logins = newHub(c.event), newLogins(cfg.Token)
 	return c
 }
 
@@ -71,6 +78,7 @@ func (c *Console) Start() error {
 		return fmt.Errorf("open console: %w", err)
 	}
 	c.loopback = isLoopback(l.Addr())
+	c.local = c.loopback || l.Addr().Network() == "unix"
 	c.listener = newLimitListener(l, maxConnections)
 	return nil
 }
@@ -133,6 +141,9 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/events", c.serveEvents)
 	mux.HandleFunc("POST /api/v1/bridges/{bridge}/{verb}", c.serveCommand)
 	mux.HandleFunc("POST /api/v1/replay", c.serveReplay)
+	mux.HandleFunc("GET /login", c.servePageOfLogins)
+	mux.HandleFunc("POST /login", c.serveLogin)
+	mux.HandleFunc("POST /logout", c.serveLogout)
 	mux.HandleFunc("GET /{file...}", c.serveAsset)
-	return c.guard(http.NewCrossOriginProtection().Handler(mux))
+	return c.guard(http.NewCrossOriginProtection().Handler(c.admit(bounded(mux))))
 }

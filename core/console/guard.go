@@ -1,6 +1,8 @@
 package console
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,6 +27,24 @@ func (c *Console) guard(next http.Handler) http.Handler {
 			http.Error(w, "this console answers to localhost only", http.StatusMisdirectedRequest)
 			return
 		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// bounded reads what a request brings, which is little, before it is acted upon: so
+// that too much of it has done nothing.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > maxBody {
+			http.Error(w, "the request is too large", http.StatusRequestEntityTooLarge)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			http.Error(w, "the request is too large or broke off", http.StatusRequestEntityTooLarge)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})
 }

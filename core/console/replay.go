@@ -19,10 +19,6 @@ const actionHeader = "Weir-Action"
 // serveReplay starts a replay and streams its progress, a JSON document a line,
 // until it has ended; the request's end ends it.
 func (c *Console) serveReplay(w http.ResponseWriter, r *http.Request) {
-	if !c.loopback {
-		http.Error(w, "the console has no login: a replay is started over the loopback or a unix socket only", http.StatusForbidden)
-		return
-	}
 	if r.Header.Get(actionHeader) == "" {
 		http.Error(w, "the header "+actionHeader+" is missing", http.StatusForbidden)
 		return
@@ -36,6 +32,11 @@ func (c *Console) serveReplay(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this gateway has no replay", http.StatusNotImplemented)
 		return
 	}
+	if !c.mayAct() {
+		http.Error(w, noToken, http.StatusForbidden)
+		return
+	}
+	c.note("replay", "bridge", want.Bridge, "from", want.From, "to", want.To, "topic", want.Filter, "address", r.RemoteAddr)
 	c.streamReplay(w, r, want)
 }
 
