@@ -39,6 +39,7 @@ type Config struct {
 	Bridges   []bridge.Config
 	Adapters  []Adapter
 	Console   Console
+	Audit     Audit
 	Log       Log
 
 	// Warnings are what deserves attention but keeps nothing from working.
@@ -74,6 +75,9 @@ type Console struct {
 	Address string
 	Token   string // what everybody must show; "": nobody must
 }
+
+// Audit is the section of that name. Without a size there is none.
+type Audit struct{ MaxSize int64 }
 
 // Log is the section of that name.
 type Log struct {
@@ -167,6 +171,7 @@ func (c *Config) read(m *strict.Map) {
 	c.readBridges(m)
 	c.readAdapters(m)
 	m.Section("console", c.readConsole)
+	m.Section("audit", c.readAudit)
 	m.Section("log", c.readLog)
 	c.checkDoors()
 	c.checkAccess()

@@ -113,6 +113,7 @@ func TestDefault(t *testing.T) {
 		Limits:    broker.Limits{MaxPacket: 2 << 20, MaxConnections: 10_000, ReconnectRate: 10, MaxInflight: 64, MaxQueuedBytes: 256 << 20, ConnectTimeout: 5 * time.Second},
 		Storage:   Storage{Budget: 2 << 30, Reserve: 256 << 20, Promise: storage.Synced, SpillAfter: 250 * time.Millisecond, RetainedFlush: 10 * time.Second},
 		Console:   Console{Address: "127.0.0.1:8080"},
+		Audit:     Audit{MaxSize: 8 << 20},
 		Log:       Log{Level: slog.LevelInfo, Format: "auto"},
 	}
 	if os.Geteuid() == 0 {
@@ -221,6 +222,7 @@ adapters:
     stale_after: 1m
     heartbeat: 2m
 console: {address: unix:///run/weir/console.sock}
+audit: {max_size: 1MiB}
 log: {level: debug, format: json}
 `
 
@@ -245,6 +247,7 @@ func TestEverything(t *testing.T) {
 		Bridges:  []bridge.Config{wantBridge()},
 		Adapters: []Adapter{{Name: "meters", Modbus: wantModbus()}, {Name: "scale", Serial: wantSerial()}},
 		Console:  Console{Address: "unix:///run/weir/console.sock"},
+		Audit:    Audit{MaxSize: 1 << 20},
 		Log:      Log{Level: slog.LevelDebug, Format: "json"},
 		Warnings: c.Warnings,
 	}

@@ -79,6 +79,13 @@ func (c *Config) readConsole(m *strict.Map) {
 	}
 }
 
+func (c *Config) readAudit(m *strict.Map) {
+	c.Audit.MaxSize = 8 * mib
+	if m.Size("max_size", &c.Audit.MaxSize, 0, tib); c.Audit.MaxSize > 0 && c.Audit.MaxSize < 64*kib {
+		m.Problem("max_size", "max_size is too small for an audit", "64KiB or more, or 0 for none")
+	}
+}
+
 func (c *Config) readLog(m *strict.Map) {
 	level := "info"
 	strict.Choice(m, "level", &level, "debug", "info", "warn", "error")
