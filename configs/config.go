@@ -40,6 +40,7 @@ type Config struct {
 	Bridges   []bridge.Config
 	Adapters  []Adapter
 	Console   Console
+	Audit     Audit
 	Log       Log
 
 	// Warnings are what deserves attention but keeps nothing from working.
@@ -74,7 +75,13 @@ type Adapter struct {
 }
 
 // Console is the section of that name. An empty address is no console.
-type Console struct{ Address string }
+type Console struct {
+	Address string
+	Token   string // what everybody must show; "": nobody must
+}
+
+// Audit is the section of that name. Without a size there is none.
+type Audit struct{ MaxSize int64 }
 
 // Log is the section of that name.
 type Log struct {
@@ -154,7 +161,9 @@ func (c *Config) Store() storage.Config {
 
 // ConsoleConfig is what the console is made from; the caller adds the snapshot
 // and the logger.
-func (c *Config) ConsoleConfig() console.Config { return console.Config{Address: c.Console.Address} }
+func (c *Config) ConsoleConfig() console.Config {
+	return console.Config{Address: c.Console.Address, Token: c.Console.Token}
+}
 
 // read is the schema of the whole file.
 func (c *Config) read(m *strict.Map) {
@@ -168,6 +177,7 @@ func (c *Config) read(m *strict.Map) {
 	c.readBridges(m)
 	c.readAdapters(m)
 	m.Section("console", c.readConsole)
+	m.Section("audit", c.readAudit)
 	m.Section("log", c.readLog)
 	c.checkDoors()
 	c.checkAccess()

@@ -114,6 +114,7 @@ func TestDefault(t *testing.T) {
 		Sys:       Sys{Interval: 10 * time.Second},
 		Storage:   Storage{Budget: 2 << 30, Reserve: 256 << 20, Promise: storage.Synced, SpillAfter: 250 * time.Millisecond, RetainedFlush: 10 * time.Second},
 		Console:   Console{Address: "127.0.0.1:8080"},
+		Audit:     Audit{MaxSize: 8 << 20},
 		Log:       Log{Level: slog.LevelInfo, Format: "auto"},
 	}
 	if os.Geteuid() == 0 {
@@ -223,6 +224,7 @@ adapters:
     stale_after: 1m
     heartbeat: 2m
 console: {address: unix:///run/weir/console.sock}
+audit: {max_size: 1MiB}
 log: {level: debug, format: json}
 `
 
@@ -248,6 +250,7 @@ func TestEverything(t *testing.T) {
 		Bridges:  []bridge.Config{wantBridge()},
 		Adapters: []Adapter{{Name: "meters", Modbus: wantModbus()}, {Name: "scale", Serial: wantSerial()}},
 		Console:  Console{Address: "unix:///run/weir/console.sock"},
+		Audit:    Audit{MaxSize: 1 << 20},
 		Log:      Log{Level: slog.LevelDebug, Format: "json"},
 		Warnings: c.Warnings,
 	}
@@ -436,7 +439,6 @@ func TestWarnings(t *testing.T) {
 	const bridgeHead = "bridges: [{name: c, client_id: x, username: y, out: [{filter: a}], "
 	tests := []struct{ name, text, want string }{
 		{"promise", "storage: {promise: memory}", "may be lost in a power cut"},
-		{"console in the network", "console: {address: 0.0.0.0:8080}", "the console has no login"},
 		{"password in the clear", bridgeHead + "url: mqtt://a, password: x}]", "in the clear"},
 		{"insecure", bridgeHead + "url: mqtts://a, tls: {insecure: true}}]", "certificate is not checked"},
 		{"unstable name", "adapters: [{name: a, type: serial, port: /dev/ttyUSB0}]", "/dev/ttyUSB0 may be another adapter"},

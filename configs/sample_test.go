@@ -27,6 +27,7 @@ func readSample(t *testing.T, change func(string) string) *Config {
 		"weir.yaml": change(string(data)), "cloud.secret": "hunter2\n", "users.txt": "# nobody yet\n",
 		"issuer.json":   `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
 		"mosquitto.acl": "user anna\ntopic read a/#\n",
+		"console.token": "3f9a3f9a3f9a3f9a3f9a3f9a",
 		"jwt.secret":    "a secret of more than 32 bytes, for HS256\n",
 	}
 	for _, name := range []string{"server.pem", "server.key", "machines.pem", "revoked.pem", "plant-ca.pem", "gw.pem", "gw.key"} {

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"fmt"
 	"log/slog"
 	"math"
 	"time"
@@ -65,19 +66,34 @@ func (c *Config) readStorage(m *strict.Map) {
 	}
 }
 
+// minToken is the least that cannot be guessed by trying.
+const minToken = 16
+
 // off, in the place of an address, is no console.
 const off = "off"
 
 func (c *Config) readConsole(m *strict.Map) {
 	c.Console.Address = console.DefaultAddress
 	m.String("address", &c.Console.Address)
+	m.SecretFile("token_file", &c.Console.Token)
 	if c.Console.Address == off {
 		c.Console.Address = ""
 		return
 	}
 	c.claimAddress(m, c.Console.Address, "the console")
-	if !isLocal(c.Console.Address) {
-		m.Warn("address", "everybody who reaches this address can read the state of the gateway: the console has no login", "listen on 127.0.0.1, or on a unix socket")
+	const make = "openssl rand -hex 24 > console.token; chmod 0600 console.token; and here: token_file: console.token"
+	switch n := len(c.Console.Token); {
+	case m.Has("token_file") && n > 0 && n < minToken:
+		m.Problem("token_file", fmt.Sprintf("the token has %d characters and must have at least %d", n, minToken), make)
+	case !m.Has("token_file") && !isLocal(c.Console.Address):
+		m.Problem("address", "everybody who reaches this address could see and command the gateway: the console needs a token there", "listen on 127.0.0.1 or on a unix socket, or: "+make)
+	}
+}
+
+func (c *Config) readAudit(m *strict.Map) {
+	c.Audit.MaxSize = 8 * mib
+	if m.Size("max_size", &c.Audit.MaxSize, 0, tib); c.Audit.MaxSize > 0 && c.Audit.MaxSize < 64*kib {
+		m.Problem("max_size", "max_size is too small for an audit", "64KiB or more, or 0 for none")
 	}
 }
 

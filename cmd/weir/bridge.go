@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -26,12 +25,12 @@ type where struct{ config, address string }
 
 func (w *where) flags(c *cobra.Command) {
 	c.PersistentFlags().StringVarP(&w.config, "config", "c", "", "configuration file of the gateway")
-	c.PersistentFlags().StringVar(&w.address, "address", "", "address of its console, instead")
+	c.PersistentFlags().StringVar(&w.address, "address", "", "address of its console, instead; its token is taken from "+tokenVariable)
 }
 
-func (w *where) console() (string, error) {
+func (w *where) console() (consoleAt, error) {
 	if w.address != "" {
-		return w.address, nil
+		return atAddress(w.address), nil
 	}
 	return consoleAddress(w.config)
 }
@@ -134,13 +133,8 @@ func commandBridge(c *cobra.Command, w *where, name, verb string) error {
 	if err != nil {
 		return err
 	}
-	client, host := &http.Client{Timeout: time.Minute}, address
-	if path, ok := strings.CutPrefix(address, "unix://"); ok {
-		host = "localhost"
-		client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		}}
-	}
+	client, host := consoleClient(address)
+	client.Timeout = time.Minute
 	req, err := http.NewRequestWithContext(c.Context(), http.MethodPost,
 		"http://"+host+"/api/v1/bridges/"+url.PathEscape(name)+"/"+verb, http.NoBody)
 	if err != nil {
@@ -153,7 +147,7 @@ func commandBridge(c *cobra.Command, w *where, name, verb string) error {
 	defer resp.Body.Close()
 	var answer struct{ Result, Error string }
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&answer); err != nil {
-		return unavailableError{fmt.Errorf("the console at %s answers %s", address, resp.Status)}
+		return refusedBy(address, resp)
 	}
 	if answer.Error != "" {
 		return errors.New(answer.Error)

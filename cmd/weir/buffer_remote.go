@@ -15,7 +15,7 @@ import (
 )
 
 // remoteStore is the store of a gateway that runs, over its console.
-type remoteStore struct{ address string }
+type remoteStore struct{ at consoleAt }
 
 // errEnough ends an answer of which no more is wanted.
 var errEnough = errors.New("enough")
@@ -24,17 +24,20 @@ var errEnough = errors.New("enough")
 func (s remoteStore) call(ctx context.Context, verb string, query url.Values, body io.Reader, result any, line func(bufferLine) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	client, host := consoleClient(s.address)
+	client, host := consoleClient(s.at)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+host+"/api/v1/buffer/"+verb+"?"+query.Encode(), body)
 	if err != nil {
-		return usageError{fmt.Errorf("console address %q: %w", s.address, err)}
+		return usageError{fmt.Errorf("console address %q: %w", s.at, err)}
 	}
 	req.Header.Set("Weir-Action", "buffer")
 	resp, err := client.Do(req)
 	if err != nil {
-		return unavailableError{fmt.Errorf("no gateway answers at %s: %w", s.address, errors.Unwrap(err))}
+		return unavailableError{fmt.Errorf("no gateway answers at %s: %w", s.at, errors.Unwrap(err))}
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusUnauthorized {
+		return refusedBy(s.at, resp)
+	}
 	if resp.StatusCode != http.StatusOK {
 		why, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 		return fmt.Errorf("the gateway refuses: %s", strings.TrimSpace(string(why)))

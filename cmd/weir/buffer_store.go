@@ -45,11 +45,11 @@ func (f *bufferFlags) withStore(work func(bufferStore) error) error {
 	if !errors.Is(err, storage.ErrInUse) {
 		return err
 	}
-	address, err := consoleAddress(f.config)
+	at, err := consoleAddress(f.config)
 	if err != nil {
 		return fmt.Errorf("the store is in use by a gateway: %w", err)
 	}
-	return work(remoteStore{address})
+	return work(remoteStore{at})
 }
 
 // withTool opens the store of a gateway that does not run, for as long as work runs.

@@ -370,7 +370,7 @@ func (c *child) logTail() string {
 func (c *child) status() (s core.Status, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	body, err := fetchStatus(ctx, c.console)
+	body, err := fetchStatus(ctx, atAddress(c.console))
 	if err != nil {
 		return s, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/weir-edge/weir/bridge"
 	"github.com/weir-edge/weir/configs"
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/audit"
 	"github.com/weir-edge/weir/core/auth"
 	"github.com/weir-edge/weir/core/broker"
 	"github.com/weir-edge/weir/core/console"
@@ -54,6 +55,7 @@ type gateway struct {
 	started time.Time
 	store   *storage.Log
 	auth    *auth.Auth
+	audit   *audit.Log     // nil: none
 	without bool           // the store could not be opened: see bridgeOver
 	broker  *broker.Broker // behind mu until open is done
 	console *console.Console
@@ -128,7 +130,9 @@ func (g *gateway) brokerOrNil() *broker.Broker {
 func (g *gateway) openBroker() error {
 	g.closeDataDir()
 	g.openAuth()
+	g.openAudit()
 	cfg := g.cfg.Broker()
+	cfg.Audit = g.audit
 	cfg.Auth = g.auth
 	cfg.Clock, cfg.Logger, cfg.Version, cfg.Fleeting = g.clock, g.log, version(), g.without
 	b, err := broker.New(cfg, g.store)
@@ -148,6 +152,7 @@ func (g *gateway) openBroker() error {
 		return nil
 	}
 	cc := g.cfg.ConsoleConfig()
+	cc.Audit = g.audit.Note
 	cc.Snapshot, cc.Command, cc.Replay, cc.Logger = g.status, g.command, b.Replay, g.log
 	cc.Buffer = bufferAPI{liveStore{broker: b, store: g.store, dir: g.cfg.Store().Dir}}
 	g.console = console.New(cc)
@@ -157,6 +162,8 @@ func (g *gateway) openBroker() error {
 // run does the rest, until ctx ends and everything has stopped. say prints one
 // line for the person who started it.
 func (g *gateway) run(ctx context.Context, say func(format string, args ...any)) error {
+	audited := g.background(g.audit.Run)
+	g.audit.Note("start", "version", version(), "configuration", g.fingerprint())
 	consoleEnd := g.background(g.runConsole)
 	logins := g.background(g.auth.Run)
 	brokerEnd := g.background(g.broker.Run) // 4
@@ -164,7 +171,9 @@ func (g *gateway) run(ctx context.Context, say func(format string, args ...any))
 	g.ready.Store(false)
 	err = errors.Join(err, brokerEnd.stop(), logins.stop()) // stop 3
 	err = errors.Join(err, g.store.Close())                 // stop 4
-	return errors.Join(err, consoleEnd.stop())
+	err = errors.Join(err, consoleEnd.stop())
+	g.audit.Note("stop")
+	return errors.Join(err, audited.stop())
 }
 
 // runRest starts what depends on the broker's loop and stops it in the reverse order.
@@ -247,6 +256,7 @@ func (g *gateway) runConsole(ctx context.Context) error {
 func (g *gateway) reloadCertificates() {
 	if err := g.broker.Reload(); err != nil {
 		g.log.Error("certificates cannot be used: those before stay in force", "error", err)
+		g.audit.Note("reload refused", "what", "certificates", "error", err)
 		return
 	}
 	g.log.Info("certificates were read again")
@@ -256,14 +266,18 @@ func (g *gateway) reloadCertificates() {
 func (g *gateway) watchClock(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
+	before := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case now := <-tick.C:
+			g.auditStep(before, now)
+			before = now
 			known := clockKnown()
 			if known != g.clock.Synced() {
 				g.log.Info("what is known of the clock has changed", "synchronised", known)
+				g.audit.Note("clock", "synchronised", known)
 			}
 			g.clock.SetSynced(known)
 		}
@@ -325,7 +339,7 @@ func (g *gateway) openAdapters() error {
 		}
 		all = append(all, s)
 	}
-	g.supervisor = adapters.NewSupervisor(g.log, g.broker, all)
+	g.supervisor = adapters.NewSupervisor(g.log, auditedBus{g.broker, g.audit}, all)
 	return nil
 }
 

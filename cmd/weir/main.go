@@ -120,6 +120,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newACLCommand(),
+		newAuditCommand(),
 		newBenchCommand(),
 		newBridgeCommand(),
 		newBufferCommand(),

@@ -34,6 +34,7 @@ func (g *gateway) reload(say func(string, ...any)) {
 	cfg, err := configs.Load(g.path)
 	if err != nil {
 		g.log.Error("the configuration has errors; the one before stays", "file", g.path, "errors", err.Error())
+		g.audit.Note("reload refused", "file", g.path, "configuration", g.fingerprint())
 		say("not reloaded: the configuration has errors\n%v", err)
 		return
 	}
@@ -53,6 +54,7 @@ func (g *gateway) reload(say func(string, ...any)) {
 		changed += "; " + describeRules(cfg.Access)
 	}
 	say("reloaded: %s", changed)
+	g.audit.Note("reload", "file", g.path, "configuration", g.fingerprint(), "changed", changed)
 	g.log.Info("configuration reloaded", "changed", changed)
 }
 
@@ -65,6 +67,7 @@ func (g *gateway) warnOfRestart(cfg *configs.Config) {
 		"storage":   reflect.DeepEqual(was.Storage, is.Storage) && was.DataDir == is.DataDir,
 		"adapters":  reflect.DeepEqual(was.Adapters, is.Adapters),
 		"console":   was.Console == is.Console,
+		"audit":     was.Audit == is.Audit,
 		"backoff":   was.Auth.Backoff == is.Auth.Backoff,
 	} {
 		if !same {

@@ -33,12 +33,13 @@ func newReplayCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			at := atAddress(address)
 			if address == "" {
-				if address, err = consoleAddress(config); err != nil {
+				if at, err = consoleAddress(config); err != nil {
 					return err
 				}
 			}
-			p, err := replay(c.Context(), address, query, c.ErrOrStderr())
+			p, err := replay(c.Context(), at, query, c.ErrOrStderr())
 			if err == nil || p.Seen > 0 {
 				fmt.Fprintf(c.OutOrStdout(), "%s messages sent again, of %s kept\n", count(p.Sent), count(p.Total))
 			}
@@ -47,7 +48,7 @@ func newReplayCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&config, "config", "", "configuration file of the gateway, to find its console")
-	f.StringVar(&address, "address", "", "address of its console, instead")
+	f.StringVar(&address, "address", "", "address of its console, instead; its token is taken from "+tokenVariable)
 	f.StringVar(&bridge, "bridge", "", "name of the bridge")
 	f.StringVar(&from, "from", "", "the first moment of reception")
 	f.StringVar(&to, "to", "0s", "the moment after the last")
@@ -83,7 +84,7 @@ func replayQuery(bridge, from, to, filter string, rate float64, now time.Time) (
 }
 
 // replay has the gateway do it and shows how far it is.
-func replay(ctx context.Context, address string, query url.Values, terminal io.Writer) (p core.ReplayProgress, err error) {
+func replay(ctx context.Context, address consoleAt, query url.Values, terminal io.Writer) (p core.ReplayProgress, err error) {
 	client, host := consoleClient(address)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+host+"/api/v1/replay?"+query.Encode(), nil)
 	if err != nil {

@@ -20,7 +20,7 @@ const module = "github.com/weir-edge/weir"
 // It is the graph of the design; a new package needs a place in it.
 const importRules = `
 	NONE
-	< core, core/packet, core/replace, core/topic, core/broker/transport, adapters/serialport, adapters/serialport/pty, adapters/serial/frame, configs/strict;
+	< core, core/audit, core/packet, core/replace, core/topic, core/broker/transport, adapters/serialport, adapters/serialport/pty, adapters/serial/frame, configs/strict;
 
 	core, core/packet
 	< core/session, cmd/weir/internal/load;
@@ -62,7 +62,7 @@ const importRules = `
 	core, core/packet, core/topic, core/session
 	< bridge;
 
-	core/access, core/auth, core/broker, core/console, adapters/modbus, adapters/serial, storage, bridge, configs/strict
+	core/access, core/audit, core/auth, core/broker, core/console, adapters/modbus, adapters/serial, storage, bridge, configs/strict
 	< configs;
 
 	configs, adapters/modbus/simulator, adapters/serialport/pty, storage/storagetest

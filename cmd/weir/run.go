@@ -50,16 +50,27 @@ func loadConfig(path string, warnings io.Writer) (*configs.Config, error) {
 	return cfg, nil
 }
 
+// consoleAt is the console of a running gateway, and what it wants to see.
+type consoleAt struct{ address, token string }
+
+func (c consoleAt) String() string { return c.address }
+
+// tokenVariable is where the token comes from when a console is named by its address.
+const tokenVariable = "WEIR_CONSOLE_TOKEN"
+
+// atAddress is a console that was named by its address.
+func atAddress(address string) consoleAt { return consoleAt{address, os.Getenv(tokenVariable)} }
+
 // consoleAddress is where the gateway of a configuration shows its state.
-func consoleAddress(path string) (string, error) {
+func consoleAddress(path string) (consoleAt, error) {
 	cfg, err := configs.Load(path)
 	if err != nil {
-		return "", configError{err}
+		return consoleAt{}, configError{err}
 	}
 	if cfg.Console.Address == "" {
-		return "", usageError{errors.New("the console of this configuration is switched off")}
+		return consoleAt{}, usageError{errors.New("the console of this configuration is switched off")}
 	}
-	return cfg.Console.Address, nil
+	return consoleAt{cfg.Console.Address, cfg.Console.Token}, nil
 }
 
 // stopLimit is how long a stop may take before the process ends all the same.

@@ -27,13 +27,14 @@ func newStatusCommand() *cobra.Command {
 		Short: "Show what a running gateway does: buffer, bridges, adapters, clients",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			at := atAddress(address)
 			if address == "" {
 				var err error
-				if address, err = consoleAddress(config); err != nil {
+				if at, err = consoleAddress(config); err != nil {
 					return err
 				}
 			}
-			body, err := fetchStatus(c.Context(), address)
+			body, err := fetchStatus(c.Context(), at)
 			if err != nil {
 				return err
 			}
@@ -43,44 +44,67 @@ func newStatusCommand() *cobra.Command {
 			}
 			var s core.Status
 			if err := json.Unmarshal(body, &s); err != nil {
-				return fmt.Errorf("read the answer of %s: %w", address, err)
+				return fmt.Errorf("read the answer of %s: %w", at, err)
 			}
 			return printStatus(c.OutOrStdout(), s)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&config, "config", "", "configuration file of the gateway, to find its console")
-	f.StringVar(&address, "address", "", "address of its console, instead")
+	f.StringVar(&address, "address", "", "address of its console, instead; its token is taken from "+tokenVariable)
 	f.BoolVar(&asJSON, "json", false, "print the whole status as JSON")
 	return c
 }
 
 // consoleClient reaches a console at host:port or unix:///path.
-func consoleClient(address string) (client *http.Client, host string) {
-	path, ok := strings.CutPrefix(address, "unix://")
+func consoleClient(at consoleAt) (client *http.Client, host string) {
+	path, ok := strings.CutPrefix(at.address, "unix://")
 	if !ok {
-		return &http.Client{}, address
+		return &http.Client{Transport: bearer{at.token, http.DefaultTransport}}, at.address
 	}
-	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	socket := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}}}, "localhost"
+	}}
+	return &http.Client{Transport: bearer{at.token, socket}}, "localhost"
+}
+
+// bearer shows the token of the console with each request.
+type bearer struct {
+	token string
+	http.RoundTripper
+}
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if b.token != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+b.token)
+	}
+	return b.RoundTripper.RoundTrip(r)
+}
+
+// refusedBy says what to do about an answer that is none.
+func refusedBy(at consoleAt, resp *http.Response) error {
+	if resp.StatusCode == http.StatusUnauthorized {
+		return unavailableError{fmt.Errorf("the console at %s wants its token: name the configuration of the gateway with --config, or set %s", at, tokenVariable)}
+	}
+	return unavailableError{fmt.Errorf("the console at %s answers %s", at, resp.Status)}
 }
 
 // fetchStatus reads /api/v1/status from a console at host:port or unix:///path.
-func fetchStatus(ctx context.Context, address string) ([]byte, error) {
-	client, host := consoleClient(address)
+func fetchStatus(ctx context.Context, at consoleAt) ([]byte, error) {
+	client, host := consoleClient(at)
 	client.Timeout = 10 * time.Second
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/api/v1/status", nil)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("console address %q: %w", address, err)}
+		return nil, usageError{fmt.Errorf("console address %q: %w", at, err)}
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, unavailableError{fmt.Errorf("no gateway answers at %s: %w", address, errors.Unwrap(err))}
+		return nil, unavailableError{fmt.Errorf("no gateway answers at %s: %w", at, errors.Unwrap(err))}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, unavailableError{fmt.Errorf("the console at %s answers %s", address, resp.Status)}
+		return nil, refusedBy(at, resp)
 	}
 	return io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 }

@@ -33,6 +33,7 @@ type Config struct {
 	Fleeting bool
 	Auth     Authenticator // who a client is; nil: nobody has a user name
 	Access   Authorizer    // what it may do; nil: everything
+	Audit    Auditor       // nil: nobody
 }
 
 // Listener is one address that clients connect to.
@@ -169,6 +170,13 @@ type Rights interface {
 	// May is called on the loop for every topic (to publish, to receive) and every
 	// filter (to subscribe), and should not allocate.
 	May(do Access, topic string) bool
+}
+
+// Auditor is told who came, who was refused, and who was denied what. The args are
+// those of slog.Logger.Info.
+type Auditor interface {
+	// Often is called on the loop and must not wait.
+	Often(event string, args ...any)
 }
 
 // Credentials are what a client said about itself: a user name and a password, or

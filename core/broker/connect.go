@@ -171,6 +171,9 @@ func (c *conn) refuseBecause(r packet.Reason, why string) {
 		about = append(about, "client", c.login.attempt.clientID, "user", c.login.user)
 	}
 	c.broker.complain("connection refused", about...)
+	if c.login != nil {
+		c.audit("login refused", c.login.user, c.login.attempt.clientID, "reason", cmp.Or(why, r.String()))
+	}
 	c.broker.count(r.String())
 	if c.version < packet.V5 {
 		r = r.V3()
@@ -206,6 +209,7 @@ func (c *conn) open(a attempt, v Verdict, old *client) {
 	// 4. What the session was about to send.
 	cl.attach(c, a, present)
 	b.counters.connects++
+	c.audit("login", identity, cl.id, "listener", c.listener.Name)
 	b.tell(cl, "connected", connectedEvent{
 		Client: cl.id, User: identity, Address: c.remote, Listener: c.listener.Name, Protocol: versionName(c.version),
 		Keepalive: a.keepalive.Seconds(), CleanStart: a.cleanStart, SessionPresent: present, Time: b.now.UTC(),

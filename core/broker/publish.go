@@ -132,7 +132,7 @@ func barredReason(r packet.Reason) core.Reason {
 
 func (c *conn) publish0() {
 	if r := c.barred(); r != packet.Success {
-		c.broker.drop(barredReason(r), 1)
+		c.bar(r)
 		return
 	}
 	if c.broker.retainedFull(c.broker.publication.message) {
@@ -210,8 +210,17 @@ func (c *conn) acknowledge(kind packet.Type, pid uint16, r packet.Reason, wait p
 // denied answers a publication that the client may not make. Before MQTT 5 it
 // cannot be told: the message is acknowledged and dropped [MQTT-3.3.5-2].
 func (c *conn) denied(kind packet.Type, pid uint16, r packet.Reason) {
-	c.broker.drop(barredReason(r), 1)
+	c.bar(r)
 	c.refuseMessage(kind, pid, r)
+}
+
+// bar counts a publication that the client may not make, and has it known.
+func (c *conn) bar(r packet.Reason) {
+	why := barredReason(r)
+	c.broker.drop(why, 1)
+	if why == core.DroppedDenied {
+		c.auditDenied("publish", c.broker.publication.message.Topic)
+	}
 }
 
 func (c *conn) refuseMessage(kind packet.Type, pid uint16, r packet.Reason) {

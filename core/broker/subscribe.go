@@ -67,6 +67,7 @@ func (c *conn) maySubscribe(filter string) packet.Reason {
 	case topic.ValidFilter(filter) != nil:
 		return packet.TopicFilterInvalid
 	case !c.client.may(Subscribe, unshared(filter)):
+		c.auditDenied("subscribe", filter)
 		return packet.NotAuthorized
 	case len(c.client.filters) >= c.broker.cfg.Limits.MaxSubscriptions:
 		if _, replaces := c.client.grant(filter); !replaces {

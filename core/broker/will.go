@@ -87,6 +87,9 @@ func (b *Broker) publishWill(who Principal, of *core.Message) {
 	over := core.WillDropped{ClientID: who.ClientID}
 	if !b.may(who, Publish, of.Topic) {
 		b.drop(core.DroppedDenied, 1)
+		if b.cfg.Audit != nil {
+			b.cfg.Audit.Often("denied", "user", who.Identity, "client", who.ClientID, "action", "will", "topic", of.Topic)
+		}
 		b.store.Record(over, true)
 		return
 	}

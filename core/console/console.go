@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"sync"
 	"time"
 
@@ -25,12 +26,17 @@ const (
 	snapshotTimeout = 3 * time.Second
 	stopTimeout     = 2 * time.Second
 	maxHeader       = 16 << 10
+	maxBody         = 64 << 10
 	maxConnections  = 64
 )
 
 // Config is what a console needs. The zero Address is [DefaultAddress].
 type Config struct {
-	Address  string // host:port, or unix:///path/of/socket
+	Address string // host:port, or unix:///path/of/socket
+	// Token is what everybody must show; "": nobody must.
+	Token string
+	// Audit is told of logins and of what is done here; nil: nobody is.
+	Audit    func(event string, args ...any)
 	Snapshot func(context.Context) (core.Status, error)
 	Command  Command // nil: commands are refused
 	// Replay sends again what a bridge has kept, until it is done or ctx ends.
@@ -49,10 +55,12 @@ type Console struct {
 	families []family
 	assets   map[string]asset
 	hub      *hub
+	logins   *logins
 
 	// set by Start
 	listener net.Listener
 	loopback bool // the Host header is checked
+	local    bool // only this machine reaches it
 }
 
 // New makes a console; nothing is opened yet.
@@ -62,7 +70,7 @@ func New(cfg Config) *Console {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.hub = newHub(c.event)
+	c.hub, c.logins = newHub(c.event), newLogins(cfg.Token)
 	return c
 }
 
@@ -73,6 +81,7 @@ func (c *Console) Start() error {
 		return fmt.Errorf("open console: %w", err)
 	}
 	c.loopback = isLoopback(l.Addr())
+	c.local = c.loopback || l.Addr().Network() == "unix"
 	c.listener = newLimitListener(l, maxConnections)
 	return nil
 }
@@ -135,7 +144,18 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/events", c.serveEvents)
 	mux.HandleFunc("POST /api/v1/bridges/{bridge}/{verb}", c.serveCommand)
 	mux.Handle("POST /api/v1/replay", c.trusted(c.cfg.Replay != nil, http.HandlerFunc(c.serveReplay)))
-	mux.Handle("POST /api/v1/buffer/", c.trusted(c.cfg.Buffer != nil, c.cfg.Buffer))
+	mux.HandleFunc("GET /login", c.servePageOfLogins)
+	mux.HandleFunc("POST /login", c.serveLogin)
+	mux.HandleFunc("POST /logout", c.serveLogout)
 	mux.HandleFunc("GET /{file...}", c.serveAsset)
-	return c.guard(http.NewCrossOriginProtection().Handler(mux))
+	all := http.NewServeMux()
+	all.Handle("POST /api/v1/buffer/", c.trusted(c.cfg.Buffer != nil, http.HandlerFunc(c.serveBuffer))) // an import is as long as it is
+	all.Handle("/", bounded(mux))
+	return c.guard(http.NewCrossOriginProtection().Handler(c.admit(all)))
+}
+
+// serveBuffer hands on what is about the buffer.
+func (c *Console) serveBuffer(w http.ResponseWriter, r *http.Request) {
+	c.note("buffer "+path.Base(r.URL.Path), "what", r.URL.RawQuery, "address", r.RemoteAddr)
+	c.cfg.Buffer.ServeHTTP(w, r)
 }

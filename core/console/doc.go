@@ -16,10 +16,12 @@
 //
 // # Safety
 //
-// It only reads: GET and HEAD, no cookies, no forms. By default it is bound to
-// loopback, where the Host header must name the loopback too: else a page from
-// elsewhere could read it under a name that it lets point here (DNS rebinding).
-// Connections, listeners of events, header sizes and all waiting are bounded. The
-// page brings everything it needs with it, and its policy forbids to load or to
-// run anything else.
+// By default it is bound to the loopback, where the Host header must name the loopback
+// too: else a page from elsewhere could read it under a name that it lets point here
+// (DNS rebinding). Where others reach it, everybody must show its token, and without
+// one it changes nothing there. What changes something is a POST of this site; a
+// cookie is worth nothing to others (HttpOnly, SameSite=Strict). Connections, listeners
+// of events, headers, bodies, logins, wrong tokens and all waiting are bounded. The
+// page brings everything it needs with it, and its policy forbids to load or to run
+// anything else.
 package console

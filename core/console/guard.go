@@ -1,6 +1,8 @@
 package console
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -29,6 +31,24 @@ func (c *Console) guard(next http.Handler) http.Handler {
 	})
 }
 
+// bounded reads what a request brings, which is little, before it is acted upon: so
+// that too much of it has done nothing.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > maxBody {
+			http.Error(w, "the request is too large", http.StatusRequestEntityTooLarge)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			http.Error(w, "the request is too large or broke off", http.StatusRequestEntityTooLarge)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
+}
+
 // localHost says whether a Host header names the loopback.
 func localHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -46,13 +66,13 @@ func localHost(host string) bool {
 // not send it to another site without asking first, and is refused then.
 const actionHeader = "Weir-Action"
 
-// trusted lets through who may see payloads and change what is owed: the console
-// has no login, so that is who is on this machine.
+// trusted lets through who may see payloads and change what is owed, and asked for it
+// with more than a link.
 func (c *Console) trusted(known bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case !c.loopback:
-			http.Error(w, "the console has no login: this is done over the loopback or a unix socket only", http.StatusForbidden)
+		case !c.mayAct():
+			http.Error(w, noToken, http.StatusForbidden)
 		case r.Header.Get(actionHeader) == "":
 			http.Error(w, "the header "+actionHeader+" is missing", http.StatusForbidden)
 		case !known:

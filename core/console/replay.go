@@ -20,6 +20,7 @@ func (c *Console) serveReplay(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	c.note("replay", "bridge", want.Bridge, "from", want.From, "to", want.To, "topic", want.Filter, "address", r.RemoteAddr)
 	c.streamReplay(w, r, want)
 }
 

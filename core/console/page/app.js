@@ -3,6 +3,11 @@
 // The page is made from the events of /api/v1/events, one a second. Whatever
 // comes from the gateway is put in as text, never as HTML.
 
+// toLogin goes to the page of logins when the cookie is not good any more.
+function toLogin() {
+  fetch("api/v1/status", { method: "HEAD" }).then(r => { if (r.status === 401) location.replace("login"); }, () => {});
+}
+
 const $ = id => document.getElementById(id);
 
 // el makes an element with a class and children.
@@ -329,7 +334,10 @@ const live = {
     });
     events.onerror = () => {
       this.words("bad", "no connection");
-      if (events.readyState === EventSource.CLOSED) setTimeout(() => this.open(), 5000);
+      if (events.readyState === EventSource.CLOSED) {
+        setTimeout(() => this.open(), 5000);
+        toLogin();
+      }
     };
   },
   watch() {

@@ -1,0 +1,152 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// run runs an audit until the returned function is called.
+func run(t *testing.T, dir string, max int64) (l *Log, stop func()) {
+	t.Helper()
+	l, err := Open(dir, max, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- l.Run(ctx) }()
+	return l, func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func read(t *testing.T, dir string) []string {
+	t.Helper()
+	text, err := Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(text)), "\n")
+}
+
+func TestNote(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := run(t, dir, 1<<20)
+		l.Note("login", "user", "anna\n\"x", "client", "c")
+		stop()
+	})
+	lines := read(t, dir)
+	if len(lines) != 1 || lines[0] != `{"time":"2000-01-01T00:00:00Z","event":"login","user":"anna\n\"x","client":"c"}` {
+		t.Errorf("%q", lines)
+	}
+	if info, err := os.Stat(filepath.Join(dir, FileName)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+}
+
+func TestOften(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := run(t, dir, 1<<20)
+		for range 1000 { // ten a second
+			l.Often("denied", "user", "anna", "topic", "x")
+			time.Sleep(100 * time.Millisecond)
+		}
+		for i := range 2 * maxKinds { // all different
+			l.Often("login refused", "client", i)
+		}
+		time.Sleep(time.Second)
+		stop()
+	})
+	denied, times, refused, withheld := 0, 0, 0, ""
+	for _, line := range read(t, dir) {
+		n := 1
+		_, rest, repeated := strings.Cut(line, `"times":`)
+		if repeated {
+			fmt.Sscan(rest, &n)
+		}
+		switch {
+		case strings.Contains(line, "denied"):
+			denied++
+			times += n
+		case strings.Contains(line, "login refused"):
+			refused++
+		case strings.Contains(line, "withheld"):
+			withheld = line
+		}
+	}
+	if denied > 12 || times != 1000 {
+		t.Errorf("%d lines about %d denials", denied, times)
+	}
+	if refused != maxKinds-1 || !strings.Contains(withheld, fmt.Sprintf(`"times":%d`, maxKinds+1)) {
+		t.Errorf("%d refusals, %s", refused, withheld)
+	}
+}
+
+func TestSizeIsBounded(t *testing.T) {
+	const max = 20 << 10
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := run(t, dir, max)
+		for i := range 5000 {
+			l.Note("login", "client", i)
+			if i%10 == 0 {
+				time.Sleep(time.Second)
+			}
+		}
+		stop()
+	})
+	total := int64(0)
+	for _, name := range []string{FileName, Before} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += info.Size()
+	}
+	if lines := read(t, dir); total > max || !strings.Contains(lines[len(lines)-1], `"client":4999`) {
+		t.Errorf("%d bytes, the last is %s", total, lines[len(lines)-1])
+	}
+}
+
+// TestCannotBeWritten: the gateway goes on, and the next line says what is missing.
+func TestCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := run(t, dir, 1<<20)
+		synctest.Wait()
+		good := l.file
+		if l.file, _ = os.Open(os.DevNull); l.file == nil { // reading only
+			t.Fatal("no /dev/null")
+		}
+		l.Note("a")
+		l.Note("b")
+		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
+		l.file.Close()
+		l.file = good
+		l.Note("c")
+		stop()
+	})
+	lines := read(t, dir)
+	if len(lines) != 2 || !strings.Contains(lines[1], `"withheld","times":2`) {
+		t.Errorf("%q", lines)
+	}
+}
+
+func TestNobody(t *testing.T) {
+	var l *Log
+	l.Note("x")
+	l.Often("x")
+}
