@@ -343,7 +343,7 @@ const (
 func (l *loop) connect(ctx context.Context) bool {
 	link, err := l.trunk.open(ctx)
 	if err == nil {
-		l.bus = newBus(ctx, l.trunk.line, link, l.trunk.timeout, l.units)
+		l.bus = newBus(ctx, l.trunk.line, link, l.trunk.timeout, l.units, l.trunk.taps)
 		l.lineIs("running", "")
 		return true
 	}

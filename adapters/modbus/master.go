@@ -22,7 +22,7 @@ func Dial(ctx context.Context, l Line, timeout time.Duration) (*Master, error) {
 	if err != nil {
 		return nil, errors.New(plain(err))
 	}
-	return &Master{newBus(ctx, l, opened, timeout, make(map[byte]*unitState)), timeout}, nil
+	return &Master{newBus(ctx, l, opened, timeout, make(map[byte]*unitState), new(taps)), timeout}, nil
 }
 
 // Close gives the line back.

@@ -143,7 +143,7 @@ func (g *gateway) openBroker() error {
 		return nil
 	}
 	cc := g.cfg.ConsoleConfig()
-	cc.Snapshot, cc.Command, cc.Replay, cc.Logger = g.status, g.command, b.Replay, g.log
+	cc.Snapshot, cc.Command, cc.Replay, cc.Trace, cc.Logger = g.status, g.command, b.Replay, g.trace, g.log
 	g.console = console.New(cc)
 	return g.console.Start()
 }
@@ -319,6 +319,11 @@ func (g *gateway) openAdapters() error {
 	}
 	g.supervisor = adapters.NewSupervisor(g.log, g.broker, all)
 	return nil
+}
+
+// trace is the console's: it is asked once everything is there.
+func (g *gateway) trace(adapter string, tell func(core.Transaction)) (stop func(), err error) {
+	return g.supervisor.Trace(adapter, tell)
 }
 
 // status is the whole state, for the console.

@@ -26,7 +26,7 @@ func newModbusCommand() *cobra.Command {
 			"rtu:///dev/ttyUSB0?baud=9600 or tcp://192.168.1.10:502.",
 	}
 	c.AddCommand(newModbusPlanCommand(), newModbusScanCommand(), newModbusReadCommand(), newModbusIdentifyCommand(), newModbusWriteCommand(),
-		newModbusTemplatesCommand(), newModbusImportCommand())
+		newModbusTraceCommand(), newModbusTemplatesCommand(), newModbusImportCommand())
 	return c
 }
 

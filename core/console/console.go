@@ -36,6 +36,8 @@ type Config struct {
 	// Replay sends again what a bridge has kept, until it is done or ctx ends.
 	// Its progress function does not wait and is not called after it has returned.
 	Replay func(ctx context.Context, want core.Replay, progress func(core.ReplayProgress)) error
+	// Trace has the transactions of an adapter's line told until stop is called.
+	Trace  func(adapter string, tell func(core.Transaction)) (stop func(), err error)
 	Logger *slog.Logger
 }
 
@@ -131,6 +133,7 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /metrics", c.serveMetrics)
 	mux.HandleFunc("GET /api/v1/status", c.serveStatus)
 	mux.HandleFunc("GET /api/v1/events", c.serveEvents)
+	mux.HandleFunc("GET /api/v1/adapters/{adapter}/trace", c.serveTrace)
 	mux.HandleFunc("POST /api/v1/bridges/{bridge}/{verb}", c.serveCommand)
 	mux.HandleFunc("POST /api/v1/replay", c.serveReplay)
 	mux.HandleFunc("GET /{file...}", c.serveAsset)
