@@ -302,7 +302,7 @@ func (l *loop) onWire(t table, count uint16) time.Duration {
 func (l *loop) deviceFailed(d *device, err error, now time.Time) {
 	wasDown := d.health.down()
 	d.health.failed(now, l.bus.state(d.unit).quietUntil, explain(err))
-	if d.health.failures >= maxUnanswered && !l.anyUp() && !l.trunk.line.local() {
+	if d.health.failures >= maxUnanswered && !l.anyUp() && !l.trunk.line.Local() {
 		defer l.close()
 	}
 	if !d.health.down() {
@@ -375,7 +375,7 @@ func (l *loop) reopen(ctx context.Context, broken *lineError) bool {
 // pause keeps the line closed for a while, longer each time.
 func (l *loop) pause(ctx context.Context) {
 	longest := maxReconnect
-	if l.trunk.line.local() {
+	if l.trunk.line.Local() {
 		longest = maxSerialReopen
 	}
 	l.backoff = min(max(2*l.backoff, minReconnect), longest)
