@@ -127,9 +127,9 @@ func describeAnswer(request, answer []byte) (result, refusal string) {
 		if len(request) >= 5 {
 			n = int(binary.BigEndian.Uint16(request[3:]))
 		}
-		return bitText(answer[2:], n), ""
+		return bitText(answer[min(2, len(answer)):], n), ""
 	case modbus.FuncCodeReadHoldingRegisters, modbus.FuncCodeReadInputRegisters, modbus.FuncCodeReadWriteMultipleRegisters:
-		return registers(answer[2:]), ""
+		return registers(answer[min(2, len(answer)):]), ""
 	case modbus.FuncCodeReadFIFOQueue:
 		return registers(answer[min(5, len(answer)):]), ""
 	case funcReportServerID, funcEncapsulated:
