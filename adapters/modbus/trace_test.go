@@ -28,7 +28,9 @@ func TestTrace(t *testing.T) {
 			}},
 			{Name: "dead", Unit: 2, Points: []Point{{Name: "a", Register: "holding:0"}}},
 		}}
-		bubble(t, c, s, func(t *testing.T, a *Adapter, _ *recorder) {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAdapter(t, c)
+			dialPipe(t, a, s)
 			var mu sync.Mutex
 			got := make(map[string]string)
 			stop := a.Trace(func(x core.Transaction) {
@@ -36,6 +38,8 @@ func TestTrace(t *testing.T) {
 				defer mu.Unlock()
 				got[x.Meaning] = x.Result + x.Error
 			})
+			end := start(t, a, newRecorder())
+			defer end()
 			time.Sleep(5 * time.Second)
 			synctest.Wait()
 			stop()
