@@ -25,3 +25,9 @@ type Adapter interface {
 	// Status is a snapshot; it may be called at any time from any goroutine.
 	Status() core.AdapterStatus
 }
+
+// Tracer is an adapter whose line can be looked at.
+type Tracer interface {
+	// Trace has each transaction told until stop is called. tell does not wait.
+	Trace(tell func(core.Transaction)) (stop func())
+}

@@ -89,6 +89,20 @@ func (s *Supervisor) Statuses() []core.AdapterStatus {
 	return statuses
 }
 
+// Trace looks at the line of the adapter of that name; see [Tracer].
+func (s *Supervisor) Trace(name string, tell func(core.Transaction)) (stop func(), err error) {
+	for _, a := range s.adapters {
+		if a.Name != name {
+			continue
+		}
+		if t, ok := a.Adapter.(Tracer); ok {
+			return t.Trace(tell), nil
+		}
+		return nil, fmt.Errorf("adapter %s is of type %s, which has no trace", name, a.Type)
+	}
+	return nil, fmt.Errorf("there is no adapter %s", name)
+}
+
 func (a *supervised) keepRunning(ctx context.Context, bus Bus) {
 	backoff := minBackoff
 	for ctx.Err() == nil {

@@ -139,6 +139,19 @@ type DeviceStatus struct {
 	P99      float64           `json:"p99_seconds"`
 }
 
+// Transaction is a request on a line of devices with its answer, for who looks on.
+type Transaction struct {
+	Time    time.Time `json:"ts"`
+	Took    float64   `json:"took_seconds"`
+	Unit    int       `json:"unit"`
+	Request string    `json:"request"` // the frame, in hexadecimal
+	Answer  string    `json:"answer,omitempty"`
+	Meaning string    `json:"meaning"` // of the request, in words
+	Result  string    `json:"result,omitempty"`
+	Error   string    `json:"error,omitempty"`
+	Lost    uint64    `json:"lost,omitempty"` // transactions before it that are not told: there were too many
+}
+
 // BridgeStatus is one configured bridge.
 type BridgeStatus struct {
 	Name       string    `json:"name"`

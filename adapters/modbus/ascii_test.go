@@ -50,7 +50,7 @@ func TestASCII(t *testing.T) {
 				t.Fatal(err)
 			}
 			peer := &asciiPeer{t: t, want: request, answer: c.answer}
-			b := newBus(t.Context(), line, line.translated(peer.link()), 20*time.Millisecond, make(map[byte]*unitState))
+			b := newBus(t.Context(), line, line.translated(peer.link()), 20*time.Millisecond, make(map[byte]*unitState), new(taps))
 			defer b.close()
 			got, err := b.read(0x11, holdings, 0x6B, 3, b.timeout)
 			if (err == nil) != (c.want != nil) || !slices.Equal(got, c.want) || !peer.heard {

@@ -83,15 +83,15 @@ const minConnectTimeout = 3 * time.Second
 
 // newBus makes the bus of an open line. When ctx ends, what it is doing fails.
 // units outlives the bus: answers may come late to a line that was opened again.
-func newBus(ctx context.Context, line Line, l link, timeout time.Duration, units map[byte]*unitState) *bus {
+func newBus(ctx context.Context, line Line, l link, timeout time.Duration, units map[byte]*unitState, taps *taps) *bus {
 	b := &bus{wire: line.wire(), timeout: timeout, link: l, units: units}
 	if line.Serial() {
 		t := newRTUTransport(l, b.wire)
-		h := &rtuHandler{rtuTransport: t}
+		h := &rtuHandler{rtuTransport: t, taps: taps}
 		b.exchange, b.handler, b.unit = &t.exchange, h, &h.SlaveId
 	} else {
 		t := &tcpTransport{link: l}
-		h := &tcpHandler{tcpTransport: t}
+		h := &tcpHandler{tcpTransport: t, taps: taps}
 		b.exchange, b.handler, b.unit, b.numbered = &t.exchange, h, &h.SlaveId, true
 	}
 	b.client = modbus.NewClient(b.handler)

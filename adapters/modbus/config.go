@@ -34,7 +34,7 @@ func (c *Config) Line() (Line, error) {
 		return l, nil
 	}
 	switch {
-	case !l.local():
+	case !l.Local():
 		return l, fmt.Errorf("rs485: only a serial port of this machine has a direction, and this line is %s", l.Scheme)
 	case l.Port.RS485.Mode != "":
 		return l, errors.New("rs485: it is in the url already")

@@ -24,7 +24,8 @@
 // counters that Status reads.
 //
 // Beside it stand [NewPreview], which tells what polling will cost, and [Master],
-// with which a technician asks devices by hand.
+// with which a technician asks devices by hand; and [Adapter.Trace] lets others look
+// at the line.
 //
 // # Queues
 //

@@ -14,7 +14,9 @@ const exceptionFlag = 0x80
 const (
 	rtuMinFrame     = 4 // unit, function, CRC
 	rtuMaxFrame     = 256
-	rtuOverhead     = 3 // unit and CRC
+	rtuHeader       = 1 // the unit
+	rtuTrailer      = 2 // the CRC
+	rtuOverhead     = rtuHeader + rtuTrailer
 	exceptionLength = 2 // of the PDU: function, code
 )
 

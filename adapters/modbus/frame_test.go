@@ -83,7 +83,7 @@ func scriptedBus(t testing.TB, url string, answer func(request []byte) []byte) (
 		t.Fatal(err)
 	}
 	l := &scriptedLink{answer: answer}
-	b := newBus(t.Context(), line, l, 100*time.Millisecond, make(map[byte]*unitState))
+	b := newBus(t.Context(), line, l, 100*time.Millisecond, make(map[byte]*unitState), new(taps))
 	t.Cleanup(b.close)
 	return b, l
 }

@@ -56,11 +56,9 @@ func (h *health) failed(now, quietUntil time.Time, problem string) {
 	}
 }
 
-// lost says that the line is down, and with it the device; once the line is up
-// again, the device is asked at once.
-func (h *health) lost(problem string) {
-	*h = health{seen: h.seen, failures: max(h.failures, 1), problem: problem}
-}
+// lost says that the line is down, and with it the device. Once the line is up
+// again, the device is asked at once, and that is no probe: nothing is known of it.
+func (h *health) lost(problem string) { *h = health{problem: problem} }
 
 // probeBudget keeps the time that is spent on devices which don't answer below a
 // share of the line's time, as long as there are devices that do.

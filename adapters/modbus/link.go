@@ -29,7 +29,7 @@ type link interface {
 // until timeout to answer.
 func (l Line) open(ctx context.Context, timeout time.Duration) (opened link, err error) {
 	switch {
-	case l.local():
+	case l.Local():
 		port, err := serialport.Open(l.Port)
 		if err != nil {
 			return nil, err

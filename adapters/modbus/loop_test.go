@@ -405,3 +405,41 @@ func TestRunAgain(t *testing.T) {
 		}
 	})
 }
+
+// A line that comes back: each device is asked at once, also where one of them is
+// dead and has used up what probes may cost.
+func TestDevicesAfterTheLine(t *testing.T) {
+	s := simulator.New()
+	s.Unit(1).Behave(simulator.Behaviour{Dead: true})
+	s.Unit(2).Fill(simulator.Holdings, 0, 10)
+	s.Unit(3).Fill(simulator.Holdings, 0, 10)
+	c := Config{URL: "rtu+tcp://simulated:1"}
+	for unit := 1; unit <= 3; unit++ {
+		c.Devices = append(c.Devices, Device{Name: fmt.Sprint("d", unit), Unit: unit, Points: []Point{{Name: "p", Register: "holding:0"}}})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		a, bus := newAdapter(t, c), newRecorder()
+		dialPipe(t, a, s)
+		open, down := a.trunk.open, true
+		a.trunk.open = func(ctx context.Context) (link, error) {
+			if down {
+				return nil, errors.New("not plugged in")
+			}
+			return open(ctx)
+		}
+		stop := start(t, a, bus)
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		down = false
+		bus.take()
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		got := latest(t, bus.take())
+		for _, topic := range []string{"p/d2/p", "p/d3/p"} {
+			if got[topic].Quality != "good" {
+				t.Errorf("%s is %+v", topic, got[topic])
+			}
+		}
+		stop()
+	})
+}

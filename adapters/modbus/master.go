@@ -22,7 +22,7 @@ func Dial(ctx context.Context, l Line, timeout time.Duration) (*Master, error) {
 	if err != nil {
 		return nil, errors.New(plain(err))
 	}
-	return &Master{newBus(ctx, l, opened, timeout, make(map[byte]*unitState)), timeout}, nil
+	return &Master{newBus(ctx, l, opened, timeout, make(map[byte]*unitState), new(taps)), timeout}, nil
 }
 
 // Close gives the line back.
@@ -92,6 +92,16 @@ func (m *Master) Write(unit byte, p Point, value any) (got any, err error) {
 
 // objects are the names of what a device says of itself with function 43/14.
 var objects = []string{"vendor", "product code", "revision", "vendor URL", "product", "model", "application"}
+
+// Present says whether a device answers at all: it is asked for one register, and a
+// refusal is an answer too.
+func (m *Master) Present(unit byte) (bool, error) {
+	_, err := m.bus.read(unit, holdings, 0, 1, m.timeout)
+	if isLineError(err) {
+		return false, errors.New(explain(err))
+	}
+	return err == nil || exceptionOf(err) != 0 && !unreachable(err), nil
+}
 
 // Identify asks a device who it is: with function 43/14, then 17, then with a
 // read, which shows only that it is there. alive is true for any answer, also a

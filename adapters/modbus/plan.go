@@ -50,7 +50,7 @@ func (l Line) cost(turnaround time.Duration) lineCost {
 	switch {
 	case !l.Serial():
 		return lineCost{request: assumedRoundTrip, perByte: assumedNetworkByte}
-	case !l.local(): // the speed behind the server is not known: that of the standard
+	case !l.Local(): // the speed behind the server is not known: that of the standard
 		local := map[string]string{schemeRTUoTCP: schemeRTU, schemeASCIIoTCP: schemeASCII}
 		w = Line{Scheme: local[l.Scheme], Port: defaultPort}.wire()
 	}

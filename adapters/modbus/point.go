@@ -180,7 +180,7 @@ func (d *device) replan() {
 func (d *device) learnTurnaround() {
 	learned, ok := d.stats.turnaround()
 	learned = max(learned, time.Millisecond) // less makes no difference
-	if ok && d.line.local() && (learned > 2*d.planned || 2*learned < d.planned) {
+	if ok && d.line.Local() && (learned > 2*d.planned || 2*learned < d.planned) {
 		d.planned = learned
 		d.replan()
 	}

@@ -34,7 +34,7 @@ func NewPreview(c Config, turnaround time.Duration) (Preview, error) {
 		return Preview{}, err
 	}
 	line, _ := c.Line()
-	p := Preview{Exact: line.local()}
+	p := Preview{Exact: line.Local()}
 	for i := range c.Devices {
 		d := newDevice(line, &c, &c.Devices[i])
 		d.reset(time.Time{})

@@ -122,14 +122,20 @@ func (t *tcpTransport) frameLength() (int, error) {
 type tcpHandler struct {
 	modbus.TCPClientHandler
 	*tcpTransport
+	taps *taps
 }
 
-func (h *tcpHandler) Send(request []byte) ([]byte, error) { return h.tcpTransport.Send(request) }
+func (h *tcpHandler) Send(request []byte) ([]byte, error) {
+	return h.taps.traced(request, tcpHeader, 0, h.tcpTransport.Send)
+}
 
 // rtuHandler frames the requests of a bus; the unit is set before each.
 type rtuHandler struct {
 	modbus.RTUClientHandler
 	*rtuTransport
+	taps *taps
 }
 
-func (h *rtuHandler) Send(request []byte) ([]byte, error) { return h.rtuTransport.Send(request) }
+func (h *rtuHandler) Send(request []byte) ([]byte, error) {
+	return h.taps.traced(request, rtuHeader, rtuTrailer, h.rtuTransport.Send)
+}

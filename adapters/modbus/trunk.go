@@ -54,6 +54,7 @@ type trunk struct {
 	// For everybody.
 	commands *inbox[*order]
 	errands  *inbox[*errand]
+	taps     *taps
 
 	baton chan *loop    // holds the loop while nobody drives it
 	wake  chan struct{} // one slot: there is something new for the driver
@@ -64,7 +65,7 @@ type trunk struct {
 }
 
 func newTrunk(line Line, clock *core.Clock) *trunk {
-	t := &trunk{line: line, clock: clock, baton: make(chan *loop, 1), wake: make(chan struct{}, 1)}
+	t := &trunk{line: line, clock: clock, baton: make(chan *loop, 1), taps: new(taps), wake: make(chan struct{}, 1)}
 	t.open = func(ctx context.Context) (link, error) { return line.open(ctx, max(t.timeout, minConnectTimeout)) }
 	t.commands, t.errands = newInbox[*order](t.wake, maxCommands), newInbox[*errand](t.wake, maxErrands)
 	t.baton <- &loop{trunk: t, units: make(map[byte]*unitState)}

@@ -39,14 +39,14 @@ const schemes = "rtu, ascii, tcp, tls, rtu+tcp or ascii+tcp"
 // travel: then nothing tells which request an answer is for.
 func (l Line) Serial() bool { return l.Scheme != schemeTCP && l.Scheme != schemeTLS }
 
-// local says whether the line is a serial port of this machine.
-func (l Line) local() bool { return l.Scheme == schemeRTU || l.Scheme == schemeASCII }
+// Local says whether the line is a serial port of this machine.
+func (l Line) Local() bool { return l.Scheme == schemeRTU || l.Scheme == schemeASCII }
 
 func (l Line) ascii() bool { return l.Scheme == schemeASCII || l.Scheme == schemeASCIIoTCP }
 
 // Key is the same for two lines that can't be open at once.
 func (l Line) Key() string {
-	if l.local() {
+	if l.Local() {
 		return l.Port.Device
 	}
 	return l.Address
@@ -167,7 +167,7 @@ type wire struct {
 // no silence.
 func (l Line) wire() wire {
 	switch {
-	case !l.local():
+	case !l.Local():
 		return wire{}
 	case l.ascii():
 		return wire{char: 2 * l.Port.CharTime()}

@@ -55,6 +55,9 @@ func (r *readings) byTopic() map[string][]reading {
 	out = out[:strings.LastIndexByte(out, '\n')+1]
 	for line := range strings.Lines(out) {
 		topic, payload, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if strings.HasSuffix(topic, "/set") || strings.HasSuffix(topic, "/ack") {
+			continue
+		}
 		var v reading
 		if err := json.Unmarshal([]byte(payload), &v); err != nil {
 			r.t.Fatalf("payload on %s: %v\n%s", topic, err, payload)
@@ -94,8 +97,18 @@ const pymodbusDevices = `
           - {name: level, register: "30011", type: int16}
       - name: m2
         unit: 2
+        timeout: 500ms
+        phase: 20ms
+        write_with: multiple
+        bit_writes: rewrite
+        max_registers: 8
+        max_gap: 4
         points:
           - {name: counter, register: "holding:8", type: uint16}
+          - {name: mode, register: "holding:10", enum: {1010: normal, 7: away}, writable: true, verify: true, every_command: true}
+          - {name: level, register: "holding:20", scale: 0.01, round: 1, min: 0, max: 5, clamp: true}
+          - {name: flag, register: "holding:30.2", writable: true}
+          - {name: steady, register: "holding:40", deadband: 5%, heartbeat: 10m}
       - name: dead
         unit: 9
         points:
@@ -112,11 +125,13 @@ func TestModbusToCloud(t *testing.T) {
 			up := startMosquitto(t)
 			got := up.readings(t)
 			url := startPymodbus(t, line)
-			startGateway(t, fmt.Sprintf(devicesConfig, up.port, fmt.Sprintf("  - name: bus\n    type: modbus\n    url: %q%s", url, pymodbusDevices)))
-			values := got.await(5, "plant/bus/m1/voltage", "plant/bus/m1/counter", "plant/bus/m1/pump", "plant/bus/m1/door", "plant/bus/m1/level", "plant/bus/m2/counter")
+			g := startGateway(t, fmt.Sprintf(devicesConfig, up.port, fmt.Sprintf("  - name: bus\n    type: modbus\n    url: %q%s", url, pymodbusDevices)))
+			got.await(5, "plant/bus/m1/voltage", "plant/bus/m1/counter", "plant/bus/m1/pump", "plant/bus/m1/door", "plant/bus/m1/level", "plant/bus/m2/counter", "plant/bus/m2/mode", "plant/bus/m2/level", "plant/bus/m2/flag")
+			values := got.await(1, "plant/bus/m2/steady")
 			for topic, want := range map[string]any{
 				"plant/bus/m1/voltage": 230.1, "plant/bus/m1/counter": 105.7, "plant/bus/m1/pump": true,
 				"plant/bus/m1/door": false, "plant/bus/m1/level": 2010.0, "plant/bus/m2/counter": 1008.0,
+				"plant/bus/m2/mode": "normal", "plant/bus/m2/level": 5.0, "plant/bus/m2/flag": true, "plant/bus/m2/steady": 1040.0,
 			} {
 				for _, v := range values[topic] {
 					if v.Quality != "good" || !same(v.Value, want) {
@@ -130,7 +145,49 @@ func TestModbusToCloud(t *testing.T) {
 					t.Errorf("a dead device has the value %v", v.Value)
 				}
 			}
+			if n := len(got.byTopic()["plant/bus/m2/steady"]); n != 1 {
+				t.Errorf("what does not change was published %d times", n)
+			}
+			setPymodbus(t, g, got)
+			traceLine(t, g)
 		})
+	}
+}
+
+// setPymodbus sets a register and a bit with the functions that m2 is written with.
+func setPymodbus(t *testing.T, g *testGateway, got *readings) {
+	t.Helper()
+	acks := g.arrivals(t, "plant/bus/m2/+/ack")
+	begun := time.Now()
+	for _, c := range []struct {
+		topic, payload string
+		ok             bool
+	}{{"mode", "away", true}, {"mode", "abroad", false}, {"flag", "false", true}} {
+		if out, err := run(t, must(weirBinary()), "pub", "-p", strconv.Itoa(g.port), "-t", "plant/bus/m2/"+c.topic+"/set", "-m", c.payload); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		acks.first("acknowledgement of "+c.payload, begun, func(m arrival) bool {
+			return strings.HasPrefix(m.topic, "plant/bus/m2/"+c.topic) && strings.Contains(m.body, fmt.Sprintf(`"ok":%t`, c.ok))
+		})
+	}
+	eventually(t, 20*time.Second, "the values that were set", func() bool {
+		all := got.byTopic()
+		mode, flag := all["plant/bus/m2/mode"], all["plant/bus/m2/flag"]
+		return mode[len(mode)-1].Value == "away" && flag[len(flag)-1].Value == false
+	})
+}
+
+// traceLine looks at the line while it is polled.
+func traceLine(t *testing.T, g *testGateway) {
+	t.Helper()
+	out, code := weir(t, "modbus", "trace", "bus", "--config", g.config, "--for", "2s", "--frames")
+	for _, want := range []string{"unit 1   read coil:4, 1 = 1\n", "unit 2   read holding:", "    > ", "    < "} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("exit code %d, no %q in the trace\n%s", code, want, tail(out, 2000))
+		}
+	}
+	if out, code := weir(t, "modbus", "trace", "buss", "--config", g.config, "--for", "2s"); code != 1 || !strings.Contains(out, "there is no adapter buss") {
+		t.Errorf("exit code %d\n%s", code, out)
 	}
 }
 

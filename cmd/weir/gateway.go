@@ -153,7 +153,7 @@ func (g *gateway) openBroker() error {
 	}
 	cc := g.cfg.ConsoleConfig()
 	cc.Audit = g.audit.Note
-	cc.Snapshot, cc.Command, cc.Replay, cc.Logger = g.status, g.command, b.Replay, g.log
+	cc.Snapshot, cc.Command, cc.Replay, cc.Trace, cc.Logger = g.status, g.command, b.Replay, g.trace, g.log
 	cc.Buffer = bufferAPI{liveStore{broker: b, store: g.store, dir: g.cfg.Store().Dir}}
 	g.console = console.New(cc)
 	return g.console.Start()
@@ -341,6 +341,11 @@ func (g *gateway) openAdapters() error {
 	}
 	g.supervisor = adapters.NewSupervisor(g.log, auditedBus{g.broker, g.audit}, all)
 	return nil
+}
+
+// trace is the console's: it is asked once everything is there.
+func (g *gateway) trace(adapter string, tell func(core.Transaction)) (stop func(), err error) {
+	return g.supervisor.Trace(adapter, tell)
 }
 
 // status is the whole state, for the console.

@@ -26,7 +26,7 @@ func newModbusCommand() *cobra.Command {
 			"rtu:///dev/ttyUSB0?baud=9600 or tcp://192.168.1.10:502.",
 	}
 	c.AddCommand(newModbusPlanCommand(), newModbusScanCommand(), newModbusReadCommand(), newModbusIdentifyCommand(), newModbusWriteCommand(),
-		newModbusTemplatesCommand(), newModbusImportCommand())
+		newModbusTraceCommand(), newModbusTemplatesCommand(), newModbusImportCommand())
 	return c
 }
 
@@ -115,13 +115,22 @@ func (f *masterFlags) dial(ctx context.Context, url string) (*modbus.Master, err
 func newModbusScanCommand() *cobra.Command {
 	f := masterFlags{}
 	var from, to uint8
+	var sweep bool
 	c := &cobra.Command{
 		Use:   "scan URL",
 		Short: "Find the devices of a line and ask each who it is; writes nothing",
-		Args:  cobra.ExactArgs(1),
+		Long: "Each address from --from to --to is asked for its identity (functions 43/14 and 17), or for a\n" +
+			"register. With --sweep, when neither rate nor parity of a serial line are known, the usual ones\n" +
+			"are tried first, until somebody answers; a short range of addresses makes that faster.",
+		Example: "  weir modbus scan tcp://192.168.1.10\n" +
+			"  weir modbus scan rtu:///dev/serial/by-id/usb-X --sweep --to 10",
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if from > to {
 				return usageError{fmt.Errorf("--from (%d) must not be above --to (%d)", from, to)}
+			}
+			if sweep {
+				return f.sweep(c.Context(), args[0], int(from), int(to), c.OutOrStdout(), c.ErrOrStderr())
 			}
 			m, err := f.dial(c.Context(), args[0])
 			if err != nil {
@@ -134,6 +143,7 @@ func newModbusScanCommand() *cobra.Command {
 	f.register(c, false)
 	c.Flags().Uint8Var(&from, "from", 1, "first address")
 	c.Flags().Uint8Var(&to, "to", 247, "last address")
+	c.Flags().BoolVar(&sweep, "sweep", false, "try the usual rates and parities of a serial line")
 	_ = c.Flags().Set("timeout", "200ms")
 	return c
 }

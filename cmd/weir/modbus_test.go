@@ -44,6 +44,7 @@ func TestModbusCommands(t *testing.T) {
 			{"identify", []string{"identify", url, "-u", "3"}, 0, []string{"vendor: Weir", "product code: simulator", "revision: unit 3"}},
 			{"scan", []string{"scan", url, "--to", "4"}, 0, []string{"unit 1  vendor: Weir", "unit 3  vendor: Weir", "2 devices found"}},
 			{"scan of nobody", []string{"scan", url, "--from", "2", "--to", "2"}, exitTimeout, []string{"nobody answers"}},
+			{"read a queue", []string{"read", url, "fifo:10", "-u", "3"}, 0, []string{"+0  0001", "+2  0003"}},
 			{"write without a word", []string{"write", url, "holding:3", "5"}, exitUsage, []string{"say --yes if that is meant"}},
 			{"nothing was written", []string{"read", url, "holding:3", "1"}, 0, []string{"+0  0000"}},
 			{"write", []string{"write", url, "holding:3", "230.5", "--type", "float32", "--order", "CDAB", "--yes"}, 0, []string{"is now 230.5"}},
@@ -61,6 +62,27 @@ func TestModbusCommands(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestModbusSweep: rate and parity are tried until a device answers. (On a
+// pseudo-terminal any rate will do, so the first that is tried is the right one.)
+func TestModbusSweep(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "bus")
+	start(t, must(weirBinary()), "sim", "modbus", "--pty", link, "--baud", "38400", "--units", "3", "--dead", "1,2", "--lenient")
+	eventually(t, 15*time.Second, "a simulated line", func() bool { return fileExists(link) })
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"found":   {[]string{"rtu://" + link, "--sweep", "--to", "4"}, 0, "a device answers on rtu://" + link + "?baud=9600&parity=N\n"},
+		"nobody":  {[]string{"rtu://" + link, "--sweep", "--to", "1", "--timeout", "10ms"}, exitTimeout, "nobody answers, whatever the rate"},
+		"no rate": {[]string{"tcp://127.0.0.1:1", "--sweep"}, exitUsage, "only a serial line"},
+	} {
+		if out, code := weir(t, append([]string{"modbus", "scan"}, c.args...)...); code != c.code || !strings.Contains(out, c.want) {
+			t.Errorf("%s: exit code %d, no %q in\n%s", name, code, c.want, out)
 		}
 	}
 }

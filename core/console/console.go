@@ -44,6 +44,8 @@ type Config struct {
 	Replay func(ctx context.Context, want core.Replay, progress func(core.ReplayProgress)) error
 	// Buffer answers under /api/v1/buffer/, to those who may be trusted with it.
 	Buffer http.Handler
+	// Trace has the transactions of an adapter's line told until stop is called.
+	Trace  func(adapter string, tell func(core.Transaction)) (stop func(), err error)
 	Logger *slog.Logger
 }
 
@@ -142,6 +144,7 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /metrics", c.serveMetrics)
 	mux.HandleFunc("GET /api/v1/status", c.serveStatus)
 	mux.HandleFunc("GET /api/v1/events", c.serveEvents)
+	mux.HandleFunc("GET /api/v1/adapters/{adapter}/trace", c.serveTrace)
 	mux.HandleFunc("POST /api/v1/bridges/{bridge}/{verb}", c.serveCommand)
 	mux.Handle("POST /api/v1/replay", c.trusted(c.cfg.Replay != nil, http.HandlerFunc(c.serveReplay)))
 	mux.HandleFunc("GET /login", c.servePageOfLogins)
