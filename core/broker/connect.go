@@ -26,6 +26,7 @@ type attempt struct {
 	maxPacket  int
 	aliases    uint16 // the client's Topic Alias Maximum
 	will       *will
+	informs    bool // the client asks for response information
 }
 
 // maxClientID bounds what is kept for every session.
@@ -87,11 +88,16 @@ func (c *conn) attempt(p *packet.Connect) (attempt, packet.Reason) {
 	if !c.listener.speaks(p.Version) {
 		return a, packet.UnsupportedProtocolVersion
 	}
+	c.explains, c.maxPacket = p.Version >= packet.V5, a.maxPacket
+	if r := c.listener.Redirect.reason(); r != packet.Success {
+		return a, r
+	}
 	if props := p.Properties; props != nil {
 		if props.AuthMethod != nil { // [MQTT-4.12.0-1]
 			return a, packet.BadAuthenticationMethod
 		}
 		a.properties(props)
+		c.explains, c.maxPacket = c.explains && (props.RequestProblemInfo == nil || *props.RequestProblemInfo == 1), a.maxPacket
 	}
 	a.expiry = min(a.expiry, c.broker.cfg.Limits.MaxSessionExpiry)
 	a.window = min(a.window, c.broker.cfg.Limits.MaxInflight)
@@ -123,6 +129,7 @@ func (a *attempt) properties(p *packet.Properties) {
 	if p.TopicAliasMaximum != nil {
 		a.aliases = *p.TopicAliasMaximum
 	}
+	a.informs = p.RequestResponseInfo != nil && *p.RequestResponseInfo == 1
 }
 
 // expiry is a session expiry interval as on the wire.
@@ -158,6 +165,7 @@ func (c *conn) attemptWill(a *attempt, w *packet.Will) packet.Reason {
 		return packet.TopicNameInvalid
 	}
 	a.will = newWill(w, a.clientID)
+	a.will.message.Topic = c.listener.MountPoint + a.will.message.Topic
 	return packet.Success
 }
 
@@ -230,7 +238,13 @@ func (c *conn) refuse(r packet.Reason) {
 	if c.version < packet.V5 {
 		r = r.V3()
 	}
-	c.send(&packet.Connack{Reason: r})
+	p := &packet.Connack{Reason: r}
+	if to := c.listener.Redirect.To; to != "" && c.version >= packet.V5 {
+		p.Properties = &packet.Properties{ServerReference: []byte(to)}
+	} else {
+		p.Properties = c.explained(explanation(r), p.Size(c.version))
+	}
+	c.send(p)
 	c.close() // [MQTT-3.2.2-7]
 }
 
@@ -284,8 +298,7 @@ func (c *conn) adopt(a attempt) {
 	}
 }
 
-// connack says what the server gives where it differs from what is assumed. We
-// send no reason strings, whether the peer wants them or not [MQTT-3.1.2-29].
+// connack says what the server gives where it differs from what is assumed.
 func (c *conn) connack(a attempt, present bool) *packet.Connack {
 	p := &packet.Connack{SessionPresent: present} // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
 	if c.version < packet.V5 {
@@ -302,6 +315,9 @@ func (c *conn) connack(a attempt, present bool) *packet.Connack {
 	}
 	if a.cut { // [MQTT-3.1.2-21]
 		p.Properties.ServerKeepalive = new(uint16(a.keepalive / time.Second))
+	}
+	if answers := c.listener.Answers; a.informs && answers != "" { // [MQTT-3.1.2-28]
+		p.Properties.ResponseInfo = []byte(strings.ReplaceAll(answers, "{client}", escapeID.Replace(a.clientID)))
 	}
 	if limits.MaxSessionExpiry < core.NeverExpires {
 		p.Properties.SessionExpiry = new(session.Seconds(a.expiry))
