@@ -136,7 +136,7 @@ gateway: gw
 data_dir: data
 listeners:
   - {name: lan, address: "0.0.0.0:${PORT}", protocol: mqtt, anonymous: true, proxy_protocol: false}
-  - {name: socket, address: unix:///run/weir/mqtt.sock, versions: 5, max_connections: 9, max_packet: 2KiB}
+  - {name: socket, address: unix:///run/weir/mqtt.sock, versions: 5, max_connections: 9, max_packet: 2KiB, mount_point: site/, answers: "answers/{client}", redirect: "other:1883", moved: true}
   - {name: web, address: "127.0.0.1:8083", protocol: ws, origins: ["a.example", "https://*.b.example"], proxy_protocol: true, proxy_from: ["10.0.0.5", "fd00::/8"]}
 auth:
   groups: {crew: [anna, ben]}
@@ -235,7 +235,7 @@ func TestEverything(t *testing.T) {
 		DataDir: "/etc/weir/data",
 		Listeners: []broker.Listener{
 			{Name: "lan", Address: "0.0.0.0:1884", Anonymous: true},
-			{Name: "socket", Address: "unix:///run/weir/mqtt.sock", Anonymous: true, Versions: []packet.Version{packet.V5}, MaxConnections: 9, MaxPacket: 2 << 10},
+			{Name: "socket", Address: "unix:///run/weir/mqtt.sock", Anonymous: true, Versions: []packet.Version{packet.V5}, MaxConnections: 9, MaxPacket: 2 << 10, MountPoint: "site/", Answers: "answers/{client}", Redirect: broker.Redirect{To: "other:1883", Moved: true}},
 			{
 				Name: "web", Address: "127.0.0.1:8083", Anonymous: true,
 				WebSocket: &transport.WebSocket{Origins: []string{"a.example", "https://*.b.example"}},

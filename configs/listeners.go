@@ -14,6 +14,7 @@ import (
 	"github.com/weir-edge/weir/core/broker"
 	"github.com/weir-edge/weir/core/broker/transport"
 	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/topic"
 )
 
 func (c *Config) readListeners(m *strict.Map) {
@@ -38,8 +39,27 @@ func (c *Config) readListeners(m *strict.Map) {
 		packet := int64(0)
 		m.Size("max_packet", &packet, kib, 256*mib)
 		l.MaxPacket = int(packet)
+		readManners(m, &l)
 		c.Listeners = append(c.Listeners, l)
 	})
+}
+
+// readManners reads what is special about the topics of a listener, and where it
+// sends its clients.
+func readManners(m *strict.Map, l *broker.Listener) {
+	m.String("mount_point", &l.MountPoint)
+	if p := l.MountPoint; p != "" && (topic.ValidName(p) != nil || !strings.HasSuffix(p, "/") || strings.HasPrefix(p, "$")) {
+		m.Problem("mount_point", "mount_point ("+p+") must be a topic that ends in \"/\", without wildcards and not of $SYS", "such as site-a/")
+	}
+	m.String("answers", &l.Answers)
+	if a := l.Answers; a != "" && topic.ValidName(a) != nil {
+		m.Problem("answers", "answers ("+a+") must be a topic without wildcards", "{client} in it stands for the client id: answers/{client}")
+	}
+	m.String("redirect", &l.Redirect.To)
+	m.Bool("moved", &l.Redirect.Moved)
+	if l.Redirect.Moved && l.Redirect.To == "" {
+		m.Problem("moved", "moved says nothing without redirect", "redirect: other.example:1883 says where the clients are to go")
+	}
 }
 
 // readProtocol reads what is below MQTT: nothing, or WebSocket.

@@ -185,7 +185,7 @@ func (g *gateway) runRest(ctx context.Context, say func(string, ...any), brokerF
 	g.ready.Store(true)                       // 7
 	g.announce(say)
 	clock := g.background(g.watchClock)
-	state := g.background(newStateTeller(g.name, g.status, g.broker.Tell).run)
+	state := g.background(newStateTeller(g.name, g.overview, g.broker.Tell).run)
 	err = g.attend(ctx, say, brokerFailed)
 	err = errors.Join(err, clock.stop(), readers.stop()) // stop 1
 	for _, a := range g.uplinks() {                      // stop 2
@@ -349,7 +349,15 @@ func (g *gateway) trace(adapter string, tell func(core.Transaction)) (stop func(
 }
 
 // status is the whole state, for the console.
-func (g *gateway) status(context.Context) (core.Status, error) {
+func (g *gateway) status(ctx context.Context) (core.Status, error) {
+	s, err := g.overview(ctx)
+	s.Clients = g.broker.Clients()
+	return s, err
+}
+
+// overview is the state without a line for each session: with 10,000 of them the
+// list is megabytes.
+func (g *gateway) overview(context.Context) (core.Status, error) {
 	s := core.Status{
 		Gateway:     g.name,
 		Version:     version(),
@@ -359,7 +367,6 @@ func (g *gateway) status(context.Context) (core.Status, error) {
 		ClockSynced: g.clock.Synced(),
 		Broker:      g.broker.Status(),
 		Auth:        g.auth.Status(),
-		Clients:     g.broker.Clients(),
 		Buffer:      g.broker.Buffer(),
 		Bridges:     []core.BridgeStatus{},
 		Adapters:    g.supervisor.Statuses(),

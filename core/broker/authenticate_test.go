@@ -71,46 +71,46 @@ func prove(t *testing.T, c *brokertest.Client, name string) *packet.Connack {
 	return ack
 }
 
-// step is a packet to send, and what is to come then; nil is nothing.
-type step struct{ send, want packet.Packet }
+// exchange is a packet to send, and what is to come then; nil is nothing.
+type exchange struct{ send, want packet.Packet }
 
 func TestEnhancedAuthentication(t *testing.T) {
 	auth := func(r packet.Reason, method, data string) packet.Packet { return authPacket(r, method, data) }
 	const more, again = packet.ContinueAuthentication, packet.ReAuthenticate
 	refused := func(r packet.Reason) packet.Packet { return &packet.Connack{Reason: r} }
 	ended := func(r packet.Reason) packet.Packet { return &packet.Disconnect{Reason: r} }
-	begin := step{new(hello("ask", "alice")), auth(more, "ask", "again")}
+	begin := exchange{new(hello("ask", "alice")), auth(more, "ask", "again")}
 	// connected: the steps follow a successful authentication as "alice".
 	for name, tc := range map[string]struct {
 		connected bool
-		steps     []step
+		steps     []exchange
 		open      bool // afterwards
 	}{
-		"another method":                 {steps: []step{{new(hello("other", "")), refused(packet.BadAuthenticationMethod)}}},             // [MQTT-4.12.0-1]
-		"wrong answer":                   {steps: []step{begin, {auth(more, "ask", "bob"), refused(packet.BadUserNameOrPassword)}}},       // [MQTT-4.12.0-4]
-		"answer of another method":       {steps: []step{begin, {auth(more, "other", "alice"), refused(packet.BadAuthenticationMethod)}}}, // [MQTT-4.12.0-5]
-		"re-authenticate before CONNACK": {steps: []step{begin, {auth(again, "ask", "alice"), refused(packet.ProtocolError)}}},
-		"PUBLISH before CONNACK":         {steps: []step{begin, {&packet.Publish{Topic: []byte("t")}, refused(packet.ProtocolError)}}}, // [MQTT-3.1.2-30]
-		"gives up":                       {steps: []step{begin, {&packet.Disconnect{}, nil}}},
-		"renewed": {connected: true, open: true, steps: []step{
+		"another method":                 {steps: []exchange{{new(hello("other", "")), refused(packet.BadAuthenticationMethod)}}},             // [MQTT-4.12.0-1]
+		"wrong answer":                   {steps: []exchange{begin, {auth(more, "ask", "bob"), refused(packet.BadUserNameOrPassword)}}},       // [MQTT-4.12.0-4]
+		"answer of another method":       {steps: []exchange{begin, {auth(more, "other", "alice"), refused(packet.BadAuthenticationMethod)}}}, // [MQTT-4.12.0-5]
+		"re-authenticate before CONNACK": {steps: []exchange{begin, {auth(again, "ask", "alice"), refused(packet.ProtocolError)}}},
+		"PUBLISH before CONNACK":         {steps: []exchange{begin, {&packet.Publish{Topic: []byte("t")}, refused(packet.ProtocolError)}}}, // [MQTT-3.1.2-30]
+		"gives up":                       {steps: []exchange{begin, {&packet.Disconnect{}, nil}}},
+		"renewed": {connected: true, open: true, steps: []exchange{
 			{auth(again, "ask", "alice"), auth(more, "ask", "again")},
 			{auth(more, "ask", "alice"), auth(packet.Success, "ask", "welcome")},
 		}},
-		"renewed in vain": {connected: true, steps: []step{ // [MQTT-4.12.1-2]
+		"renewed in vain": {connected: true, steps: []exchange{ // [MQTT-4.12.1-2]
 			{auth(again, "ask", "alice"), auth(more, "ask", "again")},
 			{auth(more, "ask", "eve"), ended(packet.BadUserNameOrPassword)},
 		}},
-		"renewed as another": {connected: true, steps: []step{
+		"renewed as another": {connected: true, steps: []exchange{
 			{auth(again, "ask", "bob"), auth(more, "ask", "again")},
 			{auth(more, "ask", "bob"), ended(packet.NotAuthorized)},
 		}},
-		"renewed by another method": {connected: true, steps: []step{{auth(again, "other", "alice"), ended(packet.BadAuthenticationMethod)}}}, // [MQTT-4.12.1-1]
-		"answer without a question": {connected: true, steps: []step{{auth(more, "ask", "alice"), ended(packet.ProtocolError)}}},
-		"renewed twice at once": {connected: true, steps: []step{
+		"renewed by another method": {connected: true, steps: []exchange{{auth(again, "other", "alice"), ended(packet.BadAuthenticationMethod)}}}, // [MQTT-4.12.1-1]
+		"answer without a question": {connected: true, steps: []exchange{{auth(more, "ask", "alice"), ended(packet.ProtocolError)}}},
+		"renewed twice at once": {connected: true, steps: []exchange{
 			{auth(again, "ask", "alice"), auth(more, "ask", "again")},
 			{auth(again, "ask", "alice"), ended(packet.ProtocolError)},
 		}},
-		"AUTH without a method": {connected: true, steps: []step{{&packet.Auth{Reason: again}, ended(packet.BadAuthenticationMethod)}}},
+		"AUTH without a method": {connected: true, steps: []exchange{{&packet.Auth{Reason: again}, ended(packet.BadAuthenticationMethod)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in(t, broker.Config{Auth: new(asking)}, func(t *testing.T, s *brokertest.Server) {
@@ -119,9 +119,9 @@ func TestEnhancedAuthentication(t *testing.T) {
 				if tc.connected {
 					prove(t, c, "alice")
 				}
-				for _, step := range tc.steps {
-					c.Send(step.send)
-					switch want := step.want.(type) {
+				for _, exchange := range tc.steps {
+					c.Send(exchange.send)
+					switch want := exchange.want.(type) {
 					case nil:
 					case *packet.Connack:
 						if ack, ok := c.Next().(*packet.Connack); !ok || ack.Reason != want.Reason {

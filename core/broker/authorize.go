@@ -53,7 +53,14 @@ func (cl *client) may(do Access, topic string) bool {
 }
 
 // mayReceive says whether a message may go to the client.
-func (cl *client) mayReceive(name string) bool { return cl.may(Receive, name) }
+func (cl *client) mayReceive(name string) bool {
+	if cl.conn != nil {
+		if _, visible := cl.conn.unmounted(name); !visible {
+			return false
+		}
+	}
+	return cl.may(Receive, name)
+}
 
 // principal is who the client is, at the address from which it came last.
 func (cl *client) principal() Principal {

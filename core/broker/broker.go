@@ -84,6 +84,7 @@ type Broker struct {
 
 	// Scratch of the loop, used again for each packet.
 	input       []byte
+	mounting    []byte // a topic with the mount point before it
 	publish     packet.Publish
 	ack         packet.Ack
 	scratch     core.Message

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/broker/transport"
 	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/topic"
 )
 
 // Config is what a broker is made from. The zero value is a broker without
@@ -53,6 +55,33 @@ type Listener struct {
 
 	MaxConnections int // 0: only the limit of all together
 	MaxPacket      int // 0: that of all
+
+	// MountPoint stands before all topics and filters of the clients, who do not
+	// see it: they are among themselves below it. Empty, or ending in "/".
+	MountPoint string
+	// Answers is the response information for clients that ask for it: where they
+	// may have answers sent to. {client} is the client id. Empty: none.
+	Answers string
+	// Redirect sends the clients elsewhere.
+	Redirect Redirect
+}
+
+// Redirect is another server for clients: as one that is to be used now, or, if it
+// has Moved, from now on. To is what MQTT 5 calls a server reference; clients of
+// older versions are only refused. An empty To does nothing.
+type Redirect struct {
+	To    string
+	Moved bool
+}
+
+func (r Redirect) reason() packet.Reason {
+	switch {
+	case r.To == "":
+		return packet.Success
+	case r.Moved:
+		return packet.ServerMoved
+	}
+	return packet.UseAnotherServer
 }
 
 // Limits bound what clients may cost.
@@ -147,6 +176,9 @@ func (c Config) validate() error {
 			bad("listener name", listener.Name, "given once only")
 		}
 		names[listener.Name] = true
+		if m := listener.MountPoint; m != "" && (topic.ValidName(m) != nil || !strings.HasSuffix(m, "/") || strings.HasPrefix(m, "$")) {
+			bad("mount point", m, `a topic that ends in "/"`)
+		}
 	}
 	return errors.Join(errs...)
 }

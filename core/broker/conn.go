@@ -26,6 +26,7 @@ type conn struct {
 	version   packet.Version
 	client    *client // nil until the connection is open
 	maxPacket int     // the largest packet that the peer takes
+	explains  bool    // the peer wants reason strings
 	silence   time.Duration
 	since     time.Time
 	keepalive time.Duration
@@ -354,9 +355,9 @@ func (c *conn) throttle() {
 
 // fail ends the connection because of what the peer did.
 func (c *conn) fail(err error) {
-	reason := packet.UnspecifiedError
+	reason, text := packet.UnspecifiedError, ""
 	if e, ok := errors.AsType[*packet.Error](err); ok {
-		reason = e.Reason
+		reason, text = e.Reason, because(e)
 	}
 	c.broker.complain("protocol error", "address", c.remote, "client", c.clientID(), "error", err)
 	switch c.phase {
@@ -366,20 +367,24 @@ func (c *conn) fail(err error) {
 	case proving:
 		c.refuse(reason)
 	default:
-		c.end(reason)
+		c.endBecause(reason, text)
 	}
 }
 
 // end closes an open connection, telling a peer of MQTT 5 why. Its will is
 // published [MQTT-3.1.2-8].
-func (c *conn) end(reason packet.Reason) {
+func (c *conn) end(reason packet.Reason) { c.endBecause(reason, explanation(reason)) }
+
+func (c *conn) endBecause(reason packet.Reason, text string) {
 	if c.phase != open {
 		return
 	}
 	c.broker.count(reason.String())
 	if c.version >= packet.V5 {
 		// Before MQTT 5 a server just closes [MQTT-3.14.0-1].
-		c.send(&packet.Disconnect{Reason: reason})
+		p := &packet.Disconnect{Reason: reason}
+		p.Properties = c.explained(text, p.Size(c.version))
+		c.send(p)
 	}
 	c.reason = reason
 	c.close()

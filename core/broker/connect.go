@@ -28,6 +28,7 @@ type attempt struct {
 	aliases    uint16 // the client's Topic Alias Maximum
 	will       *will
 	method     string // of the enhanced authentication; "": none
+	informs    bool   // the client asks for response information
 }
 
 // maxClientID bounds what is kept for every session.
@@ -89,8 +90,13 @@ func (c *conn) attempt(p *packet.Connect) (attempt, packet.Reason) {
 	if !c.listener.speaks(p.Version) {
 		return a, packet.UnsupportedProtocolVersion
 	}
+	c.explains, c.maxPacket = p.Version >= packet.V5, a.maxPacket
+	if r := c.listener.Redirect.reason(); r != packet.Success {
+		return a, r
+	}
 	if props := p.Properties; props != nil {
 		a.properties(props)
+		c.explains, c.maxPacket = c.explains && (props.RequestProblemInfo == nil || *props.RequestProblemInfo == 1), a.maxPacket
 	}
 	a.expiry = min(a.expiry, c.broker.cfg.Limits.MaxSessionExpiry)
 	a.window = min(a.window, c.broker.cfg.Limits.MaxInflight)
@@ -123,6 +129,7 @@ func (a *attempt) properties(p *packet.Properties) {
 	if p.TopicAliasMaximum != nil {
 		a.aliases = *p.TopicAliasMaximum
 	}
+	a.informs = p.RequestResponseInfo != nil && *p.RequestResponseInfo == 1
 }
 
 // expiry is a session expiry interval as on the wire.
@@ -158,6 +165,7 @@ func (c *conn) attemptWill(a *attempt, w *packet.Will) packet.Reason {
 		return packet.TopicNameInvalid
 	}
 	a.will = newWill(w, a.clientID)
+	a.will.message.Topic = c.listener.MountPoint + a.will.message.Topic
 	return packet.Success
 }
 
@@ -178,7 +186,13 @@ func (c *conn) refuseBecause(r packet.Reason, why string) {
 	if c.version < packet.V5 {
 		r = r.V3()
 	}
-	c.send(&packet.Connack{Reason: r})
+	p := &packet.Connack{Reason: r}
+	if to := c.listener.Redirect.To; to != "" && c.version >= packet.V5 {
+		p.Properties = &packet.Properties{ServerReference: []byte(to)}
+	} else {
+		p.Properties = c.explained(explanation(r), p.Size(c.version))
+	}
+	c.send(p)
 	c.close() // [MQTT-3.2.2-7]
 }
 
@@ -235,8 +249,7 @@ func (c *conn) adopt(a attempt) {
 	}
 }
 
-// connack says what the server gives where it differs from what is assumed. We
-// send no reason strings, whether the peer wants them or not [MQTT-3.1.2-29].
+// connack says what the server gives where it differs from what is assumed.
 func (c *conn) connack(a attempt, v Verdict, present bool) *packet.Connack {
 	p := &packet.Connack{SessionPresent: present} // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
 	if c.version < packet.V5 {
@@ -256,6 +269,9 @@ func (c *conn) connack(a attempt, v Verdict, present bool) *packet.Connack {
 	}
 	if a.cut { // [MQTT-3.1.2-21]
 		p.Properties.ServerKeepalive = new(uint16(a.keepalive / time.Second))
+	}
+	if answers := c.listener.Answers; a.informs && answers != "" { // [MQTT-3.1.2-28]
+		p.Properties.ResponseInfo = []byte(strings.ReplaceAll(answers, "{client}", escapeID.Replace(a.clientID)))
 	}
 	if limits.MaxSessionExpiry < core.NeverExpires {
 		p.Properties.SessionExpiry = new(session.Seconds(a.expiry))

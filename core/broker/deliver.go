@@ -289,8 +289,9 @@ func (c *conn) sendPublish(d core.Delivery, pid uint16, dup bool) {
 
 // published is a delivery as the codec wants it.
 func (c *conn) published(d core.Delivery) session.Publication {
+	name, _ := c.unmounted(d.Message.Topic)
 	p := session.Publication{
-		Message: d.Message, Topic: d.Message.Topic, QoS: d.QoS, Retain: d.Retain, Subscriptions: d.Subscriptions,
+		Message: d.Message, Topic: name, QoS: d.QoS, Retain: d.Retain, Subscriptions: d.Subscriptions,
 	}
 	if d.Message.Expiry > 0 { // what is left [MQTT-3.3.2-6]
 		p.Expiry = max(d.Message.Expiry-c.broker.stamp.Since(d.Message.Received), 1)

@@ -78,10 +78,10 @@ func (c *conn) message(p *packet.Publish) error {
 	if topic.Levels(name) > topic.MaxLevels {
 		return &packet.Error{Reason: packet.TopicNameInvalid, Text: "topic with too many levels"}
 	}
-	m.Topic, m.Payload, m.QoS, m.Retain = name, p.Payload, p.QoS, p.Retain
+	m.Topic, m.Payload, m.QoS, m.Retain = c.mounted(name), p.Payload, p.QoS, p.Retain
 	m.Publisher, m.Received = c.client.id, c.broker.stamp
 	c.broker.begin(m, false)
-	if c.whole {
+	if c.whole && c.listener.MountPoint == "" { // otherwise the topic lies elsewhere
 		c.broker.publication.from = c
 	}
 	return nil
@@ -273,9 +273,20 @@ func (c *conn) releaseAcks() {
 		if a.Kind == packet.PUBACK || a.Reason.IsError() {
 			c.client.inbound().Acked(a.Kind, a.PacketID)
 		}
+		if a.Reason.IsError() && c.explains {
+			c.sendRefusal(a.Kind, a.PacketID, a.Reason)
+			continue
+		}
 		c.out = packet.AppendAck(c.output(), c.version, a.Kind, a.PacketID, a.Reason)
 		c.broker.counters.packetsSent++
 	}
+}
+
+// sendRefusal queues an acknowledgement that says no, and why.
+func (c *conn) sendRefusal(kind packet.Type, pid uint16, r packet.Reason) {
+	p := &packet.Ack{Kind: kind, PacketID: pid, Reason: r}
+	p.Properties = c.explained(explanation(r), p.Size(c.version))
+	c.send(p)
 }
 
 // handleAck takes an acknowledgement from a client.

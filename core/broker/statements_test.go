@@ -111,13 +111,16 @@ var proofs = []proof{
 	{"broker.TestShareRefused", "", "4.8.2-6"},
 	{"broker.TestSockets", "7.1.1-1", "4.2.0-1"},
 	{"broker.TestMosquittoClients", "7.0.0-2", ""},
+	{"broker.TestFrames", "6.0.0-1", "6.0.0-1"},
+	{"broker.TestWebSocket", "6.0.0-2", "6.0.0-2"},
+	{"broker.TestUpgrade", "6.0.0-4", "6.0.0-4"},
+	{"broker.TestSessions", "3.1.2-4 3.1.2-6 3.2.2-2 3.2.2-3 4.1.0-2", "3.1.2-4 3.1.2-5 3.1.2-6 3.1.2-23 3.2.2-2 3.2.2-3 3.3.2-5 4.1.0-1 4.1.0-2"},
+	{"broker.TestResponseInformation", "", "3.1.2-28"},
+	{"broker.TestReasonStrings", "", "3.4.2-2 3.9.2-1 3.14.2-3"},
 }
 
 // unproved: statements that no test here can prove, and why.
 var unproved = map[string]string{
-	"3.1.1 6.0.0-1": "WebSocket is the listeners' matter", "5.0 6.0.0-1": "the same",
-	"3.1.1 6.0.0-2": "the same", "5.0 6.0.0-2": "the same",
-	"3.1.1 6.0.0-4": "the same", "5.0 6.0.0-4": "the same",
 	"3.1.1 7.0.0-1": "it is the bridge that connects out, and has its own tests",
 	"5.0 3.2.2-9":   "every QoS is served", "5.0 3.2.2-10": "the same", "5.0 3.2.2-12": "the same",
 	"5.0 3.2.2-13": "retained messages are always available",

@@ -30,8 +30,7 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 	var ticket core.Ticket
 	var replays []*replay
 	for _, f := range p.Filters { // [MQTT-3.8.4-5]
-		name := string(f.Filter)
-		reason := c.maySubscribe(name)
+		name, reason := c.maySubscribe(string(f.Filter))
 		if !reason.IsError() {
 			if isSys(name) { // its values are made when somebody wants them
 				c.broker.publishSys()
@@ -51,6 +50,7 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 		}
 		suback.Reasons = append(suback.Reasons, reason)
 	}
+	c.explainSuback(suback, p.Filters)
 	c.broker.after(ticket, func() {
 		if c.phase != open {
 			return
@@ -61,20 +61,24 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 	return nil
 }
 
-// maySubscribe says what stands against a filter.
-func (c *conn) maySubscribe(filter string) packet.Reason {
+// maySubscribe is the filter in the broker, and what stands against it.
+func (c *conn) maySubscribe(wish string) (filter string, reason packet.Reason) {
+	if topic.ValidFilter(wish) != nil {
+		return wish, packet.TopicFilterInvalid
+	}
+	filter = c.mountedFilter(wish)
 	switch {
-	case topic.ValidFilter(filter) != nil:
-		return packet.TopicFilterInvalid
+	case topic.ValidFilter(filter) != nil: // too long by then
+		return filter, packet.TopicFilterInvalid
 	case !c.client.may(Subscribe, unshared(filter)):
 		c.auditDenied("subscribe", filter)
-		return packet.NotAuthorized
+		return filter, packet.NotAuthorized
 	case len(c.client.filters) >= c.broker.cfg.Limits.MaxSubscriptions:
 		if _, replaces := c.client.grant(filter); !replaces {
-			return packet.QuotaExceeded
+			return filter, packet.QuotaExceeded
 		}
 	}
-	return packet.Success
+	return filter, packet.Success
 }
 
 // unshared is the filter within that of a shared subscription, and else the filter.
@@ -149,11 +153,14 @@ func (c *conn) handleUnsubscribe(p *packet.Unsubscribe) error {
 	unsuback := &packet.Unsuback{PacketID: p.PacketID}
 	var ticket core.Ticket
 	for _, f := range p.Filters { // [MQTT-3.10.4-6]
-		reason := packet.NoSubscriptionExisted
-		if c.client.unsubscribe(string(f)) {
+		reason, name := packet.NoSubscriptionExisted, string(f)
+		if topic.ValidFilter(name) == nil {
+			name = c.mountedFilter(name)
+		}
+		if c.client.unsubscribe(name) {
 			reason = packet.Success
 			if c.client.receiver != 0 {
-				ticket = c.broker.record(core.SubscriptionDropped{Receiver: c.client.receiver, Filter: string(f)})
+				ticket = c.broker.record(core.SubscriptionDropped{Receiver: c.client.receiver, Filter: name})
 			}
 		}
 		unsuback.Reasons = append(unsuback.Reasons, reason) // [MQTT-3.11.3-1]

@@ -172,3 +172,33 @@ func TestPahoThroughKill(t *testing.T) {
 		}
 	}
 }
+
+// TestPahoAtListener: what a listener may say about topics.
+func TestPahoAtListener(t *testing.T) {
+	g := startGateway(t, `, mount_point: site/, answers: "answers/{client}"`)
+	ctx := patience(t)
+	asks := g.connect(ctx, "asks", func(c *paho.Connect) { c.Properties.RequestResponseInfo = true })
+	answers := asks.connack.Properties.ResponseInfo
+	if answers != "answers/asks" {
+		t.Fatalf("response information %q", answers)
+	}
+	asks.subscribe(ctx, paho.SubscribeOptions{Topic: answers, QoS: 1})
+	worker := g.connect(ctx, "worker", nil)
+	worker.subscribe(ctx, paho.SubscribeOptions{Topic: "ask/#", QoS: 1})
+	if _, err := asks.Publish(ctx, &paho.Publish{Topic: "ask/time", QoS: 1, Properties: &paho.PublishProperties{ResponseTopic: answers, CorrelationData: []byte("7")}}); err != nil {
+		t.Fatal(err)
+	}
+	q := worker.next()
+	if _, err := worker.Publish(ctx, &paho.Publish{
+		Topic: q.Properties.ResponseTopic, QoS: 1, Payload: []byte("noon"),
+		Properties: &paho.PublishProperties{CorrelationData: q.Properties.CorrelationData},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if a := asks.next(); a.Topic != answers || string(a.Payload) != "noon" || string(a.Properties.CorrelationData) != "7" {
+		t.Errorf("got %v", a)
+	}
+	if _, err := asks.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: "a/#/b"}}}); err == nil {
+		t.Error("a wrong filter was granted")
+	}
+}
