@@ -132,6 +132,16 @@ func TestUsersOfOthers(t *testing.T) {
 		if out, code := weir(t, "pub", "-p", port, "-u", "alice", "-P", "secret", "-t", "t", "-m", "x"); code != 0 {
 			t.Errorf("exit code %d: %s", code, out)
 		}
+		password := filepath.Join(dir, "alice.secret")
+		if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, code := weir(t, "pub", "-p", port, "-u", "alice", "--password-file", password, "-t", "t", "-m", "x"); code != 0 {
+			t.Errorf("exit code %d: %s", code, out)
+		}
+		if out, code := weir(t, "sub", "-p", port, "-u", "alice", "--password-file", password+"x", "-t", "t"); code != exitUsage || !strings.Contains(out, "no such file") {
+			t.Errorf("exit code %d: %s", code, out)
+		}
 		if out, code := weir(t, "pub", "-p", port, "-u", "alice", "-P", "x", "-t", "t", "-m", "x"); code == 0 || !strings.Contains(out, "Bad User Name or Password") {
 			t.Errorf("exit code %d: %s", code, out)
 		}

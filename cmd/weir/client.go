@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type clientOptions struct {
 	id        string
 	username  string
 	password  string
+	passFile  string // has the password, which others would see on the command line
 	keepalive int
 	version   string
 	persist   bool // keep the session: Clean Start 0
@@ -39,7 +41,8 @@ func (o *clientOptions) flags(f *pflag.FlagSet) {
 	f.IntVarP(&o.port, "port", "p", 0, "its port; default 1883, with TLS 8883")
 	f.StringVarP(&o.id, "id", "i", "", "client id; the broker chooses one if it is empty")
 	f.StringVarP(&o.username, "username", "u", "", "user name")
-	f.StringVarP(&o.password, "pw", "P", "", "password")
+	f.StringVarP(&o.password, "pw", "P", "", "password; others on this machine see it")
+	f.StringVar(&o.passFile, "password-file", "", "file with the password, instead")
 	f.IntVarP(&o.keepalive, "keepalive", "k", 60, "keep-alive in seconds")
 	f.StringVarP(&o.version, "protocol-version", "V", "5", "MQTT version: 31, 311 or 5")
 	o.tls.flags(f)
@@ -81,6 +84,13 @@ func dial(ctx context.Context, o clientOptions) (*client, error) {
 	v, err := o.protocol()
 	if err != nil {
 		return nil, err
+	}
+	if o.passFile != "" {
+		password, err := os.ReadFile(o.passFile)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("read the password: %w", err)}
+		}
+		o.password = strings.TrimRight(string(password), "\r\n")
 	}
 	conn, err := o.connect(ctx)
 	if _, wrong := errors.AsType[usageError](err); wrong {

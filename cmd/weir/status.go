@@ -227,11 +227,7 @@ func printLogins(s *sheet, st core.Status) {
 		return
 	}
 	s.section("logins")
-	keys := ""
-	if a.TokenKeys > 0 {
-		keys = fmt.Sprintf(", %d keys of tokens", a.TokenKeys)
-	}
-	s.line("%s users%s · %d waiting · %d held off%s", count(a.Users), keys, a.Waiting, a.HeldOff, kinds(a.Logins))
+	s.line("%s · %d waiting · %d held off%s", describeLogins(a.Users, a.TokenKeys), a.Waiting, a.HeldOff, kinds(a.Logins))
 }
 
 // overload says that a line is asked for too much, and what would be possible.

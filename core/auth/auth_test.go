@@ -269,6 +269,7 @@ func TestTokenLogins(t *testing.T) {
 			}
 		}
 		b.want(login(1, "alice", "secret"), accepted) // a password beside
+		b.want(login(1, "app", good+strings.Repeat("x", maxToken)), badToken)
 		if v := b.want(login(1, "app", token(-time.Hour)), expired); v.Reason != packet.NotAuthorized {
 			t.Errorf("reason %s", v.Reason)
 		}

@@ -284,7 +284,7 @@ function showClients(st, age) {
 /** logins says how it went with those who want to come in; there may be no users. */
 function logins(auth) {
   if (!auth) return "";
-  const refused = Object.entries(auth.logins).reduce((n, [k, v]) => n + (k === "accepted" || k === "remembered" ? 0 : v), 0);
+  const refused = Object.entries(auth.logins).reduce((n, [k, v]) => n + (k.startsWith("accepted") ? 0 : v), 0);
   return " · " + plural(auth.users, "user", "users") + (refused ? ", " + plural(refused, "login refused", "logins refused") : "")
     + (auth.held_off ? ", " + count(auth.held_off) + " held off" : "");
 }
