@@ -19,12 +19,13 @@ import (
 // in use: a limit that the live memory comes near makes the collector run all the
 // time without finding anything.
 //
-// It needs no timer: the end of a collection is the moment to look, and the runtime
-// makes one every two minutes even when nothing happens.
+// The end of a collection is the moment to look. When load ends there may be none
+// for two minutes; so one is made then, which gives back what the load has taken.
 type collector struct {
-	now  func() time.Time
-	last time.Time // the end of the collection before
-	set  func(percent int, limit int64)
+	now   func() time.Time
+	last  time.Time // the end of the collection before
+	set   func(percent int, limit int64)
+	after func(time.Duration) // makes a collection when there was none for so long
 
 	row     int // collections that have followed closely
 	percent int
@@ -41,12 +42,14 @@ const (
 	loadGap = 200 * time.Millisecond
 	loadRow = 32
 	restGap = 2 * time.Second
+	calmGap = 3 * time.Second
 )
 
 // tuneMemory lets a collector follow the load, unless the user has set GOGC or
 // GOMEMLIMIT.
 func tuneMemory() {
 	ownPercent, ownLimit := os.Getenv("GOGC") == "", os.Getenv("GOMEMLIMIT") == ""
+	calm := time.AfterFunc(math.MaxInt64, debug.FreeOSMemory)
 	c := &collector{now: time.Now, last: time.Now(), percent: restPercent, limit: leastLimit}
 	c.set = func(percent int, limit int64) {
 		if ownPercent {
@@ -56,6 +59,7 @@ func tuneMemory() {
 			debug.SetMemoryLimit(limit)
 		}
 	}
+	c.after = func(d time.Duration) { calm.Reset(d) }
 	c.set(c.percent, c.limit)
 	if ownPercent || ownLimit {
 		c.watch()
@@ -79,6 +83,9 @@ func (c *collector) collected(live int64) {
 	c.last = now
 	if c.row++; gap >= loadGap {
 		c.row = 0
+	}
+	if gap <= restGap {
+		c.after(calmGap)
 	}
 	percent := c.percent
 	switch {
