@@ -245,6 +245,9 @@ func (c *conn) releaseAcks() {
 		if a.Kind == packet.PUBACK || a.Reason.IsError() {
 			c.client.inbound().Acked(a.Kind, a.PacketID)
 		}
+		if a.Reason == packet.QuotaExceeded || a.Reason == packet.ImplementationSpecificError {
+			c.refusal.told(c.broker.now)
+		}
 		c.out = packet.AppendAck(c.output(), c.version, a.Kind, a.PacketID, a.Reason)
 		c.broker.counters.packetsSent++
 	}
