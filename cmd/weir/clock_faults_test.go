@@ -149,7 +149,8 @@ func TestClockFaults(t *testing.T) {
 	reading := func() (r struct {
 		TS     time.Time `json:"ts"`
 		Synced *bool     `json:"ts_synced"`
-	}) {
+	},
+	) {
 		t.Helper()
 		out := mustRun(t, "mosquitto_sub", "-p", port, "-t", "local/m1/v", "-C", "1", "-W", "10")
 		if err := json.Unmarshal([]byte(out), &r); err != nil {

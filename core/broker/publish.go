@@ -273,6 +273,9 @@ func (c *conn) releaseAcks() {
 		if a.Kind == packet.PUBACK || a.Reason.IsError() {
 			c.client.inbound().Acked(a.Kind, a.PacketID)
 		}
+		if a.Reason == packet.QuotaExceeded || a.Reason == packet.ImplementationSpecificError {
+			c.refusal.told(c.broker.now)
+		}
 		if a.Reason.IsError() && c.explains {
 			c.sendRefusal(a.Kind, a.PacketID, a.Reason)
 			continue
