@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -49,6 +50,7 @@ type Console struct {
 	families []family
 	assets   map[string]asset
 	hub      *hub
+	tracers  atomic.Int32 // who read a trace
 
 	// set by Start
 	listener net.Listener
