@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/weir-edge/weir/adapters/modbus"
 )
 
@@ -66,6 +68,10 @@ adapters:
 	}
 	if p := d.Points[0]; p.Register != "input:0" || p.Unit != "V" || p.Scale != 0.01 || p.Rule.Percent != 1 {
 		t.Errorf("the point is %+v", p)
+	}
+	again := parse(t, show(t, c))
+	if diff := cmp.Diff(d, again.Adapters[0].Modbus.Devices[0]); diff != "" {
+		t.Errorf("what is shown means something else: %s", diff)
 	}
 }
 

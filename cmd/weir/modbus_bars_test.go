@@ -62,13 +62,16 @@ func meterDevices(n int, extra string) string {
 	return b.String()
 }
 
-// simulate runs n devices on a pseudo-terminal and gives its URL.
+// simulate runs n devices on a pseudo-terminal and gives its URL. They stand for
+// hardware, which doesn't wait for a processor, and so they come before other
+// programs where that is allowed.
 func simulate(b testing.TB, baud, n int, flags ...string) (url string) {
 	b.Helper()
 	link := filepath.Join(b.TempDir(), "bus")
 	args := append([]string{"sim", "modbus", "--pty", link, "--baud", strconv.Itoa(baud), "--units", strconv.Itoa(n), "--latency", "5ms"}, flags...)
 	sim := start(b, must(weirBinary()), args...)
 	eventually(b, 15*time.Second, "a simulated line", func() bool { return fileExists(link) })
+	_, _ = run(b, "chrt", "--all-tasks", "--fifo", "--pid", "10", strconv.Itoa(sim.cmd.Process.Pid))
 	b.Cleanup(func() {
 		sim.stop()
 		report := strings.TrimSpace(sim.out.String())

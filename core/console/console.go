@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -58,6 +59,7 @@ type Console struct {
 	assets   map[string]asset
 	hub      *hub
 	logins   *logins
+	tracers  atomic.Int32 // who read a trace
 
 	// set by Start
 	listener net.Listener

@@ -7,6 +7,9 @@
 //	/metrics         for Prometheus
 //	/api/v1/status   core.Status as JSON
 //	/api/v1/events   the same once a second, as server-sent events
+//	/api/v1/adapters/NAME/trace
+//	                 the transactions of a line as they happen, a JSON document
+//	                 a line
 //	/                one page, made from these events
 //
 // The console owns no state of the gateway. Everything it says is made from one

@@ -9,14 +9,24 @@ import (
 	"github.com/weir-edge/weir/core"
 )
 
-// maxTraced is how many transactions wait for a slow reader; more are lost.
-const maxTraced = 256
+const (
+	// maxTraced is how many transactions wait for a slow reader; more are lost.
+	maxTraced = 256
+	// maxTracers bounds those who read at the same time.
+	maxTracers = 8
+)
 
 // serveTrace streams the transactions of an adapter's line, a JSON document a
 // line, until the reader leaves or the console stops.
 func (c *Console) serveTrace(w http.ResponseWriter, r *http.Request) {
 	if c.cfg.Trace == nil {
 		http.Error(w, "this gateway has no trace", http.StatusNotImplemented)
+		return
+	}
+	defer c.tracers.Add(-1)
+	if c.tracers.Add(1) > maxTracers {
+		w.Header().Set("Retry-After", "10")
+		plainText(w, http.StatusServiceUnavailable, "too many are reading already")
 		return
 	}
 	transactions := make(chan core.Transaction, maxTraced)
