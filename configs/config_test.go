@@ -134,7 +134,7 @@ listeners:
   - {name: lan, address: "0.0.0.0:${PORT}", protocol: mqtt, anonymous: true, proxy_protocol: false}
   - {name: socket, address: unix:///run/weir/mqtt.sock, versions: 5, max_connections: 9, max_packet: 2KiB, mount_point: site/, answers: "answers/{client}", redirect: "other:1883", moved: true}
   - {name: web, address: "127.0.0.1:8083", protocol: ws, origins: ["a.example", "https://*.b.example"], proxy_protocol: true, proxy_from: ["10.0.0.5", "fd00::/8"]}
-limits: {max_packet: 1MiB, max_connections: 5, max_inflight: 6, max_queued_bytes: 7MiB, connect_timeout: 8s}
+limits: {max_packet: 1MiB, max_connections: 5, max_inflight: 6, max_queued_bytes: 7MiB, max_queued_messages_per_client: 100, max_queued_bytes_per_client: 1MiB, connect_timeout: 8s}
 sys: {interval: 5s}
 storage: {budget: 1GiB, reserve: 0, promise: written, spill_after: 1s, retained_flush: 2s}
 bridges:
@@ -231,7 +231,7 @@ func TestEverything(t *testing.T) {
 				ProxyFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/32"), netip.MustParsePrefix("fd00::/8")},
 			},
 		},
-		Limits:   broker.Limits{MaxPacket: 1 << 20, MaxConnections: 5, MaxInflight: 6, MaxQueuedBytes: 7 << 20, ConnectTimeout: 8 * time.Second},
+		Limits:   broker.Limits{MaxPacket: 1 << 20, MaxConnections: 5, MaxInflight: 6, MaxQueuedBytes: 7 << 20, ConnectTimeout: 8 * time.Second, MaxClientMessages: 100, MaxClientBytes: 1 << 20},
 		Sys:      Sys{Interval: 5 * time.Second},
 		Storage:  Storage{Budget: 1 << 30, Promise: storage.Written, SpillAfter: time.Second, RetainedFlush: 2 * time.Second},
 		Bridges:  []bridge.Config{wantBridge()},
