@@ -39,6 +39,10 @@ func (c *Config) readLimits(m *strict.Map) {
 	strict.Int(m, "reconnect_rate", &l.ReconnectRate, 0, 1_000_000)
 	strict.Int(m, "max_inflight", &l.MaxInflight, 1, math.MaxUint16)
 	m.Size("max_queued_bytes", &l.MaxQueuedBytes, mib, tib)
+	strict.Int(m, "max_queued_messages_per_client", &l.MaxClientMessages, 0, 10_000_000)
+	perClient := int64(0)
+	m.Size("max_queued_bytes_per_client", &perClient, 0, gib)
+	l.MaxClientBytes = int(perClient)
 	m.Duration("connect_timeout", &l.ConnectTimeout, 100*time.Millisecond, time.Hour)
 }
 

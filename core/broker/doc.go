@@ -64,29 +64,69 @@
 // queue, the log, the retained store) is it copied, once and in one piece, and
 // shared from then on. A QoS 0 message whose receivers have room costs none.
 //
+// # Slow receivers
+//
+// A peer that does not take what it is sent costs bounded memory and nobody's time:
+//
+//	softOutput          of encoded packets for its socket; then messages wait
+//	MaxClientMessages   in its queue, where they are shared with others
+//	MaxClientBytes
+//	MaxQueuedBytes      of all queues together
+//
+// Beyond that a durable session falls behind and is served from the log, at QoS 1
+// and 2; what else it should have had is dropped as "queue-full". A peer that sends
+// without reading is not read from once hardOutput of answers wait for it. Depth and
+// drops of each session are under $SYS/broker/clients, in the console and in
+// Clients; drops by reason in the metrics.
+//
+// A turn reads each socket once, up to 64 KiB, and accepts 64 connections of a
+// listener. Connections leave an eighth of the descriptors, at least 64, to the
+// store, the uplinks and the serial lines; at that limit accept pauses.
+//
 // # What it costs
 //
 // Measured beside mosquitto 2.0.11 without persistence (in brackets), by turns, on
-// two cores of which the load takes its share; this broker with its defaults and a
-// store on disk. CPU us of the broker per message of 100 bytes:
+// two cores that were busy with other things as well, this broker with its defaults
+// and a store on disk: `weir bench compare`, medians of three. CPU us of the broker
+// per message of 100 bytes that is delivered:
 //
-//	200 publishers, 5,000/s, one write each, to "#"   QoS 0  10 (15)   QoS 1  23 (29)
-//	as fast as they can, 10 publishers to one         QoS 0  0.3 (10)  QoS 1  1.0 (14)
-//	one to 50                                         QoS 0  0.14 (6.5)
-//	the same, QoS 1, to a durable session             2.1 (15), nothing written
-//	exactly once, on disk before each step            17
-//	connect and disconnect                            80 (65)
+//	                                      QoS 0         QoS 1         QoS 2
+//	10 publishers to one                  0.62 (12.1)   1.62 (22.8)   3.19 (44.7)
+//	one to 50                             0.27 (10.2)   0.59 (15.6)   1.64 (31.6)
+//	50 to 50, in pairs                    0.70 (15.5)   1.80 (35.5)   2.92 (55.9)
+//	200 to "#"                            0.56 (11.5)   1.84 (22.0)   2.88 (47.6)
+//	200 to "#", 5,000/s, one write each   23.8 (29.0)   36.0 (47.1)
+//	1 MiB                                 1517 (2435)   1725 (1204)
+//	connect and disconnect                74 (77)
 //
-// Payloads of 1 MiB cost 1.1 to 1.3 ms at QoS 0 and 1 (1.9 to 2.1 and 1.1 to 1.2).
-// They are kept in the memory in which they came and sent from there with writev;
-// that alone changed nothing that could be measured. What cost 2.4 ms was the
-// collector, for every second message (see collector in cmd/weir); without any
-// collection, new memory from the system for each costs 2.0 ms.
+// More than four fifths of the paced line are system calls. On a machine with
+// nothing else to do it was 10 (15) and 23 (29), and the first line 0.3 (10) and
+// 1.0 (14).
 //
-// More than four fifths of the first line are system calls. An idle connection with a
-// subscription takes 1.3 KiB.
+//	CPU us of a publication among 110,000 filters, of 1,100   1.9, 1.6  (18.7, 16.7)
+//	memory of a subscription                                  230 B     (1,020 B)
+//	memory of a retained message of 100 bytes                 490 B     (1,224 B)
+//	CPU us of one of 100,000 retained, read at QoS 0, QoS 1   0.4, 0.8  (5.3, 6.1)
+//	memory of an idle connection with a subscription          1.9 KiB   (1.0 KiB)
 //
-// Of the loop's designs, a relay that does nothing else was measured (first line,
+// What was tried and what it gave:
+//
+//   - Payloads of 1 MiB are kept in the memory in which they came and sent from there
+//     with writev; that alone changed nothing that could be measured. What cost 2.4
+//     ms was the collector, for every second message (see collector in cmd/weir);
+//     without any collection, new memory from the system for each costs 2.0 ms. At
+//     QoS 1 mosquitto is not reached for certain: the ratio was 1.03 to 1.43 in
+//     three runs. Here a message is a page fault for each 4 KiB of new memory; there
+//     it is one block that the allocator still has.
+//   - A retained message takes 334 bytes here: 288 of its own with its topic, 46 in
+//     the index. The rest is the store, whose tables in memory and buffers of a
+//     flush have grown by then, about 10 MB; at 200,000 it would be half as much for
+//     each.
+//   - Subscriptions: see package topic. Output buffers that were made anew for all
+//     but 64 receivers of a turn kept the collector busy; all are kept now, up to a
+//     megabyte.
+//
+// Of the loop's designs, a relay that does nothing else was measured (paced line,
 // QoS 0 and 1): goroutine for each connection 32 and 41 us, blocking epoll_wait 25
 // and 36, the epoll set in Go's poller 18.5 and 24.5.
 package broker

@@ -5,20 +5,27 @@
 //
 // # Subscriptions
 //
-// [Tree] is a trie of filters. Its nodes are rows of a table, named by number,
-// and the way from a node to its child is found in one map from (node, level) to
-// node, whatever the number of children; level strings are kept once and named by
-// number too. Against a map in every node this takes a third of the memory, and
-// the collector has little to look at. A match walks over the name once, level by
-// level, with the set of nodes that can still match: its cost depends on the
-// filters that match a beginning of the name, not on those that don't.
+// [Tree] is a trie of filters. Its nodes are rows of a table, named by number, and
+// the way from a node to its child is found by the hash of (node, level) in one flat
+// list, whatever the number of children. Against a map in every node this takes a
+// third of the memory, and the collector has little to look at. A match walks over
+// the name once, level by level, with the set of nodes that can still match: its
+// cost depends on the filters that match a beginning of the name, not on those that
+// don't.
+//
+// What remains of those is the cache. Among 100,000 filters nothing that a match
+// looks at is where it was before, and each line costs as much as fifty
+// instructions. With Go's maps for the levels and for the ways, a step took eight of
+// them, and a publication twice as long at 110,000 subscriptions as at 1,100. It
+// takes two now, one in the list and one for the node, which has its level and its
+// subscriber, if it is the only one, in it; and 1.05 to 1.16 times as long.
 //
 // # Retained messages
 //
 // [Retained] goes the other way, from a filter to many names, and must be able to
 // stop and go on in a later turn of the loop while names come and go. So it is no
-// trie but a list in order of the bytes, with a hash index beside it for the exact
-// name. The names below a prefix stand together in it. Where a name does not match,
+// trie but a list in order of the bytes, with an index of the same kind beside it
+// for the exact name. The names below a prefix stand together in it. Where a name does not match,
 // the filter says which is the next that might, and the list goes there by binary
 // search; so "+/status" looks at one name in each tree, not at all of them. To go
 // on later, only the last name has to be remembered.
