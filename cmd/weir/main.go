@@ -124,6 +124,7 @@ func newRootCommand() *cobra.Command {
 		newBenchCommand(),
 		newBridgeCommand(),
 		newBufferCommand(),
+		newCertCommand(),
 		newConfigCommand(),
 		newDemoCommand(),
 		newInitCommand(),
