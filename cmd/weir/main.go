@@ -124,7 +124,6 @@ func newRootCommand() *cobra.Command {
 		newBenchCommand(),
 		newBridgeCommand(),
 		newBufferCommand(),
-		newCertCommand(),
 		newConfigCommand(),
 		newDemoCommand(),
 		newInitCommand(),
