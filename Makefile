@@ -4,7 +4,7 @@ LDFLAGS := -s -w
 FUZZ    ?= 20s
 export CGO_ENABLED = 0
 
-.PHONY: build demo test race lint fuzz bench faults cover release peers generate
+.PHONY: build demo test race lint fuzz bench faults cover release vulncheck peers generate
 
 build: ## bin/weir, static and stripped
 	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/weir ./cmd/weir
@@ -37,8 +37,11 @@ faults: build ## the long fault run: kills and cuts against the real binary and 
 cover: ## coverage by package
 	mkdir -p coverage && $(GO) test -coverprofile coverage/all.out ./... && $(GO) tool cover -func coverage/all.out | tail -1
 
-release: ## stripped binaries for the supported machines
-	for t in amd64 arm64 arm; do GOOS=linux GOARCH=$$t GOARM=6 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o dist/weir-linux-$$t ./cmd/weir || exit 1; done
+vulncheck: ## what is known of the modules; needs the network
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
+
+release: build ## stripped binaries for the supported machines, each with its bill of materials
+	for t in amd64 arm64 arm; do GOOS=linux GOARCH=$$t GOARM=6 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o dist/weir-linux-$$t ./cmd/weir && bin/weir version --sbom dist/weir-linux-$$t > dist/weir-linux-$$t.cdx.json || exit 1; done
 	ls -l dist
 
 generate: ## the generated record codecs
