@@ -132,6 +132,16 @@ func TestUsersOfOthers(t *testing.T) {
 		if out, code := weir(t, "pub", "-p", port, "-u", "alice", "-P", "secret", "-t", "t", "-m", "x"); code != 0 {
 			t.Errorf("exit code %d: %s", code, out)
 		}
+		password := filepath.Join(dir, "alice.secret")
+		if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, code := weir(t, "pub", "-p", port, "-u", "alice", "--password-file", password, "-t", "t", "-m", "x"); code != 0 {
+			t.Errorf("exit code %d: %s", code, out)
+		}
+		if out, code := weir(t, "sub", "-p", port, "-u", "alice", "--password-file", password+"x", "-t", "t"); code != exitUsage || !strings.Contains(out, "no such file") {
+			t.Errorf("exit code %d: %s", code, out)
+		}
 		if out, code := weir(t, "pub", "-p", port, "-u", "alice", "-P", "x", "-t", "t", "-m", "x"); code == 0 || !strings.Contains(out, "Bad User Name or Password") {
 			t.Errorf("exit code %d: %s", code, out)
 		}
@@ -457,6 +467,16 @@ func TestInit(t *testing.T) {
 	if passwords[0] == passwords[1] || len(passwords[0]) < 20 {
 		t.Errorf("the passwords are %s", passwords)
 	}
+	t.Run("on this machine only", func(t *testing.T) {
+		dir := t.TempDir()
+		if out, code := weir(t, "init", dir, "--address", "127.0.0.1:1883"); code != 0 {
+			t.Fatalf("exit code %d: %s", code, out)
+		}
+		out, code := weir(t, "config", "show", filepath.Join(dir, "weir.yaml"))
+		if code != 0 || !strings.Contains(out, "anonymous: false") {
+			t.Errorf("exit code %d: %s", code, out)
+		}
+	})
 	t.Run("open folder", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "data")
 		if err := os.Mkdir(dir, 0o755); err != nil {

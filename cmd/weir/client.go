@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type clientOptions struct {
 	id        string
 	username  string
 	password  string
+	passFile  string // has the password, which others would see on the command line
 	keepalive int
 	version   string
 	persist   bool // keep the session: Clean Start 0
@@ -39,7 +41,8 @@ func (o *clientOptions) flags(f *pflag.FlagSet) {
 	f.IntVarP(&o.port, "port", "p", 1883, "its port")
 	f.StringVarP(&o.id, "id", "i", "", "client id; the broker chooses one if it is empty")
 	f.StringVarP(&o.username, "username", "u", "", "user name")
-	f.StringVarP(&o.password, "pw", "P", "", "password")
+	f.StringVarP(&o.password, "pw", "P", "", "password; others on this machine see it")
+	f.StringVar(&o.passFile, "password-file", "", "file with the password, instead")
 	f.IntVarP(&o.keepalive, "keepalive", "k", 60, "keep-alive in seconds")
 	f.StringVarP(&o.version, "protocol-version", "V", "5", "MQTT version: 31, 311 or 5")
 }
@@ -80,6 +83,13 @@ func dial(ctx context.Context, o clientOptions) (*client, error) {
 	v, err := o.protocol()
 	if err != nil {
 		return nil, err
+	}
+	if o.passFile != "" {
+		password, err := os.ReadFile(o.passFile)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("read the password: %w", err)}
+		}
+		o.password = strings.TrimRight(string(password), "\r\n")
 	}
 	d := net.Dialer{Timeout: 10 * time.Second}
 	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(o.host, strconv.Itoa(o.port)))

@@ -371,7 +371,7 @@ func (g *gateway) announce(say func(string, ...any)) {
 		say("listener  %s  %s on %s%s", l.Name, describeListener(l), g.broker.Addr(l.Name), choose(l.Anonymous, ", anybody may connect", ""))
 	}
 	if r := g.cfg.Auth.Rules; r.Users != nil || r.Tokens != nil {
-		say("users     %s", describeLogins(r))
+		say("users     %s", describeLogins(r.Users.Len(), r.Tokens.Len()))
 	}
 	if g.cfg.Access != nil {
 		say("rules     %s", describeRules(g.cfg.Access))

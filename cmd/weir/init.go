@@ -48,7 +48,8 @@ const initialConfig = `# Made by weir init. Everything that is not here has its 
 
 listeners:
   - name: lan
-    address: %q   # users only; with tls: {cert: …, key: …} nobody on the way reads along
+    address: %q
+    anonymous: false   # users only; with tls: {cert: …, key: …} nobody on the way reads along
 
 auth:
   users: users.txt

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,12 +61,15 @@ func (g *gateway) reloadAuth(next configs.Auth) {
 }
 
 // describeLogins says who may connect.
-func describeLogins(r auth.Rules) string {
+func describeLogins(users, keys int) string {
 	switch {
-	case r.Users != nil && r.Tokens != nil:
-		return fmt.Sprintf("%s users, and tokens of %d keys", count(r.Users.Len()), r.Tokens.Len())
-	case r.Tokens != nil:
-		return fmt.Sprintf("tokens of %d keys", r.Tokens.Len())
+	case keys == 0:
+		return several(users, "user")
+	case users == 0:
+		return "tokens of " + several(keys, "key")
 	}
-	return fmt.Sprintf("%s users", count(r.Users.Len()))
+	return several(users, "user") + ", and tokens of " + several(keys, "key")
 }
+
+// several counts things by their noun.
+func several(n int, noun string) string { return count(n) + " " + noun + choose(n == 1, "", "s") }

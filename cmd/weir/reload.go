@@ -48,7 +48,7 @@ func (g *gateway) reload(say func(string, ...any)) {
 	}
 	g.cfg.Bridges = cfg.Bridges
 	if r := cfg.Auth.Rules; r.Users != nil || r.Tokens != nil {
-		changed += "; " + describeLogins(r)
+		changed += "; " + describeLogins(r.Users.Len(), r.Tokens.Len())
 	}
 	if cfg.Access != nil {
 		changed += "; " + describeRules(cfg.Access)

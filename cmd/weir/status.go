@@ -224,11 +224,7 @@ func printLogins(s *sheet, st core.Status) {
 		return
 	}
 	s.section("logins")
-	keys := ""
-	if a.TokenKeys > 0 {
-		keys = fmt.Sprintf(", %d keys of tokens", a.TokenKeys)
-	}
-	s.line("%s users%s · %d waiting · %d held off%s", count(a.Users), keys, a.Waiting, a.HeldOff, kinds(a.Logins))
+	s.line("%s · %d waiting · %d held off%s", describeLogins(a.Users, a.TokenKeys), a.Waiting, a.HeldOff, kinds(a.Logins))
 }
 
 func printClients(s *sheet, st core.Status) {
@@ -241,7 +237,11 @@ func printClients(s *sheet, st core.Status) {
 		if c.Connected {
 			where = fmt.Sprintf("MQTT %s from %s", c.Protocol, c.Address)
 		}
-		s.line("  %s  %s · %d subscriptions · %s queued · %d in flight%s", c.ClientID, where, c.Subscriptions, count(c.Queued), c.Inflight, drops(c.Dropped))
+		name := c.ClientID
+		if c.User != "" && c.User != c.ClientID {
+			name += " (" + c.User + ")"
+		}
+		s.line("  %s  %s · %d subscriptions · %s queued · %d in flight%s", name, where, c.Subscriptions, count(c.Queued), c.Inflight, drops(c.Dropped))
 	}
 }
 

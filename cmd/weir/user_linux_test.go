@@ -36,6 +36,31 @@ func terminal(t *testing.T) (keyboard, tty *os.File) {
 	return keyboard, tty
 }
 
+// TestReloadWithoutDescriptors: a reload for which no file can be opened changes
+// nothing, above all not into "no users, everybody is welcome". C16.
+func TestReloadWithoutDescriptors(t *testing.T) {
+	need(t, "mosquitto_pub")
+	file := filepath.Join(t.TempDir(), "users.txt")
+	addUser(t, file, "alice", "secret")
+	g := startWithUsers(t, file, "")
+	var before unix.Rlimit
+	pid := g.cmd.Process.Pid
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: 3}, &before); err != nil {
+		t.Skip(err)
+	}
+	g.reload("not reloaded")
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil); err != nil {
+		t.Skip(err) // only root may raise it again
+	}
+	if out := g.publish("alice", "secret"); out != "" {
+		t.Error(out)
+	}
+	if g.publish("", "") == "" || g.publish("alice", "wrong") == "" {
+		t.Error("somebody else is let in")
+	}
+	g.reload("reloaded: no bridge has changed; 1 user")
+}
+
 // TestPasswordPrompt: on a terminal weir user asks twice and shows nothing of what is
 // typed.
 func TestPasswordPrompt(t *testing.T) {

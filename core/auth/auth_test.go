@@ -269,6 +269,7 @@ func TestTokenLogins(t *testing.T) {
 			}
 		}
 		b.want(login(1, "alice", "secret"), accepted) // a password beside
+		b.want(login(1, "app", good+strings.Repeat("x", maxToken)), badToken)
 		if v := b.want(login(1, "app", token(-time.Hour)), expired); v.Reason != packet.NotAuthorized {
 			t.Errorf("reason %s", v.Reason)
 		}
@@ -278,6 +279,7 @@ func TestTokenLogins(t *testing.T) {
 		b.want(login(1, "app", good[:len(good)-4]), badToken)
 		b.want(login(1, "app", good[:len(good)-4]), badToken)
 		b.want(login(1, "app", good), heldOff)
+		b.want(broker.Credentials{From: from(1), Method: MethodToken, Data: []byte(good), Renews: true}, accepted)
 		b.want(login(2, "app", good), accepted)
 
 		v := b.ask(login(2, "app", good))

@@ -10,15 +10,16 @@
 // more than one core and the memory of one check. Who waits for it stands in a line
 // of its own address; whoever has asked for least comes first, and the longest line
 // gives way when there is no room. So whoever floods the gateway with logins waits
-// for himself: of 500 wrong logins a second from 200 addresses somebody new, from
-// elsewhere, notices half a second (with turns only, five), and who is connected 10 ms.
+// for himself. Of 500 wrong logins a second from 200 addresses, for 10 s, somebody new
+// from elsewhere noticed 0.3 s (with turns only: 5 s), who was connected 7 ms (99 of
+// 100 pings), and the gateway took 3 MiB more.
 //
 // After a few wrong passwords an address is held off for a while that doubles,
 // without any check, and so is a user name, at addresses where it was tried in vain:
 // nobody can be kept out from afar. A device that has been let in before from the
 // same address with the same password is neither held off nor checked again: that
-// is remembered, as a keyed hash and in memory only. It is what lets a thousand
-// devices back in at once after a power cut of the switch between them.
+// is remembered, as a keyed hash and in memory only, and costs 5 us instead of 30 ms
+// or more: a thousand devices are back at once when the switch between them was off.
 //
 // # What cannot be learned from outside
 //

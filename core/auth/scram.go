@@ -163,18 +163,20 @@ func (s *scram) finish(message []byte) (proof []byte, ok bool) {
 	return []byte("v=" + base64.StdEncoding.EncodeToString(mac(s.keys.serverKey, all))), true
 }
 
-// scram is what the file has of a user, or something that looks the same.
+// scram is what the file has of a user, or something that looks the same: the same
+// each time, so that nobody can tell which salts are made up. It is made up for all,
+// since that, too, takes a moment.
 func (u *Users) scram(name string, secret []byte) (k *scramKeys, known bool) {
-	if k, known = u.names[name].credential.(*scramKeys); known {
-		return k, true
-	}
-	// The same each time, and nobody can tell which salts are made up.
-	return &scramKeys{
+	madeUp := &scramKeys{
 		iterations: u.iterations,
 		salt:       mac(secret, "salt\x00"+name)[:saltSize],
 		stored:     mac(secret, "stored\x00"+name),
 		serverKey:  mac(secret, "server\x00"+name),
-	}, false
+	}
+	if k, known = u.names[name].credential.(*scramKeys); known {
+		return k, true
+	}
+	return madeUp, false
 }
 
 func mac(key []byte, text string) []byte {

@@ -36,6 +36,7 @@ func example() core.Status {
 			Refused: map[string]uint64{"not-authorized": 1},
 			Dropped: map[core.Reason]uint64{core.DroppedOffline: 11},
 		},
+		Auth:    &core.AuthStatus{Users: 21, TokenKeys: 2, Logins: map[string]uint64{"accepted": 22, "wrong password": 23}, Waiting: 24, HeldOff: 25},
 		Clients: []core.ClientStatus{{ClientID: "pump-7", Queued: 3}},
 		Buffer: core.BufferStatus{
 			Messages: 12, Bytes: 13, Budget: 14, OldestSeconds: 15.5, Segments: 2, Held: 1, Written: 16, WrittenBytes: 17,

@@ -263,12 +263,13 @@ function deviceCells(tr, d, age) {
 function showClients(st, age) {
   const all = st.broker.sessions;
   const more = all > st.clients.length ? "the " + count(st.clients.length) + " that are owed most, of " + count(all) : "";
-  text($("clients-words"), more || plural(st.broker.connections, "connected", "connected") + " · " + plural(st.broker.subscriptions, "filter", "filters"));
+  const words = more || plural(st.broker.connections, "connected", "connected") + " · " + plural(st.broker.subscriptions, "filter", "filters");
+  text($("clients-words"), words + logins(st.auth));
   $("clients-empty").hidden = st.clients.length > 0;
   $("clients").parentElement.hidden = !st.clients.length;
   const order = [...st.clients].sort((a, b) => b.connected - a.connected || a.client_id.localeCompare(b.client_id));
   keyed($("clients"), order, c => c.client_id, () => el("tr"), (tr, c) => cells(tr, [
-    ["client", c.client_id, "first"],
+    ["client", c.user && c.user !== c.client_id ? c.client_id + " (" + c.user + ")" : c.client_id, "first"],
     ["from", c.address || "–"],
     ["MQTT", c.protocol || "–"],
     ["is", (c.connected ? "connected " : c.durable ? "away " : "gone ") + span(age(c.since))],
@@ -276,6 +277,14 @@ function showClients(st, age) {
     ["queued", count(c.queued), "n"],
     ["in flight", count(c.inflight), "n"],
   ]));
+}
+
+/** logins says how it went with those who want to come in; there may be no users. */
+function logins(auth) {
+  if (!auth) return "";
+  const refused = Object.entries(auth.logins).reduce((n, [k, v]) => n + (k.startsWith("accepted") ? 0 : v), 0);
+  return " · " + plural(auth.users, "user", "users") + (refused ? ", " + plural(refused, "login refused", "logins refused") : "")
+    + (auth.held_off ? ", " + count(auth.held_off) + " held off" : "");
 }
 
 function showProcess(st, cpu) {
