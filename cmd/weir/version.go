@@ -9,15 +9,21 @@ import (
 )
 
 func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
+	var binary string
+	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this binary",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if binary != "" {
+				return writeSBOM(c.OutOrStdout(), binary)
+			}
 			_, err := fmt.Fprintf(c.OutOrStdout(), "weir %s %s/%s %s\n", version(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 			return err
 		},
 	}
+	c.Flags().StringVar(&binary, "sbom", "", "print what a binary of Weir is made of (CycloneDX), which may be for another machine")
+	return c
 }
 
 // version is the module's version, or the commit for a build from a checkout.

@@ -147,14 +147,15 @@ func (a *Auth) password(rules *Rules, c broker.Credentials, verdict func(broker.
 	}
 }
 
-// token does the same for a token. Whom it names is not believed before.
+// token does the same for a token. Whom it names is not believed before. Who is
+// connected and renews its login is not held off for what others have done.
 func (a *Auth) token(c broker.Credentials, token []byte, verdict func(broker.Verdict)) {
 	from := network(c.From)
 	switch {
 	case len(token) > maxToken: // those that wait must not take more than a few MiB together
 		verdict(a.refuse(badToken, packet.NotAuthorized))
 		return
-	case a.held(acquaintance{from: from}):
+	case !c.Renews && a.held(acquaintance{from: from}):
 		verdict(a.refuse(heldOff, packet.ConnectionRateExceeded))
 		return
 	}

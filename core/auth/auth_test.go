@@ -279,6 +279,7 @@ func TestTokenLogins(t *testing.T) {
 		b.want(login(1, "app", good[:len(good)-4]), badToken)
 		b.want(login(1, "app", good[:len(good)-4]), badToken)
 		b.want(login(1, "app", good), heldOff)
+		b.want(broker.Credentials{From: from(1), Method: MethodToken, Data: []byte(good), Renews: true}, accepted)
 		b.want(login(2, "app", good), accepted)
 
 		v := b.ask(login(2, "app", good))

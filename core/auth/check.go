@@ -95,7 +95,7 @@ func (a *Auth) scram(rules *Rules, c broker.Credentials, verdict func(broker.Ver
 		return
 	}
 	who := acquaintance{network(c.From), s.user}
-	if a.held(who) {
+	if !c.Renews && a.held(who) {
 		verdict(a.refuse(heldOff, packet.ConnectionRateExceeded))
 		return
 	}

@@ -171,6 +171,7 @@ func (c *conn) handleAuth(p *packet.Auth) error {
 		c.ask(func(v func(Verdict)) { next(data, v) })
 	case p.Reason == packet.ReAuthenticate && c.phase == open && next == nil && !l.busy: // [MQTT-4.12.1-1]
 		who := c.credentials(c.client.id, p.Properties)
+		who.Renews = true
 		c.ask(func(v func(Verdict)) { c.broker.cfg.Auth.Authenticate(who, v) })
 	default:
 		return wrong(packet.ProtocolError, "", "AUTH ("+p.Reason.String()+") that is not expected")

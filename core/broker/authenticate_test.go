@@ -15,14 +15,18 @@ import (
 // asking is an authenticator with a method, "ask", of two steps: it asks for the
 // user's name, and then for the name again.
 type asking struct {
-	lasts time.Duration // of logins; 0: for ever
-	gone  atomic.Bool   // logins hold no longer
+	lasts    time.Duration // of logins; 0: for ever
+	gone     atomic.Bool   // logins hold no longer
+	renewals atomic.Int32  // that were begun
 }
 
 func (a *asking) Authenticate(c broker.Credentials, verdict func(broker.Verdict)) {
 	if c.Method != "ask" {
 		go verdict(broker.Verdict{Reason: packet.BadAuthenticationMethod})
 		return
+	}
+	if c.Renews {
+		a.renewals.Add(1)
 	}
 	name := string(c.Data)
 	verdict(broker.Verdict{Data: []byte("again"), Next: func(data []byte, verdict func(broker.Verdict)) {
@@ -143,9 +147,13 @@ func TestEnhancedAuthentication(t *testing.T) {
 
 // TestPublishWhileRenewing: other packets go on during a re-authentication.
 func TestPublishWhileRenewing(t *testing.T) {
-	in(t, broker.Config{Auth: new(asking)}, func(t *testing.T, s *brokertest.Server) {
+	auth := new(asking)
+	in(t, broker.Config{Auth: auth}, func(t *testing.T, s *brokertest.Server) {
 		c := s.Pipe()
 		prove(t, c, "alice")
+		if n := auth.renewals.Load(); n != 0 {
+			t.Errorf("%d renewals", n)
+		}
 		c.Subscribe("t", 1)
 		c.Send(authPacket(packet.ReAuthenticate, "ask", "alice"))
 		c.Expect(authPacket(packet.ContinueAuthentication, "ask", "again"))
@@ -153,6 +161,9 @@ func TestPublishWhileRenewing(t *testing.T) {
 		c.Receive("t", "x")
 		c.Send(authPacket(packet.ContinueAuthentication, "ask", "alice"))
 		c.Expect(authPacket(packet.Success, "ask", "welcome"))
+		if n := auth.renewals.Load(); n != 1 {
+			t.Errorf("%d renewals", n)
+		}
 	})
 }
 

@@ -212,8 +212,7 @@ type Auditor interface {
 }
 
 // Credentials are what a client said about itself: a user name and a password, or
-// the first step of an enhanced authentication (MQTT 5). Of the latter those of a
-// client that is connected already renew its login.
+// the first step of an enhanced authentication (MQTT 5).
 type Credentials struct {
 	Listener string
 	Address  string     // as text
@@ -225,6 +224,7 @@ type Credentials struct {
 	Password                 []byte
 	Method                   string // of the enhanced authentication; "": none
 	Data                     []byte
+	Renews                   bool // the login of a client that is connected
 }
 
 // Verdict is the answer: the identity to which the session will belong, a refusal,
