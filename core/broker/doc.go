@@ -115,9 +115,8 @@
 //     with writev; that alone changed nothing that could be measured. What cost 2.4
 //     ms was the collector, for every second message (see collector in cmd/weir);
 //     without any collection, new memory from the system for each costs 2.0 ms. At
-//     QoS 1 mosquitto is not reached for certain: the ratio was 1.03 to 1.43 in
-//     three runs. Here a message is a page fault for each 4 KiB of new memory; there
-//     it is one block that the allocator still has.
+//     QoS 1 mosquitto is not reached for certain: the ratio was 1.03 to 2.15 in
+//     four runs, the more the busier the machine. Why has not been found out.
 //   - A retained message takes 334 bytes here: 288 of its own with its topic, 46 in
 //     the index. The rest is the store, whose tables in memory and buffers of a
 //     flush have grown by then, about 10 MB; at 200,000 it would be half as much for

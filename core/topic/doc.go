@@ -18,7 +18,8 @@
 // instructions. With Go's maps for the levels and for the ways, a step took eight of
 // them, and a publication twice as long at 110,000 subscriptions as at 1,100. It
 // takes two now, one in the list and one for the node, which has its level and its
-// subscriber, if it is the only one, in it; and 1.05 to 1.16 times as long.
+// subscriber, if it is the only one, in it; and 1.05 to 1.27 times as long, the more the
+// busier the machine is with other things.
 //
 // # Retained messages
 //

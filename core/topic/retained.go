@@ -61,7 +61,7 @@ func (r *Retained[V]) Delete(name string) bool {
 	switch {
 	case id == 0:
 		return false
-	case r.byName.used == 1:
+	case r.byName.used == 1 && r.rows.used > chunkRows:
 		*r = Retained[V]{version: r.version + 1} // arenas never shrink: let it go
 		return true
 	}

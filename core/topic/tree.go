@@ -106,7 +106,7 @@ func (t *Tree[K, V]) Remove(filter string, key K) bool {
 	if n == nil || !n.subs.remove(key) {
 		return false
 	}
-	if t.count--; t.count == 0 {
+	if t.count--; t.count == 0 && t.nodes.used > chunkRows {
 		*t = Tree[K, V]{} // arenas never shrink: let them go
 		return true
 	}
