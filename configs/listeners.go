@@ -15,6 +15,7 @@ import (
 	"github.com/weir-edge/weir/core/broker/transport"
 	"github.com/weir-edge/weir/core/packet"
 	"github.com/weir-edge/weir/core/topic"
+	"github.com/weir-edge/weir/storage"
 )
 
 func (c *Config) readListeners(m *strict.Map) {
@@ -35,6 +36,7 @@ func (c *Config) readListeners(m *strict.Map) {
 		}
 		readProxyProtocol(m, &l)
 		readVersions(m, &l)
+		readListenerPromise(m, &l)
 		strict.Int(m, "max_connections", &l.MaxConnections, 0, 1_000_000)
 		packet := int64(0)
 		m.Size("max_packet", &packet, kib, 256*mib)
@@ -59,6 +61,16 @@ func readManners(m *strict.Map, l *broker.Listener) {
 	m.Bool("moved", &l.Redirect.Moved)
 	if l.Redirect.Moved && l.Redirect.To == "" {
 		m.Problem("moved", "moved says nothing without redirect", "redirect: other.example:1883 says where the clients are to go")
+	}
+}
+
+// readListenerPromise reads what is promised to the clients of a listener, where that
+// is not what storage.promise says for all.
+func readListenerPromise(m *strict.Map, l *broker.Listener) {
+	var p storage.Promise
+	strict.Choice(m, "promise", &p, storage.Synced, storage.Written, storage.Memory)
+	if l.Promise = p.Level(); p == storage.Written || p == storage.Memory {
+		m.Warn("promise", "what is acknowledged to clients of listener "+l.Name+" may be lost in a power cut (promise: "+string(p)+")", "the default, that of storage, synced, keeps it")
 	}
 }
 

@@ -31,6 +31,10 @@ type Message struct {
 	// Hops counts the Weir gateways that the message has passed before this one.
 	Hops uint8
 
+	// Promise is what its acknowledgement stands for, where that is not what the
+	// store says for all.
+	Promise Promise
+
 	// Properties is nil when the message has none, as most have.
 	Properties *Properties
 
@@ -45,6 +49,17 @@ type Message struct {
 	// Expiry is how long after Received the message is of use; 0 is for ever.
 	Expiry time.Duration
 }
+
+// Promise is what an acknowledgement stands for.
+type Promise uint8
+
+// The promises.
+const (
+	PromiseDefault Promise = iota // the store's
+	PromiseMemory                 // in memory: acknowledged at once, written without haste
+	PromiseWritten                // in the page cache: survives a kill, not a power cut
+	PromiseSynced                 // on disk, synced: survives a power cut
+)
 
 // Properties are the MQTT 5 properties that travel with a message from end to end.
 type Properties struct {

@@ -276,12 +276,10 @@ func (c *committer) write(g *group, ops []op, r *result) error {
 	if err != nil {
 		return err
 	}
-	if g.sync && c.cfg.Promise == Synced {
+	if g.sync { // else the next sync takes it along: what is on disk is a prefix
 		if err := c.active.journal.sync(); err != nil {
 			return err
 		}
-	} else if c.cfg.Promise != Synced {
-		c.active.journal.trim() // nobody is going to sync it
 	}
 	c.next = r.last + 1
 	c.hold(g, r)

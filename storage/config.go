@@ -7,7 +7,8 @@ import (
 	"github.com/weir-edge/weir/core"
 )
 
-// Promise is what an acknowledgement stands for.
+// Promise is what an acknowledgement stands for, by the name that configurations
+// have for it.
 type Promise string
 
 // The promises.
@@ -16,6 +17,20 @@ const (
 	Written Promise = "written" // in the page cache: survives a kill, not a power cut
 	Memory  Promise = "memory"  // in memory: acknowledged at once, written without haste
 )
+
+// Level is the promise of a single message.
+func (p Promise) Level() core.Promise {
+	switch p {
+	case Memory:
+		return core.PromiseMemory
+	case Written:
+		return core.PromiseWritten
+	case Synced:
+		return core.PromiseSynced
+	default:
+		return core.PromiseDefault
+	}
+}
 
 // Config says where and how a log is kept. The zero value of a field is its default.
 type Config struct {

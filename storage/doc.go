@@ -64,6 +64,13 @@
 // been handed out by the last position on disk, and (when the log was not closed
 // cleanly) one window more.
 //
+// # Promises
+//
+// A message may promise less than the store does, or more. One for memory is settled
+// by Append; one that is to be written, by its group; one that is to be synced, by
+// the sync of its group, which takes all along that was written before without one.
+// So what a power cut leaves is a prefix whatever was promised.
+//
 // # What a commit costs
 //
 // Groups share a sync, so that what counts under load is the page, not the sync. A

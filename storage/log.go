@@ -132,9 +132,17 @@ func (l *Log) Append(m *core.Message, debts []core.Debt, hold time.Duration) (co
 			r.hand(e.seq, 0, m, false)
 		}
 	}
-	e.settled = l.cfg.Promise == Memory
+	e.settled = l.promiseOf(m) == core.PromiseMemory
 	l.tail.push(e)
 	return e.seq, e.settled, nil
+}
+
+// promiseOf is what the acknowledgement of a message stands for.
+func (l *Log) promiseOf(m *core.Message) core.Promise {
+	if m.Promise == core.PromiseDefault {
+		return l.cfg.Promise.Level()
+	}
+	return m.Promise
 }
 
 // refuseLive tells the caller that a receiver has to fetch the message.

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -128,11 +129,18 @@ func (l *Log) gather(now time.Time) *group {
 		l.reserving = true
 		g.ops = append(g.ops, reservation(l.seq))
 	}
-	g.sync = len(g.entries) > 0 || len(g.changes) > 0 || l.reserving || !now.Before(l.health.positionAt)
-	if g.sync {
+	durable := len(g.changes) > 0 || l.reserving || !now.Before(l.health.positionAt)
+	g.sync = durable && l.cfg.Promise == Synced || l.anySynced(g.entries)
+	if durable || len(g.entries) > 0 {
 		l.health.positionAt = now.Add(positionEvery)
 	}
 	return g
+}
+
+// anySynced says whether one of the messages was promised to survive a power cut.
+// One that was only promised to be written is synced with the next that was.
+func (l *Log) anySynced(entries []entry) bool {
+	return slices.ContainsFunc(entries, func(e entry) bool { return l.promiseOf(e.m) == core.PromiseSynced })
 }
 
 // gatherPositions tells what was paid. Where all that was paid is about to be

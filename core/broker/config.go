@@ -44,6 +44,10 @@ type Listener struct {
 	Address   string // "host:port" or "unix:///path"
 	Anonymous bool   // clients without a user name are welcome
 
+	// Promise is what the acknowledgement of a message from its clients stands for;
+	// default: what the store says for all.
+	Promise core.Promise
+
 	TLS       *transport.TLSFiles  // nil: none
 	WebSocket *transport.WebSocket // nil: MQTT without it
 	// ProxyFrom are the addresses of proxies, whose connections begin with the

@@ -79,7 +79,7 @@ func (c *conn) message(p *packet.Publish) error {
 		return &packet.Error{Reason: packet.TopicNameInvalid, Text: "topic with too many levels"}
 	}
 	m.Topic, m.Payload, m.QoS, m.Retain = c.mounted(name), p.Payload, p.QoS, p.Retain
-	m.Publisher, m.Received = c.client.id, c.broker.stamp
+	m.Publisher, m.Received, m.Promise = c.client.id, c.broker.stamp, c.listener.Promise
 	c.broker.begin(m, false)
 	if c.whole && c.listener.MountPoint == "" { // otherwise the topic lies elsewhere
 		c.broker.publication.from = c
@@ -159,6 +159,9 @@ func (c *conn) publish1(pid uint16) {
 	if err != nil {
 		c.unkept(packet.PUBACK, pid, err)
 		return
+	}
+	if c.listener.Promise == core.PromiseMemory {
+		wait = promise{} // nor does it wait for its retained state
 	}
 	c.acknowledge(packet.PUBACK, pid, c.outcome(), wait) // 4, 5
 }
