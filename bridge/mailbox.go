@@ -12,6 +12,7 @@ type event struct {
 	batch   core.Ticket // the number of the record
 	err     error
 	primary bool // the first server is back, says the probe of connection link
+	stop    bool // connection link is to end
 	link    int
 }
 
@@ -31,6 +32,7 @@ type mailbox struct {
 
 	mu     sync.Mutex
 	events []event
+	nudge  func() // calls the loop that looks at wake; nil: somebody waits at it
 }
 
 func (m *mailbox) post(e event) {
@@ -41,6 +43,14 @@ func (m *mailbox) post(e event) {
 	case m.wake <- struct{}{}:
 	default:
 	}
+	m.alert()
+}
+
+// call says how the owner is called from now on.
+func (m *mailbox) call(nudge func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.nudge = nudge
 }
 
 // take empties the box.
@@ -50,4 +60,14 @@ func (m *mailbox) take() []event {
 	events := m.events
 	m.events = nil
 	return events
+}
+
+// alert calls the owner for what lies elsewhere.
+func (m *mailbox) alert() {
+	m.mu.Lock()
+	nudge := m.nudge
+	m.mu.Unlock()
+	if nudge != nil {
+		nudge()
+	}
 }
