@@ -32,6 +32,9 @@ type Config struct {
 	// their connection are let in. The others are to come again.
 	Fleeting bool
 	Auth     Authenticator // nil: nobody has a user name, everybody may do everything
+	// Loops says whether a client's message, which has user properties, has been here
+	// before; it is called by the loop and must not wait. nil: none has.
+	Loops func(*core.Message) bool
 }
 
 // Listener is one address that clients connect to.
