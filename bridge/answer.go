@@ -24,9 +24,7 @@ func (l *link) receive(c chunk) {
 	}
 	if c.err != nil {
 		l.fail(c.err)
-		return
 	}
-	l.wire.recycle(c)
 }
 
 func (l *link) handle(h packet.Header, body []byte) error {

@@ -301,6 +301,7 @@ func (b *Bridge) merge(ctx context.Context, wg *sync.WaitGroup) <-chan struct{} 
 				case kick <- struct{}{}:
 				default:
 				}
+				b.events.alert()
 			}
 		})
 	}

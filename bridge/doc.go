@@ -67,13 +67,33 @@
 // asked not to send us our own messages (No Local). Where what is sent may come back
 // on another way, it carries weir-id and weir-hops: a message whose weir-id names
 // this gateway, or came over any of its bridges before, is not taken, and none is
-// that has passed too many gateways.
+// that has passed too many gateways. That holds for what another gateway brings as a
+// client, too (Seen.Loops); and an id that two links bring at once is taken from one.
+// A message is without an id until a bridge has sent it: what one gateway fetches from
+// another's listener, or from a broker that looks at no id, may come once more for
+// each such way, and then comes to rest. MQTT 3.1.1 has no properties: there a ring of
+// rules in both directions is not stopped.
 //
 // # Goroutines
 //
-// Run's goroutine owns all state. While connected there are two more: a reader,
-// which hands over whole packets, many at a time, and a writer, so that neither a
-// slow nor a dead upstream keeps the owner from doing anything else. One write
-// carries all that has come together while the one before was under way. The
-// local broker answers from its own goroutines into a small mailbox.
+// Run's goroutine owns all state but while a connection of plain TCP stands: then the
+// local broker's own loop takes the link's turns (ride.go, and Carry there), as it
+// takes those of its clients' connections. A message from a client is written to the
+// upstream in the turn that has read it, and its PUBACK reaches the client in the
+// turn that has read the upstream's; no goroutine is woken for either.
+//
+// With TLS, WebSocket or a proxy, and where the broker has no sockets of its own,
+// Run's goroutine takes the turns. Then there are two more: a reader, which hands over
+// whole packets, many at a time, and a writer, so that neither a slow nor a dead
+// upstream keeps the owner from doing anything else. In both cases one write carries
+// all that has come together. The local broker answers into a small mailbox.
+//
+// What it gave, CPU time of the gateway a message as a ratio to mosquitto's bridge in
+// the same run, on two busy cores: with goroutines 1.6 to 2.0 while draining and 2.9
+// to 3.6 at 1,000/s; on the loop 1.4 and 1.9 to 3.7 (a single mosquitto run of three
+// seconds is uncertain by half). Where the rest goes at 1,000/s, where every message
+// comes alone: two thirds are the kernel's, for sockets and thread switches; a sixth of
+// all is the runtime's watchdog, which is woken and put to sleep with each message,
+// and a tenth its poller; no function of ours has more than 1 %. Nothing of that is
+// left to be saved by handing over less.
 package bridge

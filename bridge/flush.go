@@ -20,7 +20,7 @@ func (l *link) flush() {
 		return
 	}
 	l.filling = append(l.filling[:0], l.filling[n:]...)
-	l.wire.batches <- l.filling
+	l.wire.send(l.filling)
 	l.filling, l.spare = l.spare, nil
 	l.writing, l.sent = true, l.now
 }

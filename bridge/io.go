@@ -12,13 +12,21 @@ import (
 
 var errTooLarge = errors.New("the upstream sent a packet larger than max_packet")
 
-// wire is the reader and the writer of one connection. The owner takes chunks
-// and gives each back; it gives batches and gets each back.
+// wire moves the bytes of one connection. Once started it has a reader and a
+// writer: the owner takes chunks and gives each back; it gives batches and gets each
+// back. A wire that a loop carries has none; see ride.go.
 type wire struct {
 	conn  net.Conn
 	raw   syscall.RawConn // of plain TCP, else nil
 	limit int             // bytes of a packet
+	input []byte          // what was read, and is no whole packet yet
 
+	// Carried.
+	unsent []byte // the rest of batch
+	batch  []byte // what the kernel did not take at once
+
+	// Started.
+	started bool
 	chunks  chan chunk  // from the reader
 	free    chan []byte // back to the reader
 	batches chan []byte // to the writer, which has one at a time
@@ -43,11 +51,12 @@ type batch struct {
 
 const readBuffer = 4 << 10
 
-// newWire starts the reader and the writer. rest is what was read already.
+// newWire makes one. rest is what was read already.
 func newWire(conn net.Conn, limit int, rest []byte) *wire {
 	w := &wire{
 		conn:    conn,
 		limit:   limit,
+		input:   rest,
 		chunks:  make(chan chunk),
 		free:    make(chan []byte, 2),
 		batches: make(chan []byte, 1),
@@ -59,11 +68,16 @@ func newWire(conn net.Conn, limit int, rest []byte) *wire {
 			w.raw = raw
 		}
 	}
-	w.free <- make([]byte, 0, readBuffer)
-	w.free <- make([]byte, 0, readBuffer)
-	w.wg.Go(func() { w.readLoop(rest) })
-	w.wg.Go(w.writeLoop)
 	return w
+}
+
+// start starts the reader and the writer.
+func (w *wire) start() {
+	w.started = true
+	w.free <- make([]byte, 0, readBuffer)
+	w.free <- make([]byte, 0, readBuffer)
+	w.wg.Go(w.readLoop)
+	w.wg.Go(w.writeLoop)
 }
 
 // close ends the connection and waits for both.
@@ -81,7 +95,8 @@ func (w *wire) recycle(c chunk) {
 	w.free <- c.buf[:0] // there are two buffers, and room for two
 }
 
-func (w *wire) readLoop(rest []byte) {
+func (w *wire) readLoop() {
+	rest := w.input
 	for {
 		var buf []byte
 		select {

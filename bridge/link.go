@@ -211,28 +211,28 @@ func (l *link) receiveMaximum() int {
 // run goes on until the connection ends, in turns: something happens, everything
 // that follows from it is done, and leaves with one write.
 func (l *link) run(ctx context.Context) error {
+	if !l.ride(ctx) {
+		l.wire.start()
+		l.loop(ctx)
+	}
+	l.farewell(l.cause)
+	return l.cause
+}
+
+// loop takes the turns on Run's goroutine.
+func (l *link) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	stop := ctx.Done()
-	for {
-		l.turn()
-		if l.err != nil {
-			l.farewell(l.err)
-			return l.err
-		}
-		if l.stopping && l.settled() {
-			l.farewell(l.cause)
-			return l.cause
-		}
-		if l.full && !l.writing { // all was written, and there is more
-			timer.Reset(0)
-		} else {
-			timer.Reset(l.deadline().Sub(l.now))
-		}
+	for !l.over() {
+		timer.Reset(l.nextTurn().Sub(l.now))
 		select {
 		case c := <-l.wire.chunks:
 			l.tick()
 			l.receive(c)
+			if c.err == nil {
+				l.wire.recycle(c)
+			}
 		case w := <-l.wire.written:
 			l.tick()
 			l.wrote(w)
@@ -249,6 +249,24 @@ func (l *link) run(ctx context.Context) error {
 			l.wind(nil, stopGrace)
 		}
 	}
+}
+
+// over takes a turn, and says whether it was the last; cause is why.
+func (l *link) over() bool {
+	l.turn()
+	if l.err != nil {
+		l.cause = l.err
+	}
+	return l.err != nil || l.stopping && l.settled()
+}
+
+// nextTurn is when the next is due, if nothing happens before: at once, when all
+// was written and there is more.
+func (l *link) nextTurn() time.Time {
+	if l.full && !l.writing {
+		return l.now
+	}
+	return l.deadline()
 }
 
 func (l *link) tick() {
@@ -292,6 +310,10 @@ func (l *link) settle(events []event) {
 		case e.primary:
 			if e.link == l.id {
 				l.wind(errFailBack, refusalGrace)
+			}
+		case e.stop:
+			if e.link == l.id {
+				l.wind(nil, stopGrace)
 			}
 		case e.err != nil:
 			l.b.recordFailed()
@@ -369,9 +391,13 @@ func (l *link) farewell(cause error) {
 	if l.g.version < packet.V5 && p.Reason != packet.Success {
 		return
 	}
+	l.filling = p.AppendTo(l.filling, l.g.version)
+	if !l.wire.started {
+		l.wire.finish(l.filling)
+		return
+	}
 	timeout := time.NewTimer(time.Second)
 	defer timeout.Stop()
-	l.filling = p.AppendTo(l.filling, l.g.version)
 	for {
 		l.flush()
 		if !l.writing {

@@ -12,6 +12,7 @@ type event struct {
 	batch   core.Ticket // the number of the record
 	err     error
 	primary bool // the first server is back, says the probe of connection link
+	stop    bool // connection link is to end
 	link    int
 }
 
@@ -22,7 +23,6 @@ type acceptance struct {
 	pid    uint16 // of QoS 2, else 0
 	link   int    // the connection on which it is to be acknowledged
 	number core.Seq
-	id     string // its weir-id, if it has one
 }
 
 // mailbox brings events from the broker's goroutines to the owner.
@@ -31,6 +31,7 @@ type mailbox struct {
 
 	mu     sync.Mutex
 	events []event
+	nudge  func() // calls the loop that looks at wake; nil: somebody waits at it
 }
 
 func (m *mailbox) post(e event) {
@@ -41,6 +42,14 @@ func (m *mailbox) post(e event) {
 	case m.wake <- struct{}{}:
 	default:
 	}
+	m.alert()
+}
+
+// call says how the owner is called from now on.
+func (m *mailbox) call(nudge func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.nudge = nudge
 }
 
 // take empties the box.
@@ -50,4 +59,14 @@ func (m *mailbox) take() []event {
 	events := m.events
 	m.events = nil
 	return events
+}
+
+// alert calls the owner for what lies elsewhere.
+func (m *mailbox) alert() {
+	m.mu.Lock()
+	nudge := m.nudge
+	m.mu.Unlock()
+	if nudge != nil {
+		nudge()
+	}
 }

@@ -81,6 +81,7 @@ type Broker struct {
 	touched []*conn  // to be written at the end of the turn
 	poked   []*Queue // to be woken at the end of the turn
 	dying   []*conn  // to be closed after that
+	carried []*carried
 
 	// Scratch of the loop, used again for each packet.
 	input       []byte
@@ -176,10 +177,8 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	b.warnOfStrays()
 	err := b.poll.run(func() (deadline time.Time, more bool) { // what was loaded may have left work
-		if ctx.Err() != nil {
-			return deadline, false
-		}
-		return b.turn(), true
+		deadline = b.turn()
+		return deadline, ctx.Err() == nil // looked at last: the turn has forgotten who woke it
 	})
 	return errors.Join(err, b.stop())
 }
@@ -189,7 +188,8 @@ func (b *Broker) Run(ctx context.Context) error {
 //  1. read what has come: sockets, letters, the store, timers, a slice of long work
 //  2. write to every connection that was touched, once
 //  3. close the connections that have ended, which may touch others
-//  4. give the store what is due
+//  4. let the uplinks take what this turn has for them
+//  5. give the store what is due
 func (b *Broker) turn() (deadline time.Time) {
 	b.tick()
 	b.backlog = b.poll.dispatch() // 1
@@ -202,8 +202,9 @@ func (b *Broker) turn() (deadline time.Time) {
 		b.flush() // 2
 		b.reap()  // 3
 	}
-	b.wakeQueues()
-	wait := b.store.Turn(b.now) // 4
+	b.wakeQueues() // 4
+	b.carry()
+	wait := b.store.Turn(b.now) // 5
 	if b.chores.len() > 0 {
 		return b.now
 	}
@@ -292,6 +293,7 @@ func (b *Broker) stop() error {
 	}
 	b.flush()
 	b.reap()
+	b.dropCarried()
 	for l := range b.locals {
 		l.end()
 	}

@@ -33,7 +33,8 @@
 // goroutines reach the loop through its mailbox only.
 //
 // A client is a session, with or without a connection. The Queue of a bridge rule
-// is the same thing for a receiver that lives on another goroutine.
+// is the same thing for a receiver that lives on another goroutine. The connection
+// that such a receiver has dialled may be watched by the loop, too: [Broker.Carry].
 //
 // # The promise
 //

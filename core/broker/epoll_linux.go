@@ -27,7 +27,7 @@ type epoll struct {
 	wakeFD int             // eventfd, a member of the set
 	file   *os.File        // fd, as the runtime's poller knows it
 	raw    syscall.RawConn // of file
-	woken  atomic.Bool     // wake was called and the loop has not seen it
+	state  atomic.Int32    // asleep, awake or called
 
 	// Owned by the loop.
 	members []member // by descriptor
@@ -40,6 +40,14 @@ type epoll struct {
 	ended   bool  // turn said so
 	err     error // of the last poll
 }
+
+// What the loop does, so that only who finds it asleep pays for a wake-up. A loop
+// that is called while it is awake takes another turn before it sleeps.
+const (
+	asleep int32 = iota
+	awake
+	called
+)
 
 // maxEvents bounds a turn: each socket is read from once.
 const maxEvents = 128
@@ -105,12 +113,13 @@ func (p *epoll) run(turn func() (deadline time.Time, more bool)) error {
 // serve is the callback of RawConn.Read: false means park, and come again.
 func (p *epoll) serve(uintptr) bool {
 	for p.poll(); p.found > 0 || p.due; p.poll() {
+		p.state.Store(awake)
 		deadline, more := p.turn()
 		if !more {
 			p.ended = true
 			return true
 		}
-		p.due = p.arm(deadline)
+		p.due = p.arm(deadline) || !p.state.CompareAndSwap(awake, asleep)
 		if !p.due && !p.left && p.err == nil {
 			return false
 		}
@@ -164,12 +173,13 @@ func (p *epoll) dispatch() (more bool) {
 	}
 	more = p.found == len(p.events)
 	p.found = 0
+	p.state.Store(awake) // what it was called for up to here lies there, and this turn is going to see it
 	return more
 }
 
 func (p *epoll) wake() {
-	if p.woken.Swap(true) {
-		return // it is on its way
+	if p.state.Swap(called) != asleep {
+		return // it is awake, or on its way
 	}
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
@@ -211,13 +221,9 @@ func (p *epoll) remove(fd int) { p.members[fd] = nil }
 // waker empties the eventfd.
 type waker epoll
 
-// ready empties first and admits wakes then. Who comes in between writes nothing,
-// but what it came for lies there already, and this turn is going to see it. The
-// other way round its mark would stay while its event is gone: nobody would wake
-// the loop any more.
+// ready is all that there is to do: the loop is awake already.
 func (w *waker) ready(bool, bool) (drained bool) {
 	var count [8]byte
 	rawRead(w.wakeFD, count[:])
-	w.woken.Store(false)
 	return true
 }

@@ -42,6 +42,25 @@ func (l *listener) watch() error {
 	return nil
 }
 
+// watchFor lets the loop watch a descriptor of somebody else's.
+func (b *Broker) watchFor(fd int, m member) error {
+	p, ok := b.poll.(*epoll)
+	if !ok {
+		return errNoSockets
+	}
+	return p.add(fd, m)
+}
+
+// watchAlso says whether room to write is of interest, too.
+func (b *Broker) watchAlso(fd int, out bool) { b.poll.(*epoll).modify(fd, true, out) }
+
+// forget stops to watch it; it stays open.
+func (b *Broker) forget(fd int) {
+	p := b.poll.(*epoll)
+	p.remove(fd)
+	unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil)
+}
+
 // acceptor takes connections for the loop.
 type acceptor struct {
 	listener *listener

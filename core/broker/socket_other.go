@@ -15,3 +15,13 @@ func (l *listener) watch() error {
 
 // maxSockets: the listeners notice when there are no descriptors left.
 func maxSockets() int { return math.MaxInt }
+
+// member is what epoll would call.
+type member interface {
+	ready(in, out bool) (drained bool)
+}
+
+// Without epoll nothing is watched, see errNoSockets.
+func (b *Broker) watchFor(int, member) error { return errNoSockets }
+func (b *Broker) watchAlso(int, bool)        {}
+func (b *Broker) forget(int)                 {}
