@@ -350,7 +350,7 @@ func TestTokensOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := fmt.Sprintf("data_dir: %%DATA%%\nlisteners: [{address: \"%%MQTT%%\", anonymous: false}]\nconsole: {address: \"%%CONSOLE%%\"}\n"+
-		"auth:\n  jwt: {keys: %s, secret_file: %s, audience: weir, leeway: 0s, unknown_clock: trust}\n  backoff: {after: 100}\n", public, secretFile)
+		"auth:\n  acl: [{allow: [publish, subscribe], topics: \"#\"}]\n  jwt: {keys: %s, secret_file: %s, audience: weir, leeway: 0s, unknown_clock: trust}\n  backoff: {after: 100}\n", public, secretFile)
 	g := startGateway(t, config)
 
 	for _, version := range []string{"311", "5"} {

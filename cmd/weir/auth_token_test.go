@@ -22,7 +22,7 @@ func TestTokenRenewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := startGateway(t, "data_dir: %DATA%\nlisteners: [{address: \"%MQTT%\", anonymous: false}]\nconsole: {address: \"%CONSOLE%\"}\n"+
-		"auth: {jwt: {secret_file: "+secretFile+", leeway: 0s, unknown_clock: trust}}\n")
+		"auth: {acl: [{allow: [publish, subscribe], topics: \"#\"}], jwt: {secret_file: "+secretFile+", leeway: 0s, unknown_clock: trust}}\n")
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", g.port))
 	if err != nil {
 		t.Fatal(err)
