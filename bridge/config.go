@@ -55,7 +55,7 @@ type Config struct {
 	// MaxPacket is the largest packet that we take from the upstream, in bytes.
 	// Default 2 MiB.
 	MaxPacket int
-	// MaxHops is how many gateways a message may have passed. Default defaultMaxHops.
+	// MaxHops is how many gateways a message may have passed. Default 8.
 	MaxHops int
 	// ConnectTimeout is for DNS, TCP, TLS and CONNACK together. Default 20 s.
 	ConnectTimeout time.Duration
@@ -82,9 +82,6 @@ type TLS struct {
 	ALPN       []string
 	Insecure   bool // any certificate is good
 }
-
-// defaultMaxHops is more than there are gateways in a row anywhere.
-const defaultMaxHops = 8
 
 // OutRule selects what goes to the upstream. See the package comment for prefixes.
 type OutRule struct {
@@ -171,7 +168,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Backoff.Max, time.Minute)
 	setDefault(&c.SessionExpiry, core.NeverExpires)
 	setDefault(&c.MaxPacket, 2<<20)
-	setDefault(&c.MaxHops, defaultMaxHops)
+	setDefault(&c.MaxHops, 8)
 	setDefault(&c.ConnectTimeout, 20*time.Second)
 	setDefault(&c.AckTimeout, time.Minute)
 	setDefault(&c.UserTimeout, 10*time.Second)

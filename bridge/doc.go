@@ -67,12 +67,7 @@
 // asked not to send us our own messages (No Local). Where what is sent may come back
 // on another way, it carries weir-id and weir-hops: a message whose weir-id names
 // this gateway, or came over any of its bridges before, is not taken, and none is
-// that has passed too many gateways. That holds for what another gateway brings as a
-// client, too (Seen.Loops); and an id that two links bring at once is taken from one.
-// A message is without an id until a bridge has sent it: what one gateway fetches from
-// another's listener, or from a broker that looks at no id, may come once more for
-// each such way, and then comes to rest. MQTT 3.1.1 has no properties: there a ring of
-// rules in both directions is not stopped.
+// that has passed too many gateways.
 //
 // # Goroutines
 //

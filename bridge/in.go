@@ -127,10 +127,10 @@ func (b *Bridge) incoming(in *inlet, p *packet.Publish, now core.Stamp) (*core.M
 	}
 	takeHops(m)
 	switch {
+	case int(m.Hops) >= b.cfg.MaxHops, b.ours(m), b.cfg.Seen.has(m):
+		return nil, core.DroppedLoop
 	case topic.ValidName(m.Topic) != nil, strings.HasPrefix(m.Topic, "$"):
 		return nil, core.DroppedRejected
-	case int(m.Hops) >= b.cfg.MaxHops, b.ours(m), !b.cfg.Seen.reserve(b, property(m, propID)):
-		return nil, core.DroppedLoop
 	}
 	return m, ""
 }
@@ -153,7 +153,7 @@ func (l *link) accept(in *inlet, p *packet.Publish, m *core.Message) {
 		b.gateway.Accept(m, nil, func(error) {}) // nobody waits for an answer
 		return
 	}
-	a, id := &acceptance{inlet: in}, property(m, propID)
+	a := &acceptance{inlet: in, id: property(m, propID)}
 	var with []core.Change
 	if p.QoS == core.ExactlyOnce {
 		a.pid = p.PacketID
@@ -161,10 +161,7 @@ func (l *link) accept(in *inlet, p *packet.Publish, m *core.Message) {
 		with = []core.Change{core.IncomingHeld{Owner: b.owner, PacketID: a.pid}}
 	}
 	l.await(p, a)
-	b.gateway.Accept(m, with, func(err error) {
-		b.cfg.Seen.settle(b, id, err) // at once: another bridge may wait in our place after a reload
-		b.events.post(event{message: a, err: err})
-	})
+	b.gateway.Accept(m, with, func(err error) { b.events.post(event{message: a, err: err}) })
 }
 
 // await owes the acknowledgement of a message to the upstream, on this connection.
@@ -212,6 +209,7 @@ func (l *link) accepted(a *acceptance, err error) {
 	switch {
 	case err == nil:
 		a.inlet.tally.messages.Add(1)
+		b.cfg.Seen.add(a.id)
 	case errors.Is(err, core.ErrFull):
 		a.inlet.tally.drop(core.DroppedStoreFull)
 	case errors.Is(err, core.ErrInvalid):

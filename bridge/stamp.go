@@ -50,10 +50,8 @@ func (b *Bridge) id(seq core.Seq) string {
 }
 
 // ours says whether a message that came in has left this very gateway before.
-func (b *Bridge) ours(m *core.Message) bool { return isOf(b.cfg.Gateway, m) }
-
-func isOf(gateway string, m *core.Message) bool {
-	return gateway != "" && strings.HasPrefix(property(m, propID), gateway+"/")
+func (b *Bridge) ours(m *core.Message) bool {
+	return b.cfg.Gateway != "" && strings.HasPrefix(property(m, propID), b.cfg.Gateway+"/")
 }
 
 func property(m *core.Message, name string) string {

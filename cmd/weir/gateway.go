@@ -135,8 +135,6 @@ func (g *gateway) openBroker() error {
 	cfg.Audit = g.audit
 	cfg.Auth = g.auth
 	cfg.Clock, cfg.Logger, cfg.Version, cfg.Fleeting = g.clock, g.log, version(), g.without
-	g.seen = bridge.NewSeen()
-	cfg.Loops = func(m *core.Message) bool { return g.seen.Loops(g.name, m) }
 	b, err := broker.New(cfg, g.store)
 	if err != nil {
 		return err
@@ -289,6 +287,7 @@ func (g *gateway) watchClock(ctx context.Context) error {
 // attachBridges gives each out rule its queue. What was owed to it before the
 // last end is found by its name.
 func (g *gateway) attachBridges() ([]*attached, error) {
+	g.seen = bridge.NewSeen()
 	var bridges []*attached
 	for _, cfg := range g.cfg.Bridges {
 		a, err := g.attach(cfg, nil)

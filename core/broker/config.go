@@ -36,9 +36,6 @@ type Config struct {
 	Auth     Authenticator // who a client is; nil: nobody has a user name
 	Access   Authorizer    // what it may do; nil: everything
 	Audit    Auditor       // nil: nobody
-	// Loops says whether a client's message, which has user properties, has been here
-	// before; it is called by the loop and must not wait. nil: none has.
-	Loops func(*core.Message) bool
 }
 
 // Listener is one address that clients connect to.

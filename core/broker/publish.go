@@ -130,17 +130,6 @@ func barredReason(r packet.Reason) core.Reason {
 	return core.DroppedDenied
 }
 
-// loops says whether the present publication has been here before, and counts it: it
-// is acknowledged, and goes no further. Only messages with user properties can tell.
-func (c *conn) loops() bool {
-	b, m := c.broker, c.broker.publication.message
-	if b.cfg.Loops == nil || m.Properties == nil || len(m.Properties.User) == 0 || !b.cfg.Loops(m) {
-		return false
-	}
-	b.drop(core.DroppedLoop, 1)
-	return true
-}
-
 func (c *conn) publish0() {
 	if r := c.barred(); r != packet.Success {
 		c.bar(r)
@@ -148,9 +137,6 @@ func (c *conn) publish0() {
 	}
 	if c.broker.retainedFull(c.broker.publication.message) {
 		c.broker.drop(core.DroppedRetainedFull, 1)
-		return
-	}
-	if c.loops() {
 		return
 	}
 	// Nobody is told, so an error is only counted, which take has done.
@@ -167,10 +153,6 @@ func (c *conn) publish0() {
 func (c *conn) publish1(pid uint16) {
 	if r := c.barred(); r != packet.Success { // 1
 		c.denied(packet.PUBACK, pid, r)
-		return
-	}
-	if c.loops() {
-		c.acknowledge(packet.PUBACK, pid, packet.Success, promise{})
 		return
 	}
 	wait, err := c.broker.take() // 2, 3
@@ -195,10 +177,6 @@ func (c *conn) publish1(pid uint16) {
 func (c *conn) publish2(pid uint16) {
 	if r := c.barred(); r != packet.Success { // 1
 		c.denied(packet.PUBREC, pid, r)
-		return
-	}
-	if c.loops() {
-		c.acknowledge(packet.PUBREC, pid, packet.Success, promise{})
 		return
 	}
 	wait, err := c.broker.take(c.client.held(pid)...) // 2, and 4 when 3 has come
