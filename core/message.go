@@ -29,6 +29,7 @@ type Message struct {
 	Retain  bool
 
 	// Hops counts the Weir gateways that the message has passed before this one.
+	// HopsUnknown: it came over a link that carries no count and also leads back.
 	Hops uint8
 
 	// Properties is nil when the message has none, as most have.
@@ -45,6 +46,10 @@ type Message struct {
 	// Expiry is how long after Received the message is of use; 0 is for ever.
 	Expiry time.Duration
 }
+
+// HopsUnknown is the Hops of a message that may have gone round in a circle without
+// anybody being able to tell.
+const HopsUnknown = 255
 
 // Properties are the MQTT 5 properties that travel with a message from end to end.
 type Properties struct {

@@ -80,6 +80,9 @@ func (c *conn) message(p *packet.Publish) error {
 	}
 	m.Topic, m.Payload, m.QoS, m.Retain = name, p.Payload, p.QoS, p.Retain
 	m.Publisher, m.Received = c.client.id, c.broker.stamp
+	if c.bridge && c.client.fetches(name) {
+		m.Hops = core.HopsUnknown
+	}
 	c.broker.begin(m, false)
 	if c.whole {
 		c.broker.publication.from = c
