@@ -91,7 +91,8 @@ type Bridge struct {
 	pace       pacer
 	drain      bucket
 	linkID     int
-	unlogged   uint64 // messages of QoS 0 that got an id
+	unlogged   uint64 // messages that got an id without a place in the log
+	halted     bool   // it was said why messages are not passed on
 	encoder    session.Encoder
 
 	// Shared.
@@ -139,7 +140,7 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		log:       log.With("bridge", cfg.Name),
 		gateway:   gateway,
 		owner:     link.Owner,
-		publisher: "bridge:" + cfg.Name,
+		publisher: fromBridge + cfg.Name,
 		returns:   cfg.mayReturn(),
 		unlogged:  rand.Uint64() >> 16, // no id comes again after a restart
 		out:       session.NewOutbound(link.Owner),

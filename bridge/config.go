@@ -57,6 +57,9 @@ type Config struct {
 	MaxPacket int
 	// MaxHops is how many gateways a message may have passed. Default 8.
 	MaxHops int
+	// Transit passes on what came over another bridge also where MQTT 3.1.1 carries no
+	// sign by which a message that goes round could be known. Default: not.
+	Transit bool
 	// ConnectTimeout is for DNS, TCP, TLS and CONNACK together. Default 20 s.
 	ConnectTimeout time.Duration
 	// AckTimeout: an upstream that lives but acknowledges nothing for so long while

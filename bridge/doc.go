@@ -65,9 +65,24 @@
 //
 // What came in over a bridge is not sent out over it. In MQTT 5 the upstream is
 // asked not to send us our own messages (No Local). Where what is sent may come back
-// on another way, it carries weir-id and weir-hops: a message whose weir-id names
-// this gateway, or came over any of its bridges before, is not taken, and none is
-// that has passed too many gateways.
+// on another way, it carries weir-id and weir-hops, and so does what is fetched from
+// there: a message whose weir-id names this gateway, or that has come to it before,
+// is not taken, and none is that has passed too many gateways. Of copies that arrive
+// over several links at once one is taken, and the others are answered as that one
+// (seen.go).
+//
+// MQTT 3.1.1 carries neither. So what comes over such a link in both directions goes to
+// no other link in both directions, nor the other way about, unless transit says that
+// there is one way only (circle.go); the local broker does the same for bridges that
+// dial it and say so with the bit of the protocol level, as the presets mosquitto and
+// weir do.
+//
+// What remains: brokers stamp nothing, so a message that was published at one without
+// an id gets one from each gateway that takes it, and comes as often as there are such
+// ways: in a triangle up to three times, and to rest. A circle in which two foreign
+// brokers have a 3.1.1 bridge between them, which loses the ids, or gateways dial each
+// other over 3.1.1 with a preset that sets no bit, is not recognised. What has been
+// seen is forgotten at a restart, and after 8,192 messages; then the hops end it.
 //
 // # Goroutines
 //

@@ -93,13 +93,13 @@ func (l *link) handlePublish(h packet.Header, body []byte) error {
 		l.ignore(p)
 		return nil
 	}
-	m, why := l.b.incoming(in, p, l.stamp)
+	m, why := l.b.incoming(in, p, l.g.version, l.stamp)
 	if why != "" {
 		in.tally.drop(why)
 		l.ignore(p)
 		return nil
 	}
-	l.accept(in, p, m)
+	l.admit(in, p, m)
 	return nil
 }
 
@@ -114,7 +114,7 @@ func (b *Bridge) inlet(name []byte) *inlet {
 }
 
 // incoming makes the message that is published here, or says why there is none.
-func (b *Bridge) incoming(in *inlet, p *packet.Publish, now core.Stamp) (*core.Message, core.Reason) {
+func (b *Bridge) incoming(in *inlet, p *packet.Publish, v packet.Version, now core.Stamp) (*core.Message, core.Reason) {
 	m := &core.Message{
 		Topic:      in.local(&b.cfg, string(p.Topic)),
 		Payload:    bytes.Clone(p.Payload), // p lies in the reader's buffer
@@ -127,10 +127,13 @@ func (b *Bridge) incoming(in *inlet, p *packet.Publish, now core.Stamp) (*core.M
 	}
 	takeHops(m)
 	switch {
-	case int(m.Hops) >= b.cfg.MaxHops, b.ours(m), b.cfg.Seen.has(m):
+	case int(m.Hops) >= b.cfg.MaxHops, b.ours(m):
 		return nil, core.DroppedLoop
 	case topic.ValidName(m.Topic) != nil, strings.HasPrefix(m.Topic, "$"):
 		return nil, core.DroppedRejected
+	}
+	if b.returns {
+		b.trace(m, v)
 	}
 	return m, ""
 }
@@ -144,24 +147,56 @@ func (in *inlet) local(c *Config, name string) string {
 	return in.rule.LocalPrefix + name
 }
 
+// admit takes a message once, over however many links it comes.
+func (l *link) admit(in *inlet, p *packet.Publish, m *core.Message) {
+	b := l.b
+	a := &acceptance{inlet: in, copied: true}
+	wait := func(err error) { b.events.post(event{message: a, err: err}) }
+	if p.QoS == core.AtMostOnce {
+		wait = func(error) {} // nobody asks for an answer
+	}
+	switch b.cfg.Seen.reserve(property(m, propID), wait) {
+	case first:
+		l.accept(in, p, m)
+	case second:
+		in.tally.drop(core.DroppedLoop)
+		if p.QoS > core.AtMostOnce {
+			l.hold(p, a)
+		}
+	case known:
+		in.tally.drop(core.DroppedLoop)
+		l.ignore(p)
+	}
+}
+
 // accept is step 1.
 func (l *link) accept(in *inlet, p *packet.Publish, m *core.Message) {
-	b := l.b
+	b, id := l.b, property(m, propID)
 	if p.QoS == core.AtMostOnce {
 		in.tally.messages.Add(1)
-		b.cfg.Seen.add(property(m, propID))
-		b.gateway.Accept(m, nil, func(error) {}) // nobody waits for an answer
+		b.gateway.Accept(m, nil, func(err error) { b.cfg.Seen.settle(id, b.publisher, err) })
 		return
 	}
-	a := &acceptance{inlet: in, id: property(m, propID)}
+	a := &acceptance{inlet: in}
+	l.hold(p, a)
 	var with []core.Change
 	if p.QoS == core.ExactlyOnce {
-		a.pid = p.PacketID
-		b.holding[a.pid] = a
 		with = []core.Change{core.IncomingHeld{Owner: b.owner, PacketID: a.pid}}
 	}
+	b.gateway.Accept(m, with, func(err error) {
+		b.cfg.Seen.settle(id, b.publisher, err)
+		b.events.post(event{message: a, err: err})
+	})
+}
+
+// hold keeps what is owed an answer: on this connection, and with QoS 2 on a later
+// one, too.
+func (l *link) hold(p *packet.Publish, a *acceptance) {
+	if p.QoS == core.ExactlyOnce {
+		a.pid = p.PacketID
+		l.b.holding[a.pid] = a
+	}
 	l.await(p, a)
-	b.gateway.Accept(m, with, func(err error) { b.events.post(event{message: a, err: err}) })
 }
 
 // await owes the acknowledgement of a message to the upstream, on this connection.
@@ -207,9 +242,9 @@ func (l *link) accepted(a *acceptance, err error) {
 		}
 	}
 	switch {
+	case a.copied: // counted when it came
 	case err == nil:
 		a.inlet.tally.messages.Add(1)
-		b.cfg.Seen.add(a.id)
 	case errors.Is(err, core.ErrFull):
 		a.inlet.tally.drop(core.DroppedStoreFull)
 	case errors.Is(err, core.ErrInvalid):

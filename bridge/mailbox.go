@@ -23,7 +23,7 @@ type acceptance struct {
 	pid    uint16 // of QoS 2, else 0
 	link   int    // the connection on which it is to be acknowledged
 	number core.Seq
-	id     string // its weir-id, if it has one
+	copied bool // of a message that another link is taking: to be answered as that one
 }
 
 // mailbox brings events from the broker's goroutines to the owner.

@@ -96,8 +96,8 @@ func (l *link) send(o *outlet, d core.Delivery) {
 	b, m := l.b, d.Message
 	d.QoS = min(d.QoS, o.rule.QoS, l.g.maxQoS) // [MQTT-3.2.2-11]
 	switch {
-	case m.Publisher == b.publisher: // it came from there
-		o.owe(d.Seq)
+	case l.circles(m) && !b.out.Knows(o.receiver, d.Seq):
+		l.halt(o, d.Seq, m)
 	case m.Expired(l.stamp) && !b.out.Knows(o.receiver, d.Seq): // [MQTT-3.3.2-5] [MQTT-4.3.3-7]
 		o.drop(d.Seq, core.DroppedExpired)
 	case b.condemned[place{o.receiver, d.Seq}] != "":
@@ -108,11 +108,18 @@ func (l *link) send(o *outlet, d core.Delivery) {
 		b.quarantine(o, d.Seq, m, core.DroppedTooLarge, fmt.Sprintf("the upstream takes %d bytes", l.g.maxPacket))
 	case l.unfit(o, m) != "":
 		b.quarantine(o, d.Seq, m, core.DroppedUnfit, l.unfit(o, m))
-	case d.QoS == core.AtMostOnce:
-		l.leave(parcel{outlet: o, d: d}, 0)
 	default:
-		l.start(o, d)
+		b.cfg.Seen.add(property(m, propID)) // a copy that comes in later is one
+		l.begin(o, d)
 	}
+}
+
+func (l *link) begin(o *outlet, d core.Delivery) {
+	if d.QoS == core.AtMostOnce {
+		l.leave(parcel{outlet: o, d: d}, 0)
+		return
+	}
+	l.start(o, d)
 }
 
 func (l *link) start(o *outlet, d core.Delivery) {

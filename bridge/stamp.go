@@ -34,7 +34,7 @@ func (b *Bridge) stamps(us []core.UserProperty, rule OutRule, d core.Delivery, a
 	}
 	us = append(us, rule.Properties...)
 	if b.returns {
-		us = append(us, core.UserProperty{Name: propHops, Value: strconv.Itoa(int(m.Hops) + 1)})
+		us = append(us, core.UserProperty{Name: propHops, Value: strconv.Itoa(hops(m) + 1)})
 	}
 	return us
 }
@@ -66,7 +66,8 @@ func property(m *core.Message, name string) string {
 }
 
 // takeHops moves the count of hops from the properties of a message that came in,
-// and is not shared yet, to its field. Hops are counted up to 255.
+// and is not shared yet, to its field. Where gateways have each added theirs, the
+// largest counts.
 func takeHops(m *core.Message) {
 	if m.Properties == nil {
 		return
@@ -75,11 +76,18 @@ func takeHops(m *core.Message) {
 	for _, u := range m.Properties.User {
 		if u.Name != propHops {
 			kept = append(kept, u)
-		} else if n, err := strconv.ParseUint(u.Value, 10, 8); err == nil {
-			m.Hops = uint8(n)
 		} else {
-			m.Hops = 255
+			m.Hops = max(m.Hops, parseHops(u.Value))
 		}
 	}
 	m.Properties.User = kept
+}
+
+// parseHops counts up to 255.
+func parseHops(s string) uint8 {
+	n, err := strconv.ParseUint(s, 10, 8)
+	if err != nil {
+		return core.HopsUnknown
+	}
+	return uint8(n)
 }

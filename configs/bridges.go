@@ -36,6 +36,7 @@ func (c *Config) readBridges(m *strict.Map) {
 		m.List("out", func(m *strict.Map) { b.Out = append(b.Out, readOut(m)) })
 		m.List("in", func(m *strict.Map) { b.In = append(b.In, readIn(m)) })
 		m.List("both", func(m *strict.Map) { readBoth(m, &b) })
+		m.Bool("transit", &b.Transit)
 		m.Section("drain", func(m *strict.Map) { readDrain(m, &b.Drain) })
 		m.Duration("keepalive", &b.Keepalive, time.Second, math.MaxUint16*time.Second)
 		m.Section("backoff", func(m *strict.Map) { readBackoff(m, &b.Backoff) })

@@ -167,6 +167,7 @@ bridges:
     keepalive: 20s
     backoff: {min: 2s, max: 3s}
     max_inflight: 50
+    transit: true
     select: round-robin
     fail_back: 2m
     tcp_user_timeout: 11s
@@ -282,7 +283,7 @@ func wantBridge() bridge.Config {
 			{Filter: "x/#", QoS: 2, RemotePrefix: "r/"},
 		},
 		Drain: bridge.Drain{Rate: 1.5, Burst: 2}, Keepalive: 20 * time.Second,
-		Backoff: bridge.Backoff{Min: 2 * time.Second, Max: 3 * time.Second}, MaxInflight: 50,
+		Backoff: bridge.Backoff{Min: 2 * time.Second, Max: 3 * time.Second}, MaxInflight: 50, Transit: true,
 		Select: bridge.SelectRoundRobin, FailBack: 2 * time.Minute, UserTimeout: 11 * time.Second, AckTimeout: 12 * time.Second,
 		Proxy: bridge.Proxy{URL: "http://proxy:3128", Username: "p"}, BindAddress: "127.0.0.1",
 	}

@@ -29,6 +29,7 @@ type Message struct {
 	Retain  bool
 
 	// Hops counts the Weir gateways that the message has passed before this one.
+	// HopsUnknown: it came over a link that carries no count and also leads back.
 	Hops uint8
 
 	// Promise is what its acknowledgement stands for, where that is not what the
@@ -60,6 +61,10 @@ const (
 	PromiseWritten                // in the page cache: survives a kill, not a power cut
 	PromiseSynced                 // on disk, synced: survives a power cut
 )
+
+// HopsUnknown is the Hops of a message that may have gone round in a circle without
+// anybody being able to tell.
+const HopsUnknown = 255
 
 // Properties are the MQTT 5 properties that travel with a message from end to end.
 type Properties struct {

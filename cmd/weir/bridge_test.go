@@ -132,52 +132,115 @@ func TestQuarantineAndReplay(t *testing.T) {
 	expect(t, 0, []string{"bridge", "quarantine", "cloud", at}, "nothing is in quarantine")
 }
 
-// TestTriangle: two gateways and a mosquitto, everything in both directions between
-// each two of them. Each message gets everywhere, and comes to rest.
-func TestTriangle(t *testing.T) {
-	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
-	const config = `
+// circleConfig is a gateway without bridges, and circleLink everything in both
+// directions between it and another broker.
+const (
+	circleConfig = `
 data_dir: %%DATA%%
 gateway: %s
 listeners: [{name: lan, address: "%%MQTT%%"}]
 console: {address: "%%CONSOLE%%"}
 bridges:
 `
-	const link = `  - {name: %s, url: "mqtt://127.0.0.1:%d", client_id: %s, protocol: %s, backoff: {min: 100ms, max: 500ms}, both: [{filter: "t/#", qos: %d}]}
+	circleLink = `  - {name: %s, url: "mqtt://127.0.0.1:%d", preset: %s, client_id: %s, protocol: %s, transit: %v, backoff: {min: 100ms, max: 500ms}, both: [{filter: "t/#", qos: %d}]}
 `
-	for _, protocol := range []string{"5"} {
+)
+
+// TestTriangle: two gateways and a mosquitto, and three gateways each of which dials
+// the next; everything in both directions between each two of them. Each message gets
+// everywhere, and comes to rest.
+func TestTriangle(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
+	for _, tc := range []struct {
+		protocol string
+		most     int // copies that a subscriber gets of a message
+	}{{"5", 4}, {"3.1.1", 2}} {
 		for qos := range 3 {
-			t.Run(fmt.Sprintf("protocol=%s/qos=%d", protocol, qos), func(t *testing.T) {
+			t.Run(fmt.Sprintf("mosquitto/protocol=%s/qos=%d", tc.protocol, qos), func(t *testing.T) {
 				m := startMosquitto(t)
-				b := startGateway(t, fmt.Sprintf(config, "B")+fmt.Sprintf(link, "m", m.port, "b", protocol, qos))
-				a := startGateway(t, fmt.Sprintf(config, "A")+fmt.Sprintf(link, "m", m.port, "a", protocol, qos)+fmt.Sprintf(link, "b", b.port, "a", protocol, qos))
-				eventually(t, 20*time.Second, "connected", func() bool {
-					s := a.status().Bridges
-					return s[0].State == "connected" && s[1].State == "connected" && b.bridgeState() == "connected"
-				})
-				ports := map[string]int{"A": a.port, "B": b.port, "M": m.port}
-				subs := make(map[string]*process)
-				for name, port := range ports {
-					subs[name] = start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(port), "-t", "t/#", "-q", "1")
-				}
-				time.Sleep(500 * time.Millisecond) // there is nothing to see of a subscription at mosquitto
-				for name, port := range ports {
-					if out, err := run(t, lookPeer("mosquitto_pub"), "-p", strconv.Itoa(port), "-t", "t/x", "-q", strconv.Itoa(qos), "-m", "from "+name); err != nil {
-						t.Fatal(err, out)
-					}
-				}
-				atRest(t, subs)
-				for name, sub := range subs {
-					for from := range ports {
-						n := strings.Count(sub.out.String(), "from "+from+"\n")
-						t.Logf("%s got the message of %s %d times", name, from, n)
-						// An id that comes over two links at the same moment is taken from both.
-						if n < 1 || n > 8 {
-							t.Errorf("%s got the message of %s %d times", name, from, n)
-						}
-					}
-				}
+				b := startGateway(t, fmt.Sprintf(circleConfig, "B")+fmt.Sprintf(circleLink, "m", m.port, "mosquitto", "b", tc.protocol, false, qos))
+				a := startGateway(t, fmt.Sprintf(circleConfig, "A")+fmt.Sprintf(circleLink, "m", m.port, "mosquitto", "a", tc.protocol, false, qos)+
+					fmt.Sprintf(circleLink, "b", b.port, "weir", "a", tc.protocol, false, qos))
+				a.allConnected(2)
+				b.allConnected(1)
+				testCircle(t, map[string]int{"A": a.port, "B": b.port, "M": m.port}, qos, tc.most)
 			})
+			t.Run(fmt.Sprintf("ring/protocol=%s/qos=%d", tc.protocol, qos), func(t *testing.T) {
+				port := freePort(t) // of A, which C dials
+				link := func(name string, port int, id string) string {
+					return fmt.Sprintf(circleLink, name, port, "weir", id, tc.protocol, false, qos)
+				}
+				c := startGateway(t, fmt.Sprintf(circleConfig, "C")+link("a", port, "c"))
+				b := startGateway(t, fmt.Sprintf(circleConfig, "B")+link("c", c.port, "b"))
+				a := startGateway(t, strings.Replace(fmt.Sprintf(circleConfig, "A"), "listeners: [", fmt.Sprintf("listeners: [{name: ring, address: \"127.0.0.1:%d\"}, ", port), 1)+link("b", b.port, "a"))
+				for _, g := range []*testGateway{a, b, c} {
+					g.allConnected(1)
+				}
+				testCircle(t, map[string]int{"A": a.port, "B": b.port, "C": c.port}, qos, tc.most)
+			})
+		}
+	}
+}
+
+// TestTransit: over MQTT 3.1.1 a gateway between two brokers passes on between them
+// only what it is told to.
+func TestTransit(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
+	for _, transit := range []bool{false, true} {
+		t.Run(fmt.Sprint(transit), func(t *testing.T) {
+			near, far := startMosquitto(t), startMosquitto(t)
+			g := startGateway(t, fmt.Sprintf(circleConfig, "A")+
+				fmt.Sprintf(circleLink, "near", near.port, "mosquitto", "a", "3.1.1", transit, 1)+
+				fmt.Sprintf(circleLink, "far", far.port, "mosquitto", "a", "3.1.1", transit, 1))
+			g.allConnected(2)
+			sub := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(far.port), "-t", "t/#", "-q", "1", "-i", "watcher", "-c")
+			publish(t, near.port, "t/x", "from near")
+			eventually(t, 20*time.Second, "through", func() bool { return g.status().Bridges[0].Received == 1 })
+			publish(t, g.port, "t/x", "the last")
+			eventually(t, 20*time.Second, "the last", func() bool { return strings.Contains(sub.out.String(), "the last") })
+			if got := strings.Contains(sub.out.String(), "from near"); got != transit {
+				t.Errorf("passed on: %v, want %v", got, transit)
+			}
+			if told := strings.Contains(g.out.String(), "set transit: true"); told == transit {
+				t.Errorf("the log says how to pass it on: %v", told)
+			}
+		})
+	}
+}
+
+func (g *testGateway) allConnected(n int) {
+	g.t.Helper()
+	eventually(g.t, 20*time.Second, "connected", func() bool {
+		up := 0
+		for _, b := range g.status().Bridges {
+			if b.State == "connected" {
+				up++
+			}
+		}
+		return up == n
+	})
+}
+
+// testCircle publishes a message at each broker and counts the copies at each.
+func testCircle(t *testing.T, ports map[string]int, qos, most int) {
+	subs := make(map[string]*process)
+	for name, port := range ports {
+		subs[name] = start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(port), "-t", "t/#", "-q", "1")
+	}
+	time.Sleep(500 * time.Millisecond) // there is nothing to see of a subscription at mosquitto
+	for name, port := range ports {
+		if out, err := run(t, lookPeer("mosquitto_pub"), "-p", strconv.Itoa(port), "-t", "t/x", "-q", strconv.Itoa(qos), "-m", "from "+name); err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	atRest(t, subs)
+	for name, sub := range subs {
+		for from := range ports {
+			n := strings.Count(sub.out.String(), "from "+from+"\n")
+			t.Logf("%s got the message of %s %d times", name, from, n)
+			if n < 1 || n > most {
+				t.Errorf("%s got the message of %s %d times", name, from, n)
+			}
 		}
 	}
 }

@@ -24,6 +24,7 @@ type conn struct {
 
 	// Set by CONNECT.
 	version   packet.Version
+	bridge    bool    // it says that it is one, as those of MQTT 3.1.1 can
 	client    *client // nil until the connection is open
 	maxPacket int     // the largest packet that the peer takes
 	explains  bool    // the peer wants reason strings

@@ -42,7 +42,7 @@ func (c *conn) handleConnect(h packet.Header, body []byte) error {
 	if !ok {
 		return errors.Join(err, errors.New("not a CONNECT"))
 	}
-	c.version = connect.Version
+	c.version, c.bridge = connect.Version, connect.Bridge
 	if err != nil {
 		c.refuseMalformed(err)
 		return nil

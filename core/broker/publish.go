@@ -80,6 +80,9 @@ func (c *conn) message(p *packet.Publish) error {
 	}
 	m.Topic, m.Payload, m.QoS, m.Retain = c.mounted(name), p.Payload, p.QoS, p.Retain
 	m.Publisher, m.Received, m.Promise = c.client.id, c.broker.stamp, c.listener.Promise
+	if c.bridge && c.client.fetches(m.Topic) {
+		m.Hops = core.HopsUnknown
+	}
 	c.broker.begin(m, false)
 	if c.whole && c.listener.MountPoint == "" { // otherwise the topic lies elsewhere
 		c.broker.publication.from = c

@@ -119,6 +119,9 @@ func (b *Broker) match(to *endpoint, g grant) {
 	if g.options.NoLocal() && to.name == m.Publisher { // [MQTT-3.8.3-3]
 		return
 	}
+	if g.options&toBridge != 0 && m.Hops == core.HopsUnknown {
+		return
+	}
 	qos := min(g.options.QoS(), m.QoS) // [MQTT-3.8.4-8]
 	retain := m.Retain && g.options.RetainAsPublished()
 	if to.mark != b.mark {

@@ -36,6 +36,9 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 				c.broker.publishSys()
 				c.broker.sweepQueues()
 			}
+			if c.bridge && !isShared(name) {
+				f.Options |= bridgeOptions
+			}
 			existed, t := c.client.subscribe(name, f.Options, id) // 1
 			c.broker.tell(c.client, "subscribed", subscribedEvent{
 				Client: c.client.id, Filter: name, QoS: f.Options.QoS(), Time: c.broker.now.UTC(),
