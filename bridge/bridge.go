@@ -112,6 +112,7 @@ type outlet struct {
 	taken    []core.Delivery // scratch
 	paid     []core.Seq      // of the present turn
 	usual    int             // bytes of a message, smoothed
+	thin     *thinner        // nil: all goes
 }
 
 // inlet is an in rule at work.
@@ -169,6 +170,7 @@ func (b *Bridge) addRules(queues []Queue) {
 	for i, r := range b.cfg.Out {
 		b.outlets = append(b.outlets, &outlet{
 			rule: r, topic: templateOf(r.RemoteTopic), queue: queues[i], receiver: queues[i].Receiver(), usual: 256, tally: new(tally),
+			thin: newThinner(r.Thin),
 		})
 	}
 	byRank := slices.Clone(b.outlets)

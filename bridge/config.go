@@ -98,6 +98,7 @@ type OutRule struct {
 	MaxAge       time.Duration
 	History      time.Duration // how long what was delivered is kept
 	Stamp        string        // "buffered" (default), "always" or "never": see stamp.go
+	Thin         Thin
 	// Properties are added to each message (MQTT 5).
 	Properties []core.UserProperty
 }
@@ -277,6 +278,7 @@ func (r OutRule) check(f *faults, path string) {
 	f.check(r.Priority >= 0 && r.Priority <= 9, path+".priority", r.Priority, "between 0 and 9")
 	f.check(r.MaxBytes >= 0, path+".max_bytes", r.MaxBytes, "0 or more")
 	f.check(r.MaxAge >= 0, path+".max_age", r.MaxAge, "0 or more")
+	r.Thin.check(f, path)
 	f.oneOf(path+".retain", r.Retain, Keep, Strip)
 	f.oneOf(path+".stamp", r.Stamp, StampBuffered, StampAlways, StampNever)
 	f.oneOf(path+".on_full", string(r.OnFull), string(core.Refuse), string(core.DropOldest), string(core.DropNewest))

@@ -123,13 +123,18 @@ type tally struct {
 	dropped map[core.Reason]uint64
 }
 
-func (t *tally) drop(why core.Reason) {
+func (t *tally) drop(why core.Reason) { t.dropMany(why, 1) }
+
+func (t *tally) dropMany(why core.Reason, n int) {
+	if n == 0 {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.dropped == nil {
 		t.dropped = make(map[core.Reason]uint64)
 	}
-	t.dropped[why]++
+	t.dropped[why] += uint64(n)
 }
 
 func (t *tally) drops() map[core.Reason]uint64 {

@@ -128,6 +128,8 @@ func readOut(m *strict.Map) bridge.OutRule {
 	m.Duration("max_age", &r.MaxAge, 0, longest)
 	readHistory(m, &r)
 	strict.Choice(m, "stamp", &r.Stamp, bridge.StampBuffered, bridge.StampAlways, bridge.StampNever)
+	m.Duration("min_interval", &r.Thin.Interval, 0, longest)
+	m.FloatOrPercent("deadband", &r.Thin.Deadband, &r.Thin.Percent)
 	return r
 }
 
