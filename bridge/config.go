@@ -41,6 +41,7 @@ type Config struct {
 	Out []OutRule
 	In  []InRule
 
+	Connect   Connect
 	Drain     Drain
 	Keepalive time.Duration // default 30 s
 	Backoff   Backoff
@@ -214,6 +215,7 @@ func (c Config) Validate() error {
 	f.check(c.MaxInflight >= 0 && c.MaxInflight <= 65535, "max_inflight", c.MaxInflight, "at most 65535")
 	f.check(c.MaxPacket >= 1<<10 && c.MaxPacket <= packet.MaxLength, "max_packet", c.MaxPacket, "between 1 KiB and 256 MiB")
 	f.check(len(c.Out)+len(c.In) > 0, "out", "none", "given, or in: a bridge without rules does nothing")
+	c.Connect.check(&f)
 	c.checkServers(&f)
 	for i, r := range c.Out {
 		r.check(&f, fmt.Sprintf("out[%d]", i))

@@ -36,6 +36,7 @@ func (c *Config) readBridges(m *strict.Map) {
 		m.List("out", func(m *strict.Map) { b.Out = append(b.Out, readOut(m)) })
 		m.List("in", func(m *strict.Map) { b.In = append(b.In, readIn(m)) })
 		m.List("both", func(m *strict.Map) { readBoth(m, &b) })
+		m.Map("connect", func(m *strict.Map) { readConnect(m, &b.Connect) })
 		m.Section("drain", func(m *strict.Map) { readDrain(m, &b.Drain) })
 		m.Duration("keepalive", &b.Keepalive, time.Second, math.MaxUint16*time.Second)
 		m.Section("backoff", func(m *strict.Map) { readBackoff(m, &b.Backoff) })
@@ -149,6 +150,14 @@ func readIn(m *strict.Map) bridge.InRule {
 	m.String("remote_prefix", &r.RemotePrefix)
 	m.String("local_topic", &r.LocalTopic)
 	return r
+}
+
+func readConnect(m *strict.Map, c *bridge.Connect) {
+	c.Linger = 10 * time.Second
+	m.Strings("windows", &c.Windows)
+	strict.Int(m, "when_owed", &c.Owed, 0, math.MaxInt32)
+	m.Duration("when_waiting", &c.Age, 0, longest)
+	m.Duration("linger", &c.Linger, time.Second, strict.Day)
 }
 
 func readDrain(m *strict.Map, d *bridge.Drain) {
