@@ -17,6 +17,14 @@ func (l *link) deadline() time.Time {
 	if wait := l.b.drain.wait(l.now); wait > 0 {
 		first = earlier(first, l.now.Add(wait))
 	}
+	for _, o := range l.b.outlets {
+		if o.thin == nil {
+			continue
+		}
+		if t := o.thin.wakeAt(l.now); !t.IsZero() {
+			first = earlier(first, t)
+		}
+	}
 	if l.stopping {
 		first = earlier(first, l.stopBy)
 	}

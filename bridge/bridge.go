@@ -70,6 +70,7 @@ type Bridge struct {
 	inlets    []*inlet
 	kick      <-chan struct{} // some queue may have more
 	returns   bool            // what is sent may come back
+	schedule  *schedule       // nil: the uplink always stands
 
 	// Owned by Run; all of it outlives connections.
 	out        *session.Outbound
@@ -113,6 +114,7 @@ type outlet struct {
 	taken    []core.Delivery // scratch
 	paid     []core.Seq      // of the present turn
 	usual    int             // bytes of a message, smoothed
+	thin     *thinner        // nil: all goes
 }
 
 // inlet is an in rule at work.
@@ -142,6 +144,7 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		owner:     link.Owner,
 		publisher: fromBridge + cfg.Name,
 		returns:   cfg.mayReturn(),
+		schedule:  newSchedule(cfg.Connect),
 		unlogged:  rand.Uint64() >> 16, // no id comes again after a restart
 		out:       session.NewOutbound(link.Owner),
 		in:        session.NewInbound(),
@@ -170,6 +173,7 @@ func (b *Bridge) addRules(queues []Queue) {
 	for i, r := range b.cfg.Out {
 		b.outlets = append(b.outlets, &outlet{
 			rule: r, topic: templateOf(r.RemoteTopic), queue: queues[i], receiver: queues[i].Receiver(), usual: 256, tally: new(tally),
+			thin: newThinner(r.Thin),
 		})
 	}
 	byRank := slices.Clone(b.outlets)
@@ -235,30 +239,35 @@ func (b *Bridge) Run(ctx context.Context) error {
 		if on == nil {
 			return nil
 		}
-		lived, err := b.session(on)
-		switch {
-		case ctx.Err() != nil:
-			off()
-			return nil
-		case b.power.isOff():
-			off()
-			continue
+		if b.rest(on) {
+			shown = b.attempt(on, off, shown)
 		}
-		if lived > 0 {
-			shown = ""
-		}
-		b.rivals.ended(err, time.Now())
-		pause := b.pace.next(lived, slow(err))
-		text := explain(err, b.cfg.Clock.Now())
-		b.report(text, shown, pause)
-		shown = text
-		b.status.waiting(text, slow(err))
-		sleep(on, pause)
 		off()
 		if ctx.Err() != nil {
 			return nil
 		}
 	}
+}
+
+// attempt is one connection, or the try, and the pause behind it. shown is what was
+// reported last.
+func (b *Bridge) attempt(ctx context.Context, end func(), shown string) string {
+	stop := b.watch(ctx, end)
+	defer stop()
+	lived, err := b.session(ctx)
+	if ctx.Err() != nil {
+		return "" // wished for
+	}
+	if lived > 0 {
+		shown = ""
+	}
+	b.rivals.ended(err, time.Now())
+	pause := b.pace.next(lived, slow(err))
+	text := explain(err, b.cfg.Clock.Now())
+	b.report(text, shown, pause)
+	b.status.waiting(text, slow(err))
+	sleep(ctx, pause)
+	return text
 }
 
 // report says once what is wrong, not at every attempt.

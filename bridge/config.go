@@ -41,6 +41,7 @@ type Config struct {
 	Out []OutRule
 	In  []InRule
 
+	Connect   Connect
 	Drain     Drain
 	Keepalive time.Duration // default 30 s
 	Backoff   Backoff
@@ -101,6 +102,7 @@ type OutRule struct {
 	MaxAge       time.Duration
 	History      time.Duration // how long what was delivered is kept
 	Stamp        string        // "buffered" (default), "always" or "never": see stamp.go
+	Thin         Thin
 	// Properties are added to each message (MQTT 5).
 	Properties []core.UserProperty
 }
@@ -216,6 +218,7 @@ func (c Config) Validate() error {
 	f.check(c.MaxInflight >= 0 && c.MaxInflight <= 65535, "max_inflight", c.MaxInflight, "at most 65535")
 	f.check(c.MaxPacket >= 1<<10 && c.MaxPacket <= packet.MaxLength, "max_packet", c.MaxPacket, "between 1 KiB and 256 MiB")
 	f.check(len(c.Out)+len(c.In) > 0, "out", "none", "given, or in: a bridge without rules does nothing")
+	c.Connect.check(&f)
 	c.checkServers(&f)
 	for i, r := range c.Out {
 		r.check(&f, fmt.Sprintf("out[%d]", i))
@@ -280,6 +283,7 @@ func (r OutRule) check(f *faults, path string) {
 	f.check(r.Priority >= 0 && r.Priority <= 9, path+".priority", r.Priority, "between 0 and 9")
 	f.check(r.MaxBytes >= 0, path+".max_bytes", r.MaxBytes, "0 or more")
 	f.check(r.MaxAge >= 0, path+".max_age", r.MaxAge, "0 or more")
+	r.Thin.check(f, path)
 	f.oneOf(path+".retain", r.Retain, Keep, Strip)
 	f.oneOf(path+".stamp", r.Stamp, StampBuffered, StampAlways, StampNever)
 	f.oneOf(path+".on_full", string(r.OnFull), string(core.Refuse), string(core.DropOldest), string(core.DropNewest))

@@ -99,6 +99,7 @@ func (b *Bridge) serve(ctx context.Context, g *greeting) error {
 	b.flying.clear()
 	for _, o := range b.outlets {
 		o.pay()
+		o.forgetWaiting()
 		o.queue.Online(false)
 		o.queue.Rewind()
 	}

@@ -52,13 +52,52 @@ func (l *link) take(o *outlet) bool {
 		return false
 	}
 	o.taken = o.queue.Take(o.taken[:0], n)
+	sent := 0
 	for _, d := range o.taken {
-		l.send(o, d)
+		if l.thin(o, d) {
+			l.send(o, d)
+			sent++
+		}
 	}
-	l.b.drain.spend(len(o.taken))
 	got := len(o.taken)
 	clear(o.taken)
+	if got < n { // only then the newest of a topic is known
+		sent += l.ripe(o, n-got)
+	}
+	l.b.drain.spend(sent)
 	return got == n
+}
+
+// thin says whether a message of a rule goes now. What has a packet id was sent
+// before, and must be ended.
+func (l *link) thin(o *outlet, d core.Delivery) bool {
+	if o.thin == nil || d.Message.Publisher == l.b.publisher || d.Message.Expired(l.stamp) {
+		return true // or send drops it
+	}
+	state := d.Retain && o.rule.Retain == Keep && l.g.retain
+	verdict, older := o.thin.judge(d, state, l.b.out.Knows(o.receiver, d.Seq), l.now, l.stamp)
+	if older.Message != nil {
+		o.drop(older.Seq, core.DroppedSuperseded)
+	}
+	if verdict == dropped {
+		o.drop(d.Seq, core.DroppedDeadband)
+	}
+	return verdict == goes
+}
+
+// ripe sends at most n messages that have waited for their time.
+func (l *link) ripe(o *outlet, n int) (sent int) {
+	if o.thin == nil {
+		return 0
+	}
+	for ; sent < n; sent++ {
+		d, ok := o.thin.next(l.now, l.stamp)
+		if !ok {
+			break
+		}
+		l.send(o, d)
+	}
+	return sent
 }
 
 // room is how many messages of a rule may be taken now.
@@ -258,6 +297,13 @@ func (o *outlet) pay() {
 	if len(o.paid) > 0 {
 		o.queue.Paid(o.paid...)
 		o.paid = o.paid[:0]
+	}
+}
+
+// forgetWaiting: the connection is lost, and with it what waits and is in no log.
+func (o *outlet) forgetWaiting() {
+	if o.thin != nil {
+		o.tally.dropMany(core.DroppedOffline, o.thin.forget())
 	}
 }
 

@@ -16,6 +16,7 @@ const (
 	stateWaiting    = "waiting"
 	stateRefused    = "refused"
 	statePaused     = "paused"
+	stateResting    = "resting"
 )
 
 // status is what others see of the bridge.
@@ -44,7 +45,7 @@ func (s *status) change(f func(*core.BridgeStatus)) {
 
 // dialing keeps the last error: it is the answer to why there is no connection.
 func (s *status) dialing(url string) {
-	s.change(func(b *core.BridgeStatus) { b.State, b.URL = stateConnecting, url })
+	s.change(func(b *core.BridgeStatus) { b.State, b.URL, b.Until = stateConnecting, url, "" })
 }
 
 func (s *status) waiting(why string, refused bool) {
@@ -59,7 +60,13 @@ func (s *status) waiting(why string, refused bool) {
 
 func (s *status) paused() {
 	s.inflight.Store(0)
-	s.change(func(b *core.BridgeStatus) { b.State, b.Error, b.Window = statePaused, "", 0 })
+	s.change(func(b *core.BridgeStatus) { b.State, b.Error, b.Window, b.Until = statePaused, "", 0, "" })
+}
+
+// resting is no error: the configuration wants it.
+func (s *status) resting(until string) {
+	s.inflight.Store(0)
+	s.change(func(b *core.BridgeStatus) { b.State, b.Error, b.Window, b.Until = stateResting, "", 0, until })
 }
 
 // trend is how fast what is owed gets less, from one look to the next.
@@ -123,13 +130,18 @@ type tally struct {
 	dropped map[core.Reason]uint64
 }
 
-func (t *tally) drop(why core.Reason) {
+func (t *tally) drop(why core.Reason) { t.dropMany(why, 1) }
+
+func (t *tally) dropMany(why core.Reason, n int) {
+	if n == 0 {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.dropped == nil {
 		t.dropped = make(map[core.Reason]uint64)
 	}
-	t.dropped[why]++
+	t.dropped[why] += uint64(n)
 }
 
 func (t *tally) drops() map[core.Reason]uint64 {

@@ -37,6 +37,7 @@ func (c *Config) readBridges(m *strict.Map) {
 		m.List("in", func(m *strict.Map) { b.In = append(b.In, readIn(m)) })
 		m.List("both", func(m *strict.Map) { readBoth(m, &b) })
 		m.Bool("transit", &b.Transit)
+		m.Map("connect", func(m *strict.Map) { readConnect(m, &b.Connect) })
 		m.Section("drain", func(m *strict.Map) { readDrain(m, &b.Drain) })
 		m.Duration("keepalive", &b.Keepalive, time.Second, math.MaxUint16*time.Second)
 		m.Section("backoff", func(m *strict.Map) { readBackoff(m, &b.Backoff) })
@@ -129,6 +130,8 @@ func readOut(m *strict.Map) bridge.OutRule {
 	m.Duration("max_age", &r.MaxAge, 0, longest)
 	readHistory(m, &r)
 	strict.Choice(m, "stamp", &r.Stamp, bridge.StampBuffered, bridge.StampAlways, bridge.StampNever)
+	m.Duration("min_interval", &r.Thin.Interval, 0, longest)
+	m.FloatOrPercent("deadband", &r.Thin.Deadband, &r.Thin.Percent)
 	return r
 }
 
@@ -148,6 +151,14 @@ func readIn(m *strict.Map) bridge.InRule {
 	m.String("remote_prefix", &r.RemotePrefix)
 	m.String("local_topic", &r.LocalTopic)
 	return r
+}
+
+func readConnect(m *strict.Map, c *bridge.Connect) {
+	c.Linger = 10 * time.Second
+	m.Strings("windows", &c.Windows)
+	strict.Int(m, "when_owed", &c.Owed, 0, math.MaxInt32)
+	m.Duration("when_waiting", &c.Age, 0, longest)
+	m.Duration("linger", &c.Linger, time.Second, strict.Day)
 }
 
 func readDrain(m *strict.Map, d *bridge.Drain) {

@@ -21,6 +21,8 @@ const (
 	DroppedLoop         Reason = "loop"          // it has passed too many gateways
 	DroppedRejected     Reason = "rejected"      // the receiver refused it with a reason code
 	DroppedByHand       Reason = "by-hand"       // somebody gave it up
+	DroppedSuperseded   Reason = "superseded"    // a newer one of its topic came within the rule's min_interval
+	DroppedDeadband     Reason = "deadband"      // it differs too little from the last one sent
 )
 
 // What Append, Publish and their kin return. They are decisions for the caller,

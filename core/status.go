@@ -156,8 +156,9 @@ type Transaction struct {
 type BridgeStatus struct {
 	Name       string    `json:"name"`
 	URL        string    `json:"url"`
-	State      string    `json:"state"` // "connecting", "connected", "waiting", "refused", "paused"
+	State      string    `json:"state"` // "connecting", "connected", "waiting", "refused", "paused", "resting"
 	Error      string    `json:"error,omitempty"`
+	Until      string    `json:"until,omitempty"` // what it connects at, while resting
 	Since      time.Time `json:"since"`
 	Protocol   string    `json:"protocol,omitempty"`
 	Published  uint64    `json:"published"` // acknowledged by the upstream, or sent at QoS 0

@@ -101,6 +101,9 @@ func listBridges(c *cobra.Command, w *where) error {
 		if b.DrainSeconds > 0 {
 			eta = span(b.DrainSeconds)
 		}
+		if b.Until != "" {
+			eta = "at " + b.Until
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", b.Name, b.State, clock(b.Since), count(b.Owed), eta, b.Quarantined, b.URL)
 	}
 	return t.Flush()

@@ -184,6 +184,9 @@ func printBridges(s *sheet, bridges []core.BridgeStatus) {
 		if b.Error != "" {
 			s.line("  %s", b.Error)
 		}
+		if b.Until != "" {
+			s.line("  connects when it is time: %s", b.Until)
+		}
 		if b.Owed > 0 && b.DrainSeconds > 0 {
 			s.line("  draining at %.0f messages/s · done in %s", b.DrainRate, span(b.DrainSeconds))
 		}

@@ -88,6 +88,7 @@ func bridgeFamilies() []family {
 	}
 	return []family{
 		gauge("weir_bridge_up", "Whether the bridge is connected to its upstream.", each(func(b *core.BridgeStatus) float64 { return truth(b.State == "connected") }), "bridge"),
+		gauge("weir_bridge_resting", "Whether the bridge is not connected because its configuration wants it so.", each(func(b *core.BridgeStatus) float64 { return truth(b.State == "resting") }), "bridge"),
 		gauge("weir_bridge_rtt_seconds", "Time from a message to its acknowledgement.", each(func(b *core.BridgeStatus) float64 { return b.RTT }), "bridge"),
 		gauge("weir_bridge_inflight", "Messages sent and not acknowledged.", each(func(b *core.BridgeStatus) float64 { return float64(b.Inflight) }), "bridge"),
 		gauge("weir_bridge_inflight_max", "Messages that may be on their way at a time.", each(func(b *core.BridgeStatus) float64 { return float64(b.Window) }), "bridge"),

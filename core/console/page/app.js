@@ -112,7 +112,7 @@ const owed = st => st.buffer.messages + st.buffer.held;
 function showTiles(st, received, sent) {
   const devices = st.adapters.flatMap(a => a.devices || []);
   const up = devices.filter(d => d.up).length;
-  const linked = st.bridges.filter(b => b.state === "connected").length;
+  const linked = st.bridges.filter(b => b.state === "connected" || b.state === "resting").length;
   const failing = st.adapters.filter(a => a.state === "failed" || a.state === "waiting").length;
   const tiles = [
     ["Gateway", st.ready ? "Ready" : "Not ready", st.clock_synced ? "clock in step" : "clock not known", st.ready ? "ok" : "bad"],
@@ -179,7 +179,7 @@ function showBridges(bridges, age) {
   keyed($("bridges"), bridges, b => b.name, bridgeCard, (card, b) => {
     const [title, error, list, more] = card.children;
     const rules = b.rules || [];
-    badge(title.children[1], b.state + " for " + span(age(b.since)), b.state === "connected" ? "ok" : b.state === "refused" ? "bad" : "warn");
+    badge(title.children[1], b.state + " for " + span(age(b.since)), b.state === "connected" || b.state === "resting" ? "ok" : b.state === "refused" ? "bad" : "warn");
     text(title.children[2], b.url);
     text(error, b.error || "");
     error.hidden = !b.error;

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestLazyUplink: an uplink that rests is shown as such, and connects when enough waits.
+func TestLazyUplink(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_pub")
+	up := startMosquitto(t)
+	g := startGateway(t, fmt.Sprintf(`
+data_dir: %%DATA%%
+listeners: [{name: lan, address: "%%MQTT%%"}]
+console: {address: "%%CONSOLE%%"}
+bridges:
+  - name: cloud
+    url: mqtt://127.0.0.1:%d
+    client_id: gw-1
+    connect: {when_owed: 3, linger: 1s}
+    out: [{filter: "#"}]
+`, up.port))
+	at := "--config=" + g.config
+	eventually(t, 10*time.Second, "resting", func() bool { return g.bridgeState() == "resting" })
+	publish(t, g.port, "a", "1")
+	publish(t, g.port, "a", "2")
+	expect(t, 0, []string{"bridge", "ls", at}, "resting", "3 messages wait")
+	expect(t, 0, []string{"status", at}, "connects when it is time: 3 messages wait", "2 owed")
+	if n := g.status().Bridges[0].Published; n != 0 {
+		t.Errorf("%d went out early", n)
+	}
+	publish(t, g.port, "a", "3")
+	eventually(t, 10*time.Second, "all gone", func() bool { return g.status().Bridges[0].Published == 3 })
+	eventually(t, 10*time.Second, "resting again", func() bool { return g.bridgeState() == "resting" })
+}
