@@ -14,6 +14,7 @@ demo: build ## the whole story on this machine: outage, power cut, drain; nothin
 
 test: peers lint ## everything CI runs: linters, all tests under the race detector, 32-bit store, cross builds
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+	$(GO) -C core/broker/interop test -timeout 5m ./...
 	GOARCH=386 $(GO) test -timeout 10m ./storage/...
 	for t in amd64 arm64 arm; do GOARCH=$$t GOARM=6 $(GO) build -o /dev/null ./cmd/weir || exit 1; done
 
@@ -26,13 +27,14 @@ lint: ## vet, staticcheck, formatting, modernisation
 fuzz: ## each fuzz target for FUZZ (20s)
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
 	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) $$p || exit 1; done; done
+	$(GO) -C core/broker/interop test -run '^$$' -fuzz FuzzCodecs -fuzztime $(FUZZ) .
 
 bench: build ## benchmarks of the hot paths; then Weir and Mosquitto by turns (bin/weir bench compare: longer, with medians)
 	$(GO) test -run '^$$' -bench . -benchmem ./core/... ./storage/... ./bridge/... ./adapters/...
 	@[ -x /usr/sbin/mosquitto ] || { echo "no mosquitto to compare with: make peers"; exit 0; }; bin/weir bench compare --rounds 1 -d 1s
 
-faults: build ## the long fault run: kills and cuts against the real binary and a real upstream; a minute of a fast serial line, garbage
-	WEIR_FAULTS=long $(GO) test -count=1 -timeout 2h -run 'Fault|Kill|Outage|SerialSustained|Garbage' -v ./cmd/weir ./storage ./adapters/serial/...
+faults: build ## the long fault run: kills and cuts against the real binary and a real upstream; a minute of a fast serial line, garbage, a million Modbus transactions
+	WEIR_FAULTS=long $(GO) test -count=1 -timeout 2h -run 'Fault|Kill|Outage|SerialSustained|Garbage' -v ./cmd/weir ./storage ./adapters/serial/... ./adapters/modbus
 
 cover: ## coverage by package
 	mkdir -p coverage && $(GO) test -coverprofile coverage/all.out ./... && $(GO) tool cover -func coverage/all.out | tail -1
