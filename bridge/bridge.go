@@ -85,6 +85,7 @@ type Bridge struct {
 	suspect    suspect
 	flying     inFlight
 	condemned  map[place]string // messages to be set aside when they come again, and why
+	asides     asides           // messages on their way into quarantine
 	rivals     rivals
 	running    context.Context // of Run
 	probes     sync.WaitGroup
@@ -153,6 +154,7 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		holding:   make(map[uint16]*acceptance),
 		flying:    inFlight{messages: make(map[place]*core.Message)},
 		condemned: make(map[place]string),
+		asides:    asides{done: make(chan aside, maxAsides)},
 	}
 	b.power.change = make(chan struct{}, 1)
 	b.events = &mailbox{wake: make(chan struct{}, 1)}

@@ -96,6 +96,7 @@ func (b *Bridge) serve(ctx context.Context, g *greeting) error {
 	l.commit()
 	b.judge(err, b.out.Active())
 	b.narrow(err, l)
+	b.await()
 	b.flying.clear()
 	for _, o := range b.outlets {
 		o.pay()
@@ -277,13 +278,15 @@ func (l *link) tick() {
 
 // turn does what can be done. The order of effects:
 //
-//  1. what the local broker has made durable or accepted
+//  1. what is in quarantine by now, and what the local broker has made durable or
+//     accepted
 //  2. acknowledgements whose promise holds now
 //  3. new messages, as far as the window goes
 //  4. records, then payments (a message is never paid before its release is
 //     recorded)
 //  5. one write
 func (l *link) turn() {
+	l.b.gather()
 	l.settle(l.b.events.take())
 	if l.err != nil {
 		return

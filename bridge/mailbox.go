@@ -39,6 +39,11 @@ func (m *mailbox) post(e event) {
 	m.mu.Lock()
 	m.events = append(m.events, e)
 	m.mu.Unlock()
+	m.ring()
+}
+
+// ring lets the owner take a turn.
+func (m *mailbox) ring() {
 	select {
 	case m.wake <- struct{}{}:
 	default:

@@ -105,7 +105,7 @@ func (l *link) room(o *outlet) int {
 	if len(l.filling) >= fillMost {
 		l.full = true
 	}
-	if len(l.filling) >= fillMost || l.publishes.Len() >= holdMost {
+	if len(l.filling) >= fillMost || l.publishes.Len() >= holdMost || l.b.asides.pending >= maxAsides {
 		return 0
 	}
 	n := min(takeMost, max(1, (fillMost-len(l.filling))/o.usual), l.b.drain.left(l.now))

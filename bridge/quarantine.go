@@ -50,23 +50,72 @@ func (f *inFlight) clear() {
 	f.bytes = 0
 }
 
+// aside is a message that was set aside, or that could not be.
+type aside struct {
+	outlet *outlet
+	seq    core.Seq
+	reason core.Reason
+	err    error
+}
+
+// asides are the messages on their way into quarantine, which syncs each: too slow
+// for a loop that others wait for. The owner counts them; done is how they come back.
+type asides struct {
+	pending int
+	done    chan aside
+}
+
+// maxAsides are so many that the rules wait. What the upstream refuses comes on top of
+// it, at most a window.
+const maxAsides = 16
+
 // quarantine sets a message aside. The order of effects:
 //
 //  1. it is in quarantine, synced
-//  2. it is paid, as if it had been delivered
+//  2. it is paid, as if it had been delivered (gather)
 //
 // Where it cannot be kept it is dropped all the same, counted and logged: it would
 // stop the uplink.
 func (b *Bridge) quarantine(o *outlet, seq core.Seq, m *core.Message, reason core.Reason, why string) {
-	var err error
-	if b.cfg.Quarantine != nil {
-		err = b.cfg.Quarantine(Quarantined{Rule: o.rule.LocalFilter(), Message: m, Why: why})
-	}
-	o.drop(seq, reason)
 	b.log.Warn("the upstream cannot have a message; it is set aside", "rule", o.rule.LocalFilter(),
-		"topic", m.Topic, "bytes", len(m.Payload), "seq", uint64(seq), "why", why, "kept", b.cfg.Quarantine != nil && err == nil)
-	if err != nil {
-		b.log.Error("the quarantine did not take the message", "error", err)
+		"topic", m.Topic, "bytes", len(m.Payload), "seq", uint64(seq), "why", why, "kept", b.cfg.Quarantine != nil)
+	if b.cfg.Quarantine == nil {
+		o.drop(seq, reason)
+		return
+	}
+	b.asides.pending++
+	go func() {
+		err := b.cfg.Quarantine(Quarantined{Rule: o.rule.LocalFilter(), Message: m, Why: why})
+		b.asides.done <- aside{o, seq, reason, err}
+		b.events.ring()
+	}()
+}
+
+// gather pays for what is in quarantine by now.
+func (b *Bridge) gather() {
+	for {
+		select {
+		case a := <-b.asides.done:
+			b.aside(a)
+		default:
+			return
+		}
+	}
+}
+
+// await pays for all that is on its way into quarantine: the queues give again what is
+// not paid when the connection ends.
+func (b *Bridge) await() {
+	for b.asides.pending > 0 {
+		b.aside(<-b.asides.done)
+	}
+}
+
+func (b *Bridge) aside(a aside) {
+	b.asides.pending--
+	a.outlet.drop(a.seq, a.reason)
+	if a.err != nil {
+		b.log.Error("the quarantine did not take the message", "seq", uint64(a.seq), "error", a.err)
 	}
 }
 

@@ -498,6 +498,36 @@ func TestQuarantine(t *testing.T) {
 	}
 }
 
+// The disk of the quarantine may take its time: others go on meanwhile, what is being
+// set aside stays owed, and a connection that ends sets nothing aside twice.
+func TestSlowQuarantine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var aside atomic.Int32
+		w := newWorld(t, func(c *bridge.Config) {
+			c.Quarantine = func(bridge.Quarantined) error {
+				time.Sleep(10 * time.Second)
+				aside.Add(1)
+				return nil
+			}
+		})
+		w.up.Quirks.MaxPacket = 100
+		w.start()
+		after(time.Second)
+		w.put(1, "a", strings.Repeat("x", 200))
+		w.put(1, "a", "0")
+		after(time.Second)
+		w.wantPayloads("0")
+		w.wantOwed(1)
+		w.net.Cut()
+		after(time.Minute)
+		w.wantOwed(0)
+		if n := aside.Load(); n != 1 {
+			t.Errorf("set aside %d times", n)
+		}
+		w.end()
+	})
+}
+
 // counted counts what a bridge writes.
 type counted struct {
 	net.Conn
