@@ -62,6 +62,7 @@ type gateway struct {
 	seen       *bridge.Seen
 	supervisor *adapters.Supervisor
 
+	fill    fill
 	mu      sync.Mutex  // guards broker until open is done, and bridges
 	bridges []*attached // written by run only
 	ready   atomic.Bool
@@ -69,7 +70,7 @@ type gateway struct {
 
 // newGateway makes a gateway of which nothing is open.
 func newGateway(cfg *configs.Config, log *slog.Logger) *gateway {
-	g := &gateway{cfg: cfg, log: log, clock: core.NewClock(), started: time.Now()}
+	g := &gateway{cfg: cfg, log: log, clock: core.NewClock(), started: time.Now(), fill: fill{reserve: uint64(cfg.Storage.Reserve)}}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "weir"
@@ -346,8 +347,11 @@ func (g *gateway) status(context.Context) (core.Status, error) {
 		Adapters:    g.supervisor.Statuses(),
 		Process:     processStatus(),
 	}
+	s.Buffer.FullSeconds = g.fill.seconds(&s.Buffer, time.Now())
 	for _, b := range g.uplinks() {
-		s.Bridges = append(s.Bridges, b.status())
+		bs := b.status()
+		joinRules(&bs, &s.Buffer)
+		s.Bridges = append(s.Bridges, bs)
 	}
 	return s, nil
 }
