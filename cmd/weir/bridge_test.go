@@ -95,6 +95,35 @@ func TestBridgeCommands(t *testing.T) {
 	expect(t, exitUnavailable, []string{"bridge", "test", "cloud", at}, "TCP", "FAILED", "connection refused: no broker listens")
 }
 
+// TestBufferQoS0: what comes with QoS 0 in an outage goes up afterwards if its rule
+// says so, through a kill, and is else dropped and counted.
+func TestBufferQoS0(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
+	up := startMosquitto(t)
+	g := startGateway(t, strings.Replace(fmt.Sprintf(oneBridge, up.port),
+		`remote_prefix: "site7/"`, `buffer_qos0: true, remote_prefix: "site7/"`, 1))
+	g.connected()
+	up.process.stop()
+	eventually(t, 10*time.Second, "noticed", func() bool { return g.bridgeState() != "connected" })
+	for _, topic := range []string{"plant/a", "meter/7/v/w"} {
+		if out, err := run(t, lookPeer("mosquitto_pub"), "-p", strconv.Itoa(g.port), "-t", topic, "-q", "0", "-m", "in the dark"); err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	eventually(t, 10*time.Second, "one kept, one dropped", func() bool {
+		s := g.status()
+		r := s.Bridges[0].Rules
+		return s.Buffer.Messages == 1 && r[0].Owed == 1 && len(r[0].Dropped) == 0 && r[1].Owed == 0 && r[1].Dropped["offline"] == 1
+	})
+	g.kill()
+	g.start()
+	up.start()
+	sub := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-t", "#", "-v", "-C", "1", "-W", "20")
+	if code := sub.wait(30 * time.Second); code != 0 || sub.out.String() != "site7/plant/a in the dark\n" {
+		t.Errorf("exit code %d, output %q", code, sub.out)
+	}
+}
+
 // TestBacklogShown: what piles up in an outage, for each rule, and for how long there
 // is room.
 func TestBacklogShown(t *testing.T) {

@@ -299,6 +299,7 @@ func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int, wa
 		Filters:           []string{rule.LocalFilter()},
 		Excludes:          rule.LocalExcludes(),
 		QoS:               rule.QoS,
+		BufferQoS0:        rule.BufferQoS0,
 		RetainAsPublished: rule.Retain != bridge.Strip,
 		NoPublisher:       "bridge:" + bridgeName,
 		Policy:            rule.Policy(),
