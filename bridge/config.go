@@ -92,6 +92,7 @@ type OutRule struct {
 	Filter       string
 	Exclude      []string
 	QoS          core.QoS // at most
+	BufferQoS0   bool     // keep messages of QoS 0 that cannot go now as if they had QoS 1
 	Retain       string   // "keep" (default) or "strip"
 	LocalPrefix  string
 	RemotePrefix string
@@ -280,6 +281,7 @@ func (r OutRule) check(f *faults, path string) {
 		f.filter(fmt.Sprintf("%s.exclude[%d]", path, i), x)
 	}
 	f.check(r.QoS <= core.ExactlyOnce, path+".qos", r.QoS, "0, 1 or 2")
+	f.check(!r.BufferQoS0 || r.QoS > core.AtMostOnce, path+".buffer_qos0", r.BufferQoS0, "false where qos is 0: such a rule keeps nothing")
 	f.check(r.Priority >= 0 && r.Priority <= 9, path+".priority", r.Priority, "between 0 and 9")
 	f.check(r.MaxBytes >= 0, path+".max_bytes", r.MaxBytes, "0 or more")
 	f.check(r.MaxAge >= 0, path+".max_age", r.MaxAge, "0 or more")

@@ -119,6 +119,9 @@ func readOut(m *strict.Map) bridge.OutRule {
 	m.Need("filter", &r.Filter)
 	m.Strings("exclude", &r.Exclude)
 	strict.Int(m, "qos", &r.QoS, core.AtMostOnce, core.ExactlyOnce)
+	if m.Bool("buffer_qos0", &r.BufferQoS0); r.BufferQoS0 && r.QoS == core.AtMostOnce {
+		m.Problem("buffer_qos0", "a rule with qos 0 keeps nothing", "set qos to 1 or 2: messages of QoS 0 still go with QoS 0 while the uplink is there")
+	}
 	strict.Choice(m, "retain", &r.Retain, bridge.Keep, bridge.Strip)
 	m.String("local_prefix", &r.LocalPrefix)
 	m.String("remote_prefix", &r.RemotePrefix)

@@ -158,7 +158,7 @@ bridges:
     tls: {server_name: c.example, alpn: [mqtt], insecure: true, ca: }
     out:
       - {filter: "a/#", exclude: ["a/b"], qos: 2, retain: strip, local_prefix: "l/", remote_prefix: "r/",
-         priority: 9, on_full: refuse, max_bytes: 1KiB, max_age: 7d, history: 0s, stamp: always}
+         buffer_qos0: true, priority: 9, on_full: refuse, max_bytes: 1KiB, max_age: 7d, history: 0s, stamp: always}
       - {filter: "y/#", remote_topic: "z/{#}", properties: ["site=7=a"]}
     in:
       - {filter: "c/#", qos: 0, local_prefix: "l/", remote_prefix: "r/"}
@@ -270,7 +270,7 @@ func wantBridge() bridge.Config {
 		TLS: bridge.TLS{ServerName: "c.example", ALPN: []string{"mqtt"}, Insecure: true},
 		Out: []bridge.OutRule{{
 			Filter: "a/#", Exclude: []string{"a/b"}, QoS: 2, Retain: bridge.Strip, LocalPrefix: "l/", RemotePrefix: "r/",
-			Priority: 9, OnFull: core.Refuse, MaxBytes: 1 << 10, MaxAge: 7 * 24 * time.Hour, Stamp: bridge.StampAlways,
+			BufferQoS0: true, Priority: 9, OnFull: core.Refuse, MaxBytes: 1 << 10, MaxAge: 7 * 24 * time.Hour, Stamp: bridge.StampAlways,
 		}, {
 			Filter: "y/#", QoS: 1, Retain: bridge.Keep, RemoteTopic: "z/{#}", OnFull: core.DropOldest, Stamp: bridge.StampBuffered,
 			Properties: []core.UserProperty{{Name: "site", Value: "7=a"}},

@@ -94,6 +94,7 @@ type BufferStatus struct {
 	State         string            `json:"state"`           // "ok", "full", "failed"
 	Error         string            `json:"error,omitempty"` // in plain words, when State is not ok
 	FreeBytes     uint64            `json:"free_bytes"`      // of the file system
+	FullSeconds   float64           `json:"full_seconds"`    // until the budget or the disk is used up at this rate; 0: nothing piles up
 	Receivers     []ReceiverStatus  `json:"receivers"`
 }
 
@@ -171,6 +172,7 @@ type BridgeStatus struct {
 	// DrainRate is how fast Owed gets less, in messages a second; negative: it grows.
 	DrainRate    float64      `json:"drain_per_second"`
 	DrainSeconds float64      `json:"drain_seconds"` // until nothing is owed at this rate; 0: not known
+	FullSeconds  float64      `json:"full_seconds"`  // until the store is full, while what is owed grows; else 0
 	Quarantined  int          `json:"quarantined"`   // messages set aside, which the upstream could not have
 	Rules        []RuleStatus `json:"rules"`
 }
@@ -181,6 +183,9 @@ type RuleStatus struct {
 	Filter    string            `json:"filter"`
 	Messages  uint64            `json:"messages"`
 	Owed      uint64            `json:"owed"`
+	Receiver  ReceiverID        `json:"receiver,omitempty"` // of an out rule that keeps messages
+	Bytes     uint64            `json:"bytes"`              // owed, roughly
+	Oldest    float64           `json:"oldest_seconds"`     // age of the oldest owed that is on disk
 	Dropped   map[Reason]uint64 `json:"dropped,omitempty"`
 }
 

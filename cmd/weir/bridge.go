@@ -95,18 +95,37 @@ func listBridges(c *cobra.Command, w *where) error {
 		return err
 	}
 	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tSTATE\tSINCE\tOWED\tDONE IN\tQUARANTINED\tURL")
+	fmt.Fprintln(t, "NAME\tSTATE\tSINCE\tOWED\tBYTES\tOLDEST\tDROPPED\tDONE IN\tFULL IN\tQUARANTINED\tURL")
 	for _, b := range all {
-		eta := "-"
-		if b.DrainSeconds > 0 {
-			eta = span(b.DrainSeconds)
-		}
+		bytes, oldest, dropped := totals(b.Rules)
+		doneIn := orDash(b.DrainSeconds)
 		if b.Until != "" {
-			eta = "at " + b.Until
+			doneIn = "at " + b.Until
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", b.Name, b.State, clock(b.Since), count(b.Owed), eta, b.Quarantined, b.URL)
+		fmt.Fprintf(t, "%s	%s	%s	%s	%s	%s	%s	%s	%s	%d	%s
+", b.Name, b.State, clock(b.Since), count(b.Owed), size(bytes),
+			orDash(oldest), count(dropped), doneIn, orDash(b.FullSeconds), b.Quarantined, b.URL)
 	}
 	return t.Flush()
+}
+
+// totals of all rules of a bridge.
+func totals(rules []core.RuleStatus) (bytes uint64, oldest float64, dropped uint64) {
+	for _, r := range rules {
+		bytes += r.Bytes
+		oldest = max(oldest, r.Oldest)
+		for _, n := range r.Dropped {
+			dropped += n
+		}
+	}
+	return bytes, oldest, dropped
+}
+
+func orDash(seconds float64) string {
+	if seconds <= 0 {
+		return "-"
+	}
+	return span(seconds)
 }
 
 func bridgeStatus(c *cobra.Command, w *where, args []string) error {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -91,6 +93,71 @@ func TestBridgeCommands(t *testing.T) {
 
 	up.process.stop()
 	expect(t, exitUnavailable, []string{"bridge", "test", "cloud", at}, "TCP", "FAILED", "connection refused: no broker listens")
+}
+
+// TestBufferQoS0: what comes with QoS 0 in an outage goes up afterwards if its rule
+// says so, through a kill, and is else dropped and counted.
+func TestBufferQoS0(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
+	up := startMosquitto(t)
+	g := startGateway(t, strings.Replace(fmt.Sprintf(oneBridge, up.port),
+		`remote_prefix: "site7/"`, `buffer_qos0: true, remote_prefix: "site7/"`, 1))
+	g.connected()
+	up.process.stop()
+	eventually(t, 10*time.Second, "noticed", func() bool { return g.bridgeState() != "connected" })
+	for _, topic := range []string{"plant/a", "meter/7/v/w"} {
+		if out, err := run(t, lookPeer("mosquitto_pub"), "-p", strconv.Itoa(g.port), "-t", topic, "-q", "0", "-m", "in the dark"); err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	eventually(t, 10*time.Second, "one kept, one dropped", func() bool {
+		s := g.status()
+		r := s.Bridges[0].Rules
+		return s.Buffer.Messages == 1 && r[0].Owed == 1 && len(r[0].Dropped) == 0 && r[1].Owed == 0 && r[1].Dropped["offline"] == 1
+	})
+	g.kill()
+	g.start()
+	up.start()
+	sub := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-t", "#", "-v", "-C", "1", "-W", "20")
+	if code := sub.wait(30 * time.Second); code != 0 || sub.out.String() != "site7/plant/a in the dark\n" {
+		t.Errorf("exit code %d, output %q", code, sub.out)
+	}
+}
+
+// TestBacklogShown: what piles up in an outage, for each rule, and for how long there
+// is room.
+func TestBacklogShown(t *testing.T) {
+	need(t, "mosquitto")
+	up := startMosquitto(t)
+	g := startGateway(t, fmt.Sprintf(oneBridge, up.port))
+	g.connected()
+	up.process.stop()
+	src := publishNumbered(t, g, "auditor", 1, time.Millisecond, "plant/a", "plant/b")
+	defer src.end()
+	eventually(t, 20*time.Second, "a backlog with an end", func() bool {
+		b := g.status().Bridges[0]
+		r := b.Rules[0]
+		return b.FullSeconds > 0 && r.Owed > 100 && r.Bytes > 0 && r.Oldest > 1
+	})
+	at := "--config=" + g.config
+	expect(t, 0, []string{"bridge", "status", at}, "the store is full in", "the oldest for")
+	expect(t, 0, []string{"bridge", "ls", at}, "FULL IN", "BYTES")
+	expect(t, 0, []string{"status", at}, "at the present rate")
+	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", g.console))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`weir_bridge_rule_owed_bytes{bridge="cloud",rule="out plant/#"} `, `weir_bridge_full_seconds{bridge="cloud"} `} {
+		_, value, ok := strings.Cut(string(page), want)
+		if !ok || strings.HasPrefix(value, "0\n") {
+			t.Errorf("%s: %.20s", want, value)
+		}
+	}
 }
 
 // TestQuarantineAndReplay: mosquitto takes packets of 500 bytes, and later more.

@@ -64,6 +64,7 @@ type gateway struct {
 	seen       *bridge.Seen
 	supervisor *adapters.Supervisor
 
+	fill    fill
 	mu      sync.Mutex  // guards broker until open is done, and bridges
 	bridges []*attached // written by run only
 	ready   atomic.Bool
@@ -71,7 +72,7 @@ type gateway struct {
 
 // newGateway makes a gateway of which nothing is open.
 func newGateway(cfg *configs.Config, log *slog.Logger) *gateway {
-	g := &gateway{cfg: cfg, log: log, clock: core.NewClock(), started: time.Now()}
+	g := &gateway{cfg: cfg, log: log, clock: core.NewClock(), started: time.Now(), fill: fill{reserve: uint64(cfg.Storage.Reserve)}}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "weir"
@@ -312,6 +313,7 @@ func ruleConfig(bridgeName string, rule bridge.OutRule, names map[string]int, wa
 		Filters:           []string{rule.LocalFilter()},
 		Excludes:          rule.LocalExcludes(),
 		QoS:               rule.QoS,
+		BufferQoS0:        rule.BufferQoS0,
 		RetainAsPublished: rule.Retain != bridge.Strip,
 		NoPublisher:       "bridge:" + bridgeName,
 		Policy:            rule.Policy(),
@@ -372,8 +374,11 @@ func (g *gateway) overview(context.Context) (core.Status, error) {
 		Adapters:    g.supervisor.Statuses(),
 		Process:     processStatus(),
 	}
+	s.Buffer.FullSeconds = g.fill.seconds(&s.Buffer, time.Now())
 	for _, b := range g.uplinks() {
-		s.Bridges = append(s.Bridges, b.status())
+		bs := b.status()
+		joinRules(&bs, &s.Buffer)
+		s.Bridges = append(s.Bridges, bs)
 	}
 	return s, nil
 }

@@ -152,6 +152,9 @@ func printBuffer(s *sheet, b core.BufferStatus) {
 		s.line("%s messages owed, the oldest for %s · %s of %s used · %s free on the disk · %s",
 			count(b.Messages), span(b.OldestSeconds), size(b.Bytes), size(b.Budget), size(b.FreeBytes), state)
 	}
+	if b.FullSeconds > 0 {
+		s.line("full in %s at the present rate", span(b.FullSeconds))
+	}
 	each := ""
 	if b.Written > 0 {
 		each = fmt.Sprintf(", %d bytes each", b.WrittenBytes/b.Written)
@@ -190,14 +193,25 @@ func printBridges(s *sheet, bridges []core.BridgeStatus) {
 		if b.Owed > 0 && b.DrainSeconds > 0 {
 			s.line("  draining at %.0f messages/s · done in %s", b.DrainRate, span(b.DrainSeconds))
 		}
+		if b.FullSeconds > 0 {
+			s.line("  %.0f messages/s pile up · the store is full in %s", -b.DrainRate, span(b.FullSeconds))
+		}
 		if b.Quarantined > 0 {
 			s.line("  %d messages in quarantine, which the upstream could not have: weir bridge quarantine %s", b.Quarantined, b.Name)
 		}
 		s.line("  %s published · %s received · %s reconnects", count(b.Published), count(b.Received), count(b.Reconnects))
 		for _, r := range b.Rules {
-			s.line("  %-3s %s · %s messages · %s owed%s", r.Direction, r.Filter, count(r.Messages), count(r.Owed), drops(r.Dropped))
+			s.line("  %-3s %s · %s messages · %s owed%s%s", r.Direction, r.Filter, count(r.Messages), count(r.Owed), waits(&r), drops(r.Dropped))
 		}
 	}
+}
+
+// waits says how much a rule is owed, and for how long.
+func waits(r *core.RuleStatus) string {
+	if r.Owed == 0 || r.Bytes == 0 && r.Oldest == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %s, the oldest for %s", size(r.Bytes), span(r.Oldest))
 }
 
 func printAdapters(s *sheet, adapters []core.AdapterStatus) {

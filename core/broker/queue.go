@@ -17,6 +17,7 @@ type RuleConfig struct {
 	Filters           []string // what it takes
 	Excludes          []string // and what it does not take all the same
 	QoS               core.QoS // at most
+	BufferQoS0        bool     // keep messages of QoS 0 that cannot go now as if they had QoS 1
 	RetainAsPublished bool     // keep the retain flag
 	NoPublisher       string   // leave out what this publisher has published ("bridge:NAME")
 	Policy            core.Policy
@@ -88,7 +89,7 @@ func (b *Broker) Reattach(q *Queue, cfg RuleConfig) error {
 		if cfg.Wake != nil {
 			q.wake = cfg.Wake
 		}
-		q.excludes, q.endpoint.name = cfg.Excludes, cfg.NoPublisher
+		q.excludes, q.endpoint.name, q.buffers = cfg.Excludes, cfg.NoPublisher, q.buffering()
 		b.store.SetPolicy(q.receiver, cfg.Policy)
 		b.subscribe(q)
 	})
@@ -123,6 +124,7 @@ func (b *Broker) attach(q *Queue) {
 		r.queue = q
 		q.receiver = r.receiver
 		q.behind = true
+		q.buffers = q.buffering()
 		b.receivers[q.receiver] = q
 		b.store.SetPolicy(q.receiver, q.cfg.Policy)
 	}
@@ -287,7 +289,7 @@ func (q *Queue) Rewind() {
 }
 
 // Online says whether there is a connection. While there is none QoS 0 is dropped
-// and counted, and the rest goes to the log.
+// and counted, unless the rule buffers it, and the rest goes to the log.
 func (q *Queue) Online(on bool) {
 	q.broker.mail.post(func() {
 		q.online = on
@@ -329,6 +331,19 @@ func (q *Queue) debt() debtor {
 		q.behind = q.receiver != 0
 	}
 	return debtor{receiver: q.receiver, live: q.online && !q.behind, hold: q.pace.patience(q.broker.now, q.broker.cfg.SpillAfter)}
+}
+
+// buffering is what endpoint.buffers is to be.
+func (q *Queue) buffering() *Queue {
+	if q.cfg.BufferQoS0 && q.receiver != 0 {
+		return q
+	}
+	return nil
+}
+
+// away says whether a message could not go to the bridge now.
+func (q *Queue) away(size int) bool {
+	return !q.online || q.behind || !q.fits(size)
 }
 
 func (q *Queue) fits(size int) bool {
@@ -421,7 +436,7 @@ func (q *Queue) fetched(next []core.Delivery, caughtUp bool) {
 	q.behind = !caughtUp
 	for i := range next {
 		m := next[i].Message
-		next[i].QoS = min(m.QoS, q.cfg.QoS)
+		next[i].QoS = min(max(m.QoS, core.AtLeastOnce), q.cfg.QoS) // what is in the log is owed, see BufferQoS0
 		next[i].Retain = m.Retain && q.cfg.RetainAsPublished
 		next[i].Subscriptions = nil
 	}

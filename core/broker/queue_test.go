@@ -83,6 +83,36 @@ func TestQueueLive(t *testing.T) {
 	})
 }
 
+func TestQueueBuffersQoS0(t *testing.T) {
+	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+		cfg := uplink
+		cfg.BufferQoS0 = true
+		q := attach(t, s, cfg)
+		publish(t, s, "up/1", "out", 0)
+		publish(t, s, "up/1", "out, too", 1)
+		q.Online(true)
+		texts, seqs := take(q, 1)
+		want(t, texts, "out q1 again=false")
+		publish(t, s, "up/1", "behind", 0) // there is an uplink again: it goes, behind what waits
+		texts, more := take(q, 100)
+		want(t, texts, "out, too q1 again=false", "behind q0 again=false")
+		q.Paid(seqs[0], more[0])
+		if n := q.Owed(); n != 0 {
+			t.Errorf("%d owed", n)
+		}
+		written := s.Store.Written()
+		publish(t, s, "up/1", "live", 0)
+		texts, _ = take(q, 100)
+		want(t, texts, "live q0 again=false")
+		if n := s.Store.Written(); n != written {
+			t.Errorf("%d written with the uplink there", n-written)
+		}
+		if n := len(q.Dropped()); n != 0 {
+			t.Errorf("dropped %v", q.Dropped())
+		}
+	})
+}
+
 func TestQueueOffline(t *testing.T) {
 	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
 		q := attach(t, s, uplink)

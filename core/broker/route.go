@@ -17,6 +17,7 @@ type endpoint struct {
 	name     string   // whose own publications No Local holds back
 	owner    *client  // whose rights count; nil: those inside may have everything
 	excludes []string // filters of what is not wanted all the same
+	buffers  *Queue   // keeps messages of QoS 0, too, when they cannot go; nil: does not
 
 	mark  uint64 // the publication that it was last a target of,
 	at    int    // and its place among the targets
@@ -165,6 +166,9 @@ func (b *Broker) owe(p *publication) (seq core.Seq, settled bool, err error) {
 	hold := time.Duration(0)
 	for i := range p.targets {
 		t := &p.targets[i]
+		if t.qos == 0 && t.to.buffers != nil && t.to.buffers.away(p.message.Size()) {
+			t.qos = core.AtLeastOnce
+		}
 		if t.qos == 0 {
 			continue
 		}
@@ -184,7 +188,7 @@ func (b *Broker) owe(p *publication) (seq core.Seq, settled bool, err error) {
 	if len(p.debts) == 0 {
 		return 0, true, nil
 	}
-	if p.lazy {
+	if p.lazy || p.message.QoS == core.AtMostOnce {
 		hold = b.cfg.SpillAfter // nobody waits for an acknowledgement: let readings gather
 	}
 	if p.message.QoS == core.ExactlyOnce {
@@ -192,7 +196,18 @@ func (b *Broker) owe(p *publication) (seq core.Seq, settled bool, err error) {
 	}
 	seq, settled, err = b.store.Append(p.keep(), p.debts, max(hold, 0))
 	p.learnLive()
+	if err != nil && p.message.QoS == core.AtMostOnce { // a full store is no reason to keep it from the others
+		p.owedNothing()
+		return 0, true, nil
+	}
 	return seq, settled, err
+}
+
+// owedNothing makes the publication one of QoS 0 again, for all.
+func (p *publication) owedNothing() {
+	for i := range p.targets {
+		p.targets[i].qos, p.targets[i].owed, p.targets[i].live = 0, false, false
+	}
 }
 
 // learnLive takes over to whom the log lets the message be handed from memory.

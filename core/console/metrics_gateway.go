@@ -2,6 +2,7 @@ package console
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -65,6 +66,7 @@ func bufferFamilies() []family {
 		gauge("weir_buffer_oldest_seconds", "Age of the oldest message owed.", single(func(st *core.Status) float64 { return st.Buffer.OldestSeconds })),
 		gauge("weir_buffer_segments", "Segments of the log on disk.", single(func(st *core.Status) int { return st.Buffer.Segments })),
 		gauge("weir_buffer_quarantined", "Segments set aside because they could not be read.", single(func(st *core.Status) int { return st.Buffer.Quarantined })),
+		gauge("weir_buffer_full_seconds", "Time until the budget or the disk is used up at this rate; 0: nothing piles up.", single(func(st *core.Status) float64 { return st.Buffer.FullSeconds })),
 		counter("weir_buffer_written_messages_total", "Messages written to disk.", buffer(func(b *core.BufferStatus) uint64 { return b.Written })),
 		counter("weir_buffer_written_bytes_total", "Bytes of pages given to the disk.", buffer(func(b *core.BufferStatus) uint64 { return b.WrittenBytes })),
 		counter("weir_buffer_commits_total", "Group commits.", buffer(func(b *core.BufferStatus) uint64 { return b.Commits })),
@@ -100,6 +102,11 @@ func bridgeFamilies() []family {
 			return float64(owed)
 		}), "bridge"),
 		gauge("weir_bridge_drain_messages_per_second", "How fast what is owed gets less; negative: it grows.", each(func(b *core.BridgeStatus) float64 { return b.DrainRate }), "bridge"),
+		gauge("weir_bridge_full_seconds", "Time until the store is full, while what is owed grows; else 0.", each(func(b *core.BridgeStatus) float64 { return b.FullSeconds }), "bridge"),
+		gauge("weir_bridge_rule_owed_messages", "Messages owed to a rule.", eachRule(func(r *core.RuleStatus) float64 { return float64(r.Owed) }, add), "bridge", "rule"),
+		gauge("weir_bridge_rule_owed_bytes", "Bytes owed to a rule, roughly.", eachRule(func(r *core.RuleStatus) float64 { return float64(r.Bytes) }, add), "bridge", "rule"),
+		gauge("weir_bridge_rule_oldest_seconds", "Age of the oldest message owed to a rule.", eachRule(func(r *core.RuleStatus) float64 { return r.Oldest }, larger), "bridge", "rule"),
+		counter("weir_bridge_rule_dropped_total", "Messages that a rule dropped, by reason.", ruleReasons, "bridge", "rule", "reason"),
 		gauge("weir_bridge_quarantined_messages", "Messages set aside, which the upstream could not have.", each(func(b *core.BridgeStatus) float64 { return float64(b.Quarantined) }), "bridge"),
 		counter("weir_bridge_published_total", "Messages that the upstream has acknowledged, or that were sent at QoS 0.", each(func(b *core.BridgeStatus) float64 { return float64(b.Published) }), "bridge"),
 		counter("weir_bridge_received_total", "Messages from the upstream.", each(func(b *core.BridgeStatus) float64 { return float64(b.Received) }), "bridge"),
@@ -112,7 +119,43 @@ func bridgeFamilies() []family {
 	}
 }
 
-// ruleDrops adds up what the rules of a bridge dropped: a filter is no label.
+// ruleLabel names a rule. Rules with the same filter share it.
+func ruleLabel(r *core.RuleStatus) string { return r.Direction + " " + r.Filter }
+
+func add(a, b float64) float64    { return a + b }
+func larger(a, b float64) float64 { return max(a, b) }
+
+// eachRule gives a sample for each out rule, or for those with one label together.
+func eachRule(value func(*core.RuleStatus) float64, join func(a, b float64) float64) func(*core.Status, emit) {
+	return func(st *core.Status, e emit) {
+		for _, b := range st.Bridges {
+			values := make(map[string]float64)
+			for i := range b.Rules {
+				if r := &b.Rules[i]; r.Direction == "out" {
+					values[ruleLabel(r)] = join(values[ruleLabel(r)], value(r))
+				}
+			}
+			for _, label := range slices.Sorted(maps.Keys(values)) {
+				e(values[label], b.Name, label)
+			}
+		}
+	}
+}
+
+func ruleReasons(st *core.Status, e emit) {
+	for _, b := range st.Bridges {
+		of := make(map[string][]core.RuleStatus)
+		for i := range b.Rules {
+			label := ruleLabel(&b.Rules[i])
+			of[label] = append(of[label], b.Rules[i])
+		}
+		for _, label := range slices.Sorted(maps.Keys(of)) {
+			byReason(e, ruleDrops(of[label]), b.Name, label)
+		}
+	}
+}
+
+// ruleDrops adds up what rules dropped.
 func ruleDrops(rules []core.RuleStatus) map[core.Reason]uint64 {
 	sum := make(map[core.Reason]uint64)
 	for _, r := range rules {

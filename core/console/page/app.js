@@ -154,6 +154,7 @@ function showBuffer(st) {
     ["owed on disk", count(b.messages)],
     ["held in memory", count(b.held)],
     ["oldest", owed(st) ? span(b.oldest_seconds) : "–"],
+    ["full in", b.full_seconds ? span(b.full_seconds) : "–", b.full_seconds ? "warn" : ""],
     ["segments", count(b.segments)],
     ["written since start", plural(b.written, "message", "messages")],
     ["bytes for that", bytes(b.written_bytes)],
@@ -187,6 +188,7 @@ function showBridges(bridges, age) {
       ["round trip", milliseconds(b.rtt_seconds)],
       ["in flight", count(b.inflight) + (b.window ? " of " + count(b.window) : "")],
       ["owed", count(rules.reduce((n, r) => n + (r.owed || 0), 0))],
+      [b.full_seconds ? "store full in" : "drained in", b.full_seconds ? span(b.full_seconds) : b.drain_seconds ? span(b.drain_seconds) : "–", b.full_seconds ? "warn" : ""],
       ["published", count(b.published)],
       ["received", count(b.received)],
       ["reconnects", count(b.reconnects)],
@@ -196,14 +198,21 @@ function showBridges(bridges, age) {
       ["rule", r.direction + "  " + r.filter, "first"],
       ["messages", count(r.messages), "n"],
       ["owed", count(r.owed), "n"],
-      ["dropped", count(sum(r.dropped)), "n"],
+      ["bytes", r.bytes ? bytes(r.bytes) : "–", "n"],
+      ["oldest", r.oldest_seconds ? span(r.oldest_seconds) : "–", "n"],
+      ["dropped", reasons(r.dropped), "n"],
     ]));
   });
 }
 
+// reasons lists what was dropped and why.
+function reasons(dropped) {
+  return Object.entries(dropped || {}).map(([why, n]) => count(n) + " " + why).join(", ") || "0";
+}
+
 function bridgeCard(b) {
   const title = el("div", "title", el("h3", "", b.name), el("span", "badge"), el("p", "url"));
-  const head = el("tr", "", el("th", "", "Rule"), el("th", "n", "Messages"), el("th", "n", "Owed"), el("th", "n", "Dropped"));
+  const head = el("tr", "", el("th", "", "Rule"), el("th", "n", "Messages"), el("th", "n", "Owed"), el("th", "n", "Bytes"), el("th", "n", "Oldest"), el("th", "n", "Dropped"));
   const rules = el("table", "", el("thead", "", head), el("tbody"));
   return el("article", "card", title, el("p", "error"), el("dl", "facts"), el("details", "", el("summary"), rules));
 }
