@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -33,4 +34,15 @@ bridges:
 	publish(t, g.port, "a", "3")
 	eventually(t, 10*time.Second, "all gone", func() bool { return g.status().Bridges[0].Published == 3 })
 	eventually(t, 10*time.Second, "resting again", func() bool { return g.bridgeState() == "resting" })
+}
+
+// TestClientIDTwice: another client has the bridge's client id, and people are told so.
+func TestClientIDTwice(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_sub")
+	up := startMosquitto(t)
+	g := startGateway(t, fmt.Sprintf(oneBridge, up.port))
+	g.connected()
+	start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-i", "gw-1", "-V", "mqttv5", "-t", "x", "-W", "20")
+	eventually(t, 10*time.Second, "refused", func() bool { return g.bridgeState() == "refused" })
+	expect(t, 0, []string{"bridge", "status", "--config=" + g.config}, "another client uses the same client_id")
 }
