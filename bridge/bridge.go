@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -107,6 +108,9 @@ type outlet struct {
 	topic template // nil: prefixes
 	queue Queue
 	tally *tally
+
+	// Shared.
+	paused atomic.Bool
 
 	// Owned by Run.
 	receiver core.ReceiverID

@@ -37,6 +37,11 @@ func (m *mailbox) post(e event) {
 	m.mu.Lock()
 	m.events = append(m.events, e)
 	m.mu.Unlock()
+	m.poke()
+}
+
+// poke makes the owner take a turn.
+func (m *mailbox) poke() {
 	select {
 	case m.wake <- struct{}{}:
 	default:

@@ -168,6 +168,7 @@ type RuleStatus struct {
 	Filter    string            `json:"filter"`
 	Messages  uint64            `json:"messages"`
 	Owed      uint64            `json:"owed"`
+	Paused    bool              `json:"paused,omitempty"`
 	Dropped   map[Reason]uint64 `json:"dropped,omitempty"`
 }
 
