@@ -264,9 +264,12 @@ func (b *Bridge) attempt(ctx context.Context, end func(), shown string) string {
 	if lived > 0 {
 		shown = ""
 	}
-	b.rivals.ended(err, time.Now())
+	b.rivals.ended(err, lived, b.out.Active() == 0, time.Now())
 	pause := b.pace.next(lived, slow(err))
 	text := explain(err, b.cfg.Clock.Now())
+	if guess := b.rivals.suspicion(); guess != "" && lived > 0 {
+		text = guess
+	}
 	b.report(text, shown, pause)
 	b.status.waiting(text, slow(err))
 	sleep(ctx, pause)

@@ -186,6 +186,29 @@ func TestRivals(t *testing.T) {
 	})
 }
 
+// An upstream that does not say why it closes.
+func TestRivalsUnnamed(t *testing.T) {
+	const guess = "the upstream closes each connection soon after it was made: does another client use the same client_id?"
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *bridge.Config) { c.Backoff.Max = 2 * time.Second })
+		w.start()
+		for range 4 {
+			after(5 * time.Second)
+			w.wantState("connected", "")
+			w.up.Kick(0)
+		}
+		after(time.Millisecond)
+		w.wantState("waiting", guess)
+		after(5 * time.Second)
+		w.wantState("connected", guess)
+		after(2 * time.Minute)
+		w.up.Kick(0) // late: it is over
+		after(5 * time.Second)
+		w.wantState("connected", "")
+		w.end()
+	})
+}
+
 func TestNetworkErrors(t *testing.T) {
 	for _, tc := range []struct {
 		name string

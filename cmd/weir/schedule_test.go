@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -43,6 +44,7 @@ func TestClientIDTwice(t *testing.T) {
 	g := startGateway(t, fmt.Sprintf(oneBridge, up.port))
 	g.connected()
 	start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-i", "gw-1", "-V", "mqttv5", "-t", "x", "-W", "20")
-	eventually(t, 10*time.Second, "refused", func() bool { return g.bridgeState() == "refused" })
-	expect(t, 0, []string{"bridge", "status", "--config=" + g.config}, "another client uses the same client_id")
+	eventually(t, 20*time.Second, "told", func() bool { // in 5 connections; Mosquitto 2.0 does not say why it closes them
+		return strings.Contains(g.status().Bridges[0].Error, "does another client use the same client_id?")
+	})
 }
