@@ -55,6 +55,7 @@ func newBridgeCommand() *cobra.Command {
 			RunE: func(c *cobra.Command, args []string) error { return bridgeStatus(c, w, args) },
 		},
 		newBridgeTestCommand(w),
+		newBridgeProbeCommand(),
 		&cobra.Command{
 			Use: "quarantine NAME", Short: "List the messages that an upstream could not have", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error { return listQuarantine(c, w, args[0]) },
