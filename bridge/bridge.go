@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -109,6 +110,9 @@ type outlet struct {
 	topic template // nil: prefixes
 	queue Queue
 	tally *tally
+
+	// Shared.
+	paused atomic.Bool
 
 	// Owned by Run.
 	receiver core.ReceiverID
@@ -263,9 +267,12 @@ func (b *Bridge) attempt(ctx context.Context, end func(), shown string) string {
 	if lived > 0 {
 		shown = ""
 	}
-	b.rivals.ended(err, time.Now())
+	b.rivals.ended(err, lived, b.out.Active() == 0, time.Now())
 	pause := b.pace.next(lived, slow(err))
 	text := explain(err, b.cfg.Clock.Now())
+	if guess := b.rivals.suspicion(); guess != "" && lived > 0 {
+		text = guess
+	}
 	b.report(text, shown, pause)
 	b.status.waiting(text, slow(err))
 	sleep(ctx, pause)

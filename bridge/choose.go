@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/weir-edge/weir/core/packet"
@@ -59,33 +60,56 @@ func (b *Bridge) failBackAt(s *server, now time.Time) time.Time {
 }
 
 // rivals watches for another client that has our client id: each throws the other
-// out, and both come back.
+// out, and both come back. MQTT 5 says so (0x8E); but Mosquitto 2.0 does not, and
+// 3.1.1 cannot: there it is guessed from an upstream that closes one connection after
+// the other, soon after CONNACK, with nothing under way that it could have disliked.
 type rivals struct {
-	count int
-	last  time.Time
+	count  int
+	last   time.Time
+	closed int // connections in a row that were closed so
 }
+
+// When closed connections are taken for the work of a rival.
+const (
+	rivalSoon   = time.Minute
+	rivalCloses = 4
+)
 
 // rivalMemory is how long after it a take-over is still shown.
 const rivalMemory = 10 * time.Minute
 
-// ended looks at how a connection ended.
-func (r *rivals) ended(err error, now time.Time) {
+// ended looks at how a connection ended, after it had lasted for lived (0: there was
+// none). idle: nothing of ours was under way.
+func (r *rivals) ended(err error, lived time.Duration, idle bool, now time.Time) {
 	var refused *refusal
-	if !errors.As(err, &refused) || refused.reason != packet.SessionTakenOver {
-		return
+	switch {
+	case errors.As(err, &refused) && refused.reason == packet.SessionTakenOver:
+		if now.Sub(r.last) > rivalMemory {
+			r.count = 0
+		}
+		r.count++
+		r.last = now
+	case lived == 0: // says nothing
+	case lived < rivalSoon && idle && errors.Is(err, io.EOF):
+		r.closed++
+	default:
+		r.closed = 0
 	}
-	if now.Sub(r.last) > rivalMemory {
-		r.count = 0
-	}
-	r.count++
-	r.last = now
 }
 
 // warning is what is shown while connected; "" if all is well.
 func (r *rivals) warning(now time.Time) string {
 	if r.count == 0 || now.Sub(r.last) > rivalMemory {
-		return ""
+		return r.suspicion()
 	}
 	return fmt.Sprintf("another client uses the same client_id: it has taken over our session %d times, last at %s; give each gateway its own",
 		r.count, r.last.Format(time.TimeOnly))
+}
+
+// suspicion is what is shown of a rival of whom the upstream does not tell.
+func (r *rivals) suspicion() string {
+	if r.closed < rivalCloses {
+		return ""
+	}
+	return "the upstream closes each connection soon after it was made: does another client use the same client_id?"
 }

@@ -130,6 +130,85 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// The return codes of 3.1.1 slow the bridge down like those of MQTT 5.
+func TestRefusedBefore5(t *testing.T) {
+	for _, tc := range []struct {
+		code  packet.Reason
+		state string
+		text  string
+		most  int // attempts in ten minutes
+	}{
+		{packet.V3BadUserNameOrPassword, "refused", "the upstream refused the connection: Bad User Name or Password (0x86): check username and password", 10},
+		{packet.V3NotAuthorized, "refused", "the upstream refused the connection: Not authorized (0x87)", 10},
+		{packet.V3IdentifierRejected, "refused", "the upstream refused the connection: Client Identifier not valid (0x85): check client_id", 10},
+		{packet.V3ServerUnavailable, "waiting", "the upstream refused the connection: Server unavailable (0x88)", 60},
+	} {
+		t.Run(fmt.Sprint(byte(tc.code)), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(c *bridge.Config) { c.Protocol = "3.1.1" })
+				w.up.Quirks.Refuse = func(*packet.Connect) packet.Reason { return tc.code }
+				w.start()
+				after(time.Millisecond)
+				w.wantState(tc.state, tc.text)
+				after(10 * time.Minute)
+				if n := len(w.up.Connects()); n < 4 || n > tc.most {
+					t.Errorf("%d attempts in 10 minutes, want at most %d", n, tc.most)
+				}
+				w.end()
+			})
+		})
+	}
+}
+
+// Two gateways with one client id throw each other out. That is said while connected,
+// with how often, the attempts are far between, and it is forgotten when it is over.
+func TestRivals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.start()
+		for range 3 {
+			after(2*time.Minute + time.Second) // the longest pause after a refusal
+			w.up.Kick(packet.SessionTakenOver)
+		}
+		after(2*time.Minute + time.Second)
+		s := w.bridge.Status()
+		if s.State != "connected" || !strings.Contains(s.Error, "another client uses the same client_id: it has taken over our session 3 times") {
+			t.Errorf("%s: %s", s.State, s.Error)
+		}
+		if n := len(w.up.Connects()); n != 4 {
+			t.Errorf("%d connections", n)
+		}
+		after(10 * time.Minute)
+		w.net.Cut()
+		after(10 * time.Second)
+		w.wantState("connected", "")
+		w.end()
+	})
+}
+
+// An upstream that does not say why it closes.
+func TestRivalsUnnamed(t *testing.T) {
+	const guess = "the upstream closes each connection soon after it was made: does another client use the same client_id?"
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *bridge.Config) { c.Backoff.Max = 2 * time.Second })
+		w.start()
+		for range 4 {
+			after(5 * time.Second)
+			w.wantState("connected", "")
+			w.up.Kick(0)
+		}
+		after(time.Millisecond)
+		w.wantState("waiting", guess)
+		after(5 * time.Second)
+		w.wantState("connected", guess)
+		after(2 * time.Minute)
+		w.up.Kick(0) // late: it is over
+		after(5 * time.Second)
+		w.wantState("connected", "")
+		w.end()
+	})
+}
+
 func TestNetworkErrors(t *testing.T) {
 	for _, tc := range []struct {
 		name string

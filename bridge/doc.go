@@ -57,7 +57,8 @@
 //
 // # Change at work
 //
-// Pause ends the connection and keeps everything. A bridge whose configuration
+// Pause ends the connection and keeps everything; PauseRule does so for one rule,
+// beside the others. Neither outlives the process. A bridge whose configuration
 // changes is ended; the next one inherits its packet ids and counters (inherit.go),
 // and the rules keep their queues.
 //

@@ -29,6 +29,7 @@ type greeting struct {
 	maxPacket      int // 0: any
 	aliases        int // topic aliases that it takes
 	keepalive      time.Duration
+	said           *packet.Properties // all of it
 }
 
 func (g *greeting) protocol() string {
@@ -76,6 +77,12 @@ func (b *Bridge) greetAny(ctx context.Context, s *server) (*greeting, error) {
 		return g, err
 	}
 	return b.greetHome(ctx, s, packet.V311)
+}
+
+// mayBeOld says whether a CONNECT of MQTT 5 may have failed for its version.
+func mayBeOld(err error) bool {
+	var r *refusal
+	return errors.Is(err, errNoConnack) || errors.As(err, &r) && r.reason == packet.UnsupportedProtocolVersion
 }
 
 // greetHome starts clean on a server that is not the one that our session's
@@ -191,6 +198,7 @@ func (b *Bridge) read(p *packet.Connack, v packet.Version) (*greeting, error) {
 		maxPacket:      int(min(or(props.MaximumPacketSize, 0), math.MaxInt32)),
 		aliases:        int(or(props.TopicAliasMaximum, 0)),
 		keepalive:      b.cfg.Keepalive,
+		said:           props,
 	}
 	presets[b.cfg.Preset].limit(g)
 	if wish := or(props.ServerKeepalive, 0); wish > 0 { // [MQTT-3.1.2-21]; more often is allowed

@@ -14,6 +14,7 @@ func (b *Bridge) Inherit(old *Bridge) {
 	for _, o := range b.outlets {
 		if was := old.outlet(o.receiver); was != nil && o.receiver != 0 {
 			o.tally = was.tally
+			o.paused.Store(was.paused.Load())
 		}
 	}
 	for _, in := range b.inlets {

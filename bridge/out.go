@@ -48,7 +48,7 @@ func (l *link) pump() {
 // go now.
 func (l *link) take(o *outlet) bool {
 	n := l.room(o)
-	if n <= 0 {
+	if n <= 0 || o.paused.Load() {
 		return false
 	}
 	o.taken = o.queue.Take(o.taken[:0], n)

@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -57,4 +59,30 @@ func (b *Bridge) on(ctx context.Context) (context.Context, context.CancelFunc) {
 			return nil, nil
 		}
 	}
+}
+
+// ErrNoRule is the answer for a rule that the bridge does not have.
+var ErrNoRule = errors.New("no such rule")
+
+// PauseRule keeps back what an out rule would send from now on; what is under way
+// goes on. Rules are named by their local filter. What is owed to a paused rule waits,
+// and the others go on as if there were nothing.
+func (b *Bridge) PauseRule(filter string) error { return b.setRule(filter, true) }
+
+// ResumeRule ends that.
+func (b *Bridge) ResumeRule(filter string) error { return b.setRule(filter, false) }
+
+func (b *Bridge) setRule(filter string, paused bool) error {
+	found := false
+	for _, o := range b.outlets {
+		if o.rule.LocalFilter() == filter {
+			o.paused.Store(paused)
+			found = true
+		}
+	}
+	if !found {
+		return fmt.Errorf("%w: bridge %s has no out rule with the filter %q", ErrNoRule, b.cfg.Name, filter)
+	}
+	b.events.ring()
+	return nil
 }

@@ -173,7 +173,9 @@ func (b *Bridge) watch(ctx context.Context, end func()) (stop func()) {
 // owed is what waits, of the rules that are not paused.
 func (b *Bridge) owed() (n uint64) {
 	for _, o := range b.outlets {
-		n += o.queue.Owed()
+		if !o.paused.Load() {
+			n += o.queue.Owed()
+		}
 	}
 	return n
 }

@@ -175,7 +175,7 @@ func (b *Bridge) Status() core.BridgeStatus {
 		owed := o.queue.Owed()
 		s.Owed += owed
 		s.Rules = append(s.Rules, core.RuleStatus{
-			Direction: "out", Filter: o.rule.LocalFilter(), Messages: n, Owed: owed, Receiver: o.receiver,
+			Direction: "out", Filter: o.rule.LocalFilter(), Messages: n, Owed: owed, Receiver: o.receiver, Paused: o.paused.Load(),
 			Dropped: sum(o.tally.drops(), o.queue.Dropped()),
 		})
 	}

@@ -102,6 +102,7 @@ func (t *trial) connect(ctx context.Context) (g *greeting, err error) {
 		versions = versions[1:]
 	}
 	for i, v := range versions {
+		var cause error
 		if err := t.open(ctx); err != nil {
 			return nil, err
 		}
@@ -109,7 +110,7 @@ func (t *trial) connect(ctx context.Context) (g *greeting, err error) {
 			deadline, _ := ctx.Deadline()
 			t.conn.SetDeadline(deadline)
 			g, err = t.b.exchange(t.conn, t.s, v, true)
-			if err != nil {
+			if cause = err; err != nil {
 				return "MQTT " + (&greeting{version: v}).protocol(), err
 			}
 			return g.describe(), nil
@@ -118,9 +119,10 @@ func (t *trial) connect(ctx context.Context) (g *greeting, err error) {
 			return g, nil
 		}
 		t.conn.Close()
-		if i+1 < len(versions) {
-			t.report(Step{Name: "again", Detail: "with MQTT 3.1.1"})
+		if i+1 == len(versions) || !mayBeOld(cause) {
+			break
 		}
+		t.report(Step{Name: "again", Detail: "with MQTT 3.1.1"})
 	}
 	return nil, err
 }

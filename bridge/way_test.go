@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -323,6 +324,40 @@ func TestPause(t *testing.T) {
 		w.wantPayloads("0", "1")
 		w.bridge.Pause() // and stopping works then, too
 		after(time.Second)
+		w.end()
+	})
+}
+
+func TestPauseRule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *bridge.Config) {
+			c.Out = []bridge.OutRule{{Filter: "a/#", QoS: 2, LocalPrefix: "x/"}, {Filter: "b", QoS: 1}}
+		})
+		w.start()
+		put := func(rule int, payload string) {
+			w.local.Queues()[rule].Put(&core.Message{Topic: []string{"x/a/1", "b"}[rule], Payload: []byte(payload), QoS: 1})
+		}
+		if err := w.bridge.PauseRule("a/#"); !errors.Is(err, bridge.ErrNoRule) {
+			t.Errorf("a rule that is not there: %v", err)
+		}
+		if err := w.bridge.PauseRule("x/a/#"); err != nil {
+			t.Fatal(err)
+		}
+		after(time.Second)
+		put(0, "0")
+		put(1, "1")
+		w.net.Cut()
+		after(time.Hour)
+		w.wantPayloads("1")
+		w.wantOwed(1)
+		if r := w.bridge.Status().Rules; !r[0].Paused || r[1].Paused {
+			t.Errorf("rules %+v", r)
+		}
+		if err := w.bridge.ResumeRule("x/a/#"); err != nil {
+			t.Fatal(err)
+		}
+		after(time.Second)
+		w.wantPayloads("1", "0")
 		w.end()
 	})
 }

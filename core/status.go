@@ -186,6 +186,7 @@ type RuleStatus struct {
 	Receiver  ReceiverID        `json:"receiver,omitempty"` // of an out rule that keeps messages
 	Bytes     uint64            `json:"bytes"`              // owed, roughly
 	Oldest    float64           `json:"oldest_seconds"`     // age of the oldest owed that is on disk
+	Paused    bool              `json:"paused,omitempty"`
 	Dropped   map[Reason]uint64 `json:"dropped,omitempty"`
 }
 

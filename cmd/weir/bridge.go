@@ -54,22 +54,32 @@ func newBridgeCommand() *cobra.Command {
 			RunE: func(c *cobra.Command, args []string) error { return bridgeStatus(c, w, args) },
 		},
 		newBridgeTestCommand(w),
+		newBridgeProbeCommand(),
 		&cobra.Command{
 			Use: "quarantine NAME", Short: "List the messages that an upstream could not have", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error { return listQuarantine(c, w, args[0]) },
 		},
 		rules,
 	)
-	for verb, short := range map[string]string{
-		"pause":  "End the connection and keep everything for later",
-		"resume": "Connect again",
-		"replay": "Send what is in quarantine again",
-	} {
-		c.AddCommand(&cobra.Command{
-			Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1),
-			RunE: func(c *cobra.Command, args []string) error { return commandBridge(c, w, args[0], verb) },
-		})
+	c.AddCommand(
+		newSwitchCommand(w, "pause", "End the connection and keep everything for later", "keep only what this out rule sends, named by its local filter"),
+		newSwitchCommand(w, "resume", "Connect again", "let this out rule send again"),
+		&cobra.Command{
+			Use: "replay NAME", Short: "Send what is in quarantine again", Args: cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error { return commandBridge(c, w, args[0], "", "replay") },
+		},
+	)
+	return c
+}
+
+// newSwitchCommand is pause or resume, of a bridge or of one of its rules.
+func newSwitchCommand(w *where, verb, short, ruleHelp string) *cobra.Command {
+	var rule string
+	c := &cobra.Command{
+		Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return commandBridge(c, w, args[0], rule, verb) },
 	}
+	c.Flags().StringVar(&rule, "rule", "", ruleHelp)
 	return c
 }
 
@@ -102,8 +112,7 @@ func listBridges(c *cobra.Command, w *where) error {
 		if b.Until != "" {
 			doneIn = "at " + b.Until
 		}
-		fmt.Fprintf(t, "%s	%s	%s	%s	%s	%s	%s	%s	%s	%d	%s
-", b.Name, b.State, clock(b.Since), count(b.Owed), size(bytes),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", b.Name, b.State, clock(b.Since), count(b.Owed), size(bytes),
 			orDash(oldest), count(dropped), doneIn, orDash(b.FullSeconds), b.Quarantined, b.URL)
 	}
 	return t.Flush()
@@ -150,7 +159,7 @@ func bridgeStatus(c *cobra.Command, w *where, args []string) error {
 }
 
 // commandBridge asks the running gateway.
-func commandBridge(c *cobra.Command, w *where, name, verb string) error {
+func commandBridge(c *cobra.Command, w *where, name, rule, verb string) error {
 	address, err := w.console()
 	if err != nil {
 		return err
@@ -158,7 +167,7 @@ func commandBridge(c *cobra.Command, w *where, name, verb string) error {
 	client, host := consoleClient(address)
 	client.Timeout = time.Minute
 	req, err := http.NewRequestWithContext(c.Context(), http.MethodPost,
-		"http://"+host+"/api/v1/bridges/"+url.PathEscape(name)+"/"+verb, http.NoBody)
+		"http://"+host+"/api/v1/bridges/"+url.PathEscape(name)+"/"+verb+"?"+url.Values{"rule": {rule}}.Encode(), http.NoBody)
 	if err != nil {
 		return usageError{fmt.Errorf("console address %q: %w", address, err)}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/bridge/bridgetest"
+	"github.com/weir-edge/weir/core"
 )
 
 const oneBridge = `
@@ -90,6 +91,7 @@ func TestBridgeCommands(t *testing.T) {
 		t.Errorf("exit code %d, output %q", code, sub.out)
 	}
 	expect(t, exitFailed, []string{"bridge", "pause", "clod", at}, "bridge clod is not known")
+	testRulePause(t, g, at)
 
 	up.process.stop()
 	expect(t, exitUnavailable, []string{"bridge", "test", "cloud", at}, "TCP", "FAILED", "connection refused: no broker listens")
@@ -158,6 +160,37 @@ func TestBacklogShown(t *testing.T) {
 			t.Errorf("%s: %.20s", want, value)
 		}
 	}
+}
+
+// testRulePause pauses one rule beside another, and changes the other meanwhile: the
+// queue of the paused one stays, and it stays paused.
+func testRulePause(t *testing.T, g *testGateway, at string) {
+	t.Helper()
+	rule := func(i int) core.RuleStatus { return g.status().Bridges[0].Rules[i] }
+	before := [2]uint64{rule(0).Messages, rule(1).Messages}
+	expect(t, 0, []string{"bridge", "pause", "cloud", "--rule", "plant/#", at}, "paused: what is for this rule is kept")
+	expect(t, exitFailed, []string{"bridge", "pause", "cloud", "--rule", "plant", at}, `has no out rule with the filter "plant"`)
+	expect(t, exitFailed, []string{"bridge", "resume", "cloud", "--rule", "cmd/#", at}, "no out rule")
+	publish(t, g.port, "plant/a", "kept")
+	publish(t, g.port, "meter/7/v/w", "231")
+	eventually(t, 10*time.Second, "the other goes", func() bool { return rule(1).Messages == before[1]+1 })
+	expect(t, 0, []string{"bridge", "status", at}, "plant/# · "+count(before[0])+" messages · 1 owed · paused")
+	config, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(config), `properties: ["site=7"]`, `properties: ["site=8"]`, 1)
+	if err := os.WriteFile(g.config, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.signal(syscall.SIGHUP)
+	eventually(t, 10*time.Second, "reloaded", func() bool { return strings.Contains(g.out.String(), "reloaded: changed cloud") })
+	g.connected()
+	if r := rule(0); !r.Paused || r.Owed != 1 || r.Messages != before[0] {
+		t.Errorf("after the reload: %+v", r)
+	}
+	expect(t, 0, []string{"bridge", "resume", "cloud", "--rule", "plant/#", at}, "resumed")
+	eventually(t, 10*time.Second, "gone", func() bool { return rule(0).Owed == 0 && rule(0).Messages == before[0]+1 })
 }
 
 // TestQuarantineAndReplay: mosquitto takes packets of 500 bytes, and later more.

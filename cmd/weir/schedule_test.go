@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -33,4 +35,16 @@ bridges:
 	publish(t, g.port, "a", "3")
 	eventually(t, 10*time.Second, "all gone", func() bool { return g.status().Bridges[0].Published == 3 })
 	eventually(t, 10*time.Second, "resting again", func() bool { return g.bridgeState() == "resting" })
+}
+
+// TestClientIDTwice: another client has the bridge's client id, and people are told so.
+func TestClientIDTwice(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_sub")
+	up := startMosquitto(t)
+	g := startGateway(t, fmt.Sprintf(oneBridge, up.port))
+	g.connected()
+	start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-i", "gw-1", "-V", "mqttv5", "-t", "x", "-W", "20")
+	eventually(t, 20*time.Second, "told", func() bool { // in 5 connections; Mosquitto 2.0 does not say why it closes them
+		return strings.Contains(g.status().Bridges[0].Error, "does another client use the same client_id?")
+	})
 }

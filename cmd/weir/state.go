@@ -146,7 +146,7 @@ func problemsOf(s *core.Status) []string {
 		problems = append(problems, fmt.Sprintf("store: %d damaged parts in quarantine", n))
 	}
 	for _, b := range s.Bridges {
-		if b.State != "connected" && b.State != "resting" {
+		if b.State != "connected" && b.State != "resting" || b.Error != "" {
 			problems = append(problems, fmt.Sprintf("bridge %s %s: %s", b.Name, b.State, b.Error))
 		}
 	}

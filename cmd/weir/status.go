@@ -201,7 +201,8 @@ func printBridges(s *sheet, bridges []core.BridgeStatus) {
 		}
 		s.line("  %s published · %s received · %s reconnects", count(b.Published), count(b.Received), count(b.Reconnects))
 		for _, r := range b.Rules {
-			s.line("  %-3s %s · %s messages · %s owed%s%s", r.Direction, r.Filter, count(r.Messages), count(r.Owed), waits(&r), drops(r.Dropped))
+			s.line("  %-3s %s · %s messages · %s owed%s%s%s", r.Direction, r.Filter, count(r.Messages), count(r.Owed), waits(&r),
+				choose(r.Paused, " · paused", ""), drops(r.Dropped))
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/weir-edge/weir/bridge"
@@ -28,13 +29,32 @@ func (a *attached) status() core.BridgeStatus {
 }
 
 // command is what the console may ask of a bridge.
-func (g *gateway) command(_ context.Context, name, verb string) (string, error) {
+func (g *gateway) command(_ context.Context, name, rule, verb string) (string, error) {
 	for _, a := range g.uplinks() {
-		if a.name == name {
+		switch {
+		case a.name != name:
+		case rule != "":
+			return a.commandRule(rule, verb)
+		default:
 			return a.command(verb)
 		}
 	}
 	return "", fmt.Errorf("bridge %s is %w", name, console.ErrUnknown)
+}
+
+func (a *attached) commandRule(rule, verb string) (answer string, err error) {
+	switch verb {
+	case "pause":
+		answer, err = "paused: what is for this rule is kept", a.PauseRule(rule)
+	case "resume":
+		answer, err = "resumed", a.ResumeRule(rule)
+	default:
+		return "", fmt.Errorf("command %s is %w for a rule: there are pause and resume", verb, console.ErrUnknown)
+	}
+	if errors.Is(err, bridge.ErrNoRule) {
+		err = fmt.Errorf("%w: %w", console.ErrUnknown, err)
+	}
+	return answer, err
 }
 
 func (a *attached) command(verb string) (string, error) {

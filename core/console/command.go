@@ -13,8 +13,9 @@ import (
 // ErrUnknown is a command's answer when there is nothing of that name.
 var ErrUnknown = errors.New("not known")
 
-// Command carries out verb on the bridge of that name, and says what it did.
-type Command func(ctx context.Context, bridge, verb string) (string, error)
+// Command carries out verb on the bridge of that name, or on its rule if one is named,
+// and says what it did.
+type Command func(ctx context.Context, bridge, rule, verb string) (string, error)
 
 // noToken is said where everybody in the network could act.
 const noToken = "the console has no token: it acts for this machine only, over the loopback or a unix socket"
@@ -30,7 +31,7 @@ func plainName(name string) bool {
 	})
 }
 
-// serveCommand takes POST /api/v1/bridges/{bridge}/{verb}. Pages of other sites
+// serveCommand takes POST /api/v1/bridges/{bridge}/{verb}?rule=FILTER. Pages of other sites
 // cannot send one: see Handler.
 func (c *Console) serveCommand(w http.ResponseWriter, r *http.Request) {
 	bridge, verb := r.PathValue("bridge"), r.PathValue("verb")
@@ -45,8 +46,9 @@ func (c *Console) serveCommand(w http.ResponseWriter, r *http.Request) {
 	code, answer := http.StatusNotFound, map[string]string{"error": "this gateway takes no commands"}
 	if c.cfg.Command != nil {
 		code, answer = http.StatusOK, map[string]string{}
-		text, err := c.cfg.Command(r.Context(), bridge, verb)
-		c.note("bridge "+verb, "bridge", bridge, "address", r.RemoteAddr, "done", err == nil)
+		rule := r.URL.Query().Get("rule")
+		text, err := c.cfg.Command(r.Context(), bridge, rule, verb)
+		c.note("bridge "+verb, "bridge", bridge, "rule", rule, "address", r.RemoteAddr, "done", err == nil)
 		switch {
 		case errors.Is(err, ErrUnknown):
 			code, answer["error"] = http.StatusNotFound, err.Error()

@@ -18,7 +18,7 @@ func guarded(t *testing.T) http.Handler {
 	t.Helper()
 	c := New(Config{
 		Token: theToken, Snapshot: showing(example(), nil).cfg.Snapshot,
-		Command: func(_ context.Context, bridge, verb string) (string, error) { return verb + " " + bridge, nil },
+		Command: func(_ context.Context, bridge, _, verb string) (string, error) { return verb + " " + bridge, nil },
 	})
 	return c.Handler()
 }

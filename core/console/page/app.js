@@ -195,7 +195,7 @@ function showBridges(bridges, age) {
     ]);
     text(more.firstChild, plural(rules.length, "rule", "rules") + (b.protocol ? ", MQTT " + b.protocol : ""));
     keyed(more.querySelector("tbody"), rules, r => r.direction + " " + r.filter, () => el("tr"), (tr, r) => cells(tr, [
-      ["rule", r.direction + "  " + r.filter, "first"],
+      ["rule", r.direction + "  " + r.filter + (r.paused ? " (paused)" : ""), "first"],
       ["messages", count(r.messages), "n"],
       ["owed", count(r.owed), "n"],
       ["bytes", r.bytes ? bytes(r.bytes) : "–", "n"],
