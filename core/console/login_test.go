@@ -165,7 +165,7 @@ func TestStaysEnd(t *testing.T) {
 }
 
 func TestCommandsNeedATokenFromElsewhere(t *testing.T) {
-	c := New(Config{Snapshot: showing(example(), nil).cfg.Snapshot, Command: func(context.Context, string, string) (string, error) { return "", nil }})
+	c := New(Config{Snapshot: showing(example(), nil).cfg.Snapshot, Command: func(context.Context, string, string, string) (string, error) { return "", nil }})
 	if resp := ask(c.Handler(), "POST", "/api/v1/bridges/cloud/pause", ""); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("got %s", resp.Status)
 	}
