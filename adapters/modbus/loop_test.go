@@ -420,9 +420,10 @@ func TestDevicesAfterTheLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, bus := newAdapter(t, c), newRecorder()
 		dialPipe(t, a, s)
-		open, down := a.trunk.open, true
+		open := a.trunk.open
+		var plugged atomic.Bool
 		a.trunk.open = func(ctx context.Context) (link, error) {
-			if down {
+			if !plugged.Load() {
 				return nil, errors.New("not plugged in")
 			}
 			return open(ctx)
@@ -430,7 +431,7 @@ func TestDevicesAfterTheLine(t *testing.T) {
 		stop := start(t, a, bus)
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
-		down = false
+		plugged.Store(true)
 		bus.take()
 		time.Sleep(4 * time.Second)
 		synctest.Wait()
