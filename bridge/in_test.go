@@ -323,3 +323,40 @@ func TestRecordFails(t *testing.T) {
 		})
 	}
 }
+
+// Copies of a message that come over two links while the first is on its way to the
+// disk: it is taken once, and none is acknowledged before it is durable.
+func TestInCopies(t *testing.T) {
+	for qos := range byte(3) {
+		t.Run(fmt.Sprint("qos=", qos), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				seen := bridge.NewSeen()
+				share := func(c *bridge.Config) { c.Seen = seen }
+				a, b := newInWorld(t, share), newInWorld(t, share)
+				a.local.SyncTime, b.local.SyncTime = time.Minute, time.Minute
+				a.start()
+				b.start()
+				after(10 * time.Millisecond)
+				id := &packet.Properties{User: []packet.UserProperty{{Name: []byte("weir-id"), Value: []byte("other/7")}}}
+				a.up.Publish("cmd/a", "x", qos, id)
+				after(time.Second)
+				b.up.Publish("cmd/a", "x", qos, id)
+				after(50 * time.Second)
+				if n := b.up.Undelivered(); n != min(int(qos), 1) {
+					t.Errorf("%d copies without acknowledgement before the first is durable", n)
+				}
+				after(5 * time.Minute)
+				if n := a.up.Undelivered() + b.up.Undelivered(); n != 0 {
+					t.Errorf("%d without acknowledgement", n)
+				}
+				a.wantAccepted("x")
+				b.wantAccepted()
+				if n := b.bridge.Status().Rules[0].Dropped[core.DroppedLoop]; n != 1 {
+					t.Errorf("%d counted as loops", n)
+				}
+				a.end()
+				b.end()
+			})
+		})
+	}
+}
