@@ -55,6 +55,12 @@
 // closing the connection; see poison.go for how such a message is found without
 // mistaking a bad link for it.
 //
+// # Thrift
+//
+// A rule may thin out telemetry (thin.go), and an uplink may stand only at times, or
+// when enough waits (schedule.go). What is thinned out is counted like what is dropped;
+// a bridge that rests is not one that fails.
+//
 // # Change at work
 //
 // Pause ends the connection and keeps everything; PauseRule does so for one rule,

@@ -115,16 +115,31 @@ func (p *probe) subscriptions() {
 	for _, f := range []struct{ name, filter string }{
 		{"wildcard +", p.topic + "/+"},
 		{"wildcard #", p.topic + "/#"},
-		{"shared", "$share/weir-probe/" + p.topic},
 	} {
 		p.try(f.name, func() (string, error) {
 			_, err := p.subscribe(f.filter)
 			return "", err
 		})
 	}
+	p.try("shared", p.shared)
 	if p.v == packet.V5 {
 		p.try("session kept", p.sessionKept)
 	}
+}
+
+// shared looks whether a shared subscription delivers; old brokers take its filter for
+// a topic.
+func (p *probe) shared() (string, error) {
+	if _, err := p.subscribe("$share/weir-probe/" + p.topic); err != nil {
+		return "", err
+	}
+	if err := p.send(&packet.Publish{Topic: []byte(p.topic), Payload: []byte("weir")}); err != nil {
+		return "", err
+	}
+	return "", p.until(func(in packet.Packet) (bool, error) {
+		_, ok := in.(*packet.Publish)
+		return ok, nil
+	})
 }
 
 // sessionKept asks for a session that outlives its connection by a minute, and comes
