@@ -1,6 +1,8 @@
 package main
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,36 +50,41 @@ func TestCollector(t *testing.T) {
 func TestTidied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &collector{now: time.Now, last: time.Now(), percent: restPercent, limit: leastLimit, set: func(int, int64) {}}
-		times, memory := 0, int64(100<<20)
+		var mu sync.Mutex // as collections come one after the other
+		collected := func() {
+			mu.Lock()
+			defer mu.Unlock()
+			c.collected(8 << 20)
+		}
+		var times, memory atomic.Int64
+		memory.Store(100 << 20)
 		c.calm = time.AfterFunc(restGap, func() {
-			c.tidyUp(func() int64 { return memory }, func() {
-				times++
-				c.collected(8 << 20)
-				memory /= 2
+			c.tidyUp(memory.Load, func() {
+				times.Add(1)
+				collected()
+				memory.Store(memory.Load() / 2)
 			})
 		})
 		defer c.calm.Stop()
+		wantTimes := func(n int64, when string) {
+			t.Helper()
+			if got := times.Load(); got != n {
+				t.Errorf("%s: tidied %d times; want %d", when, got, n)
+			}
+		}
 		for range 10 {
 			time.Sleep(restGap / 2)
-			c.collected(8 << 20)
+			collected()
 		}
-		if times != 0 {
-			t.Errorf("tidied %d times under load", times)
-		}
+		wantTimes(0, "under load")
 		time.Sleep(time.Minute)
-		if times != 1 {
-			t.Errorf("tidied %d times at rest", times)
-		}
-		c.collected(8 << 20)
+		wantTimes(1, "at rest")
+		collected()
 		time.Sleep(time.Minute)
-		if times != 1 {
-			t.Errorf("tidied %d times although nothing has grown", times)
-		}
-		memory *= 2
-		c.collected(8 << 20)
+		wantTimes(1, "when nothing has grown")
+		memory.Store(2 * memory.Load())
+		collected()
 		time.Sleep(time.Minute)
-		if times != 2 {
-			t.Errorf("tidied %d times after growing again", times)
-		}
+		wantTimes(2, "after growing again")
 	})
 }

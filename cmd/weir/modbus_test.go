@@ -42,7 +42,7 @@ func TestModbusCommands(t *testing.T) {
 			{"no register", []string{"read", url, "inptu:0"}, 1, []string{"inptu"}},
 			{"too many", []string{"read", url, "input:0", "126"}, 1, []string{"count (126) must be between 1 and 125"}},
 			{"identify", []string{"identify", url, "-u", "3"}, 0, []string{"vendor: Weir", "product code: simulator", "revision: unit 3"}},
-			{"scan", []string{"scan", url, "--to", "4"}, 0, []string{"unit 1  vendor: Weir", "unit 3  vendor: Weir", "2 devices found"}},
+			{"scan", []string{"scan", url, "--to", "4", "--timeout", "1s"}, 0, []string{"unit 1  vendor: Weir", "unit 3  vendor: Weir", "2 devices found"}},
 			{"scan of nobody", []string{"scan", url, "--from", "2", "--to", "2"}, exitTimeout, []string{"nobody answers"}},
 			{"read a queue", []string{"read", url, "fifo:10", "-u", "3"}, 0, []string{"+0  0001", "+2  0003"}},
 			{"write without a word", []string{"write", url, "holding:3", "5"}, exitUsage, []string{"say --yes if that is meant"}},

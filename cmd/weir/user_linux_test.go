@@ -85,6 +85,13 @@ func TestPasswordPrompt(t *testing.T) {
 			t.Helper()
 			eventually(t, 10*time.Second, "shown: "+text, func() bool { return strings.Contains(shown.String(), text) })
 		}
+		hidden := func() { // a prompt may be there a moment before
+			t.Helper()
+			eventually(t, 10*time.Second, "no echo", func() bool {
+				s, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+				return err == nil && s.Lflag&unix.ECHO == 0
+			})
+		}
 		enter := func(text string) {
 			t.Helper()
 			if _, err := io.WriteString(keyboard, text+"\n"); err != nil {
@@ -92,8 +99,10 @@ func TestPasswordPrompt(t *testing.T) {
 			}
 		}
 		shows("Password:")
+		hidden()
 		enter(tc.first)
 		shows("Again:")
+		hidden()
 		enter(tc.second)
 		shows(tc.want)
 		_ = cmd.Wait() // what it said was looked at

@@ -218,15 +218,29 @@ func TestPublishRate(t *testing.T) {
 		r, c, other := join(s, lasting(v, "r")), join(s, lasting(v, "c")), join(s, lasting(v, "o"))
 		r.Subscribe("#", 0)
 		start := time.Now()
+		held := make(chan struct{})
 		go func() {
 			for i := range 1000 {
+				if i == 500 {
+					close(held)
+				}
 				c.Write(raw(&packet.Publish{Topic: []byte("t"), Payload: fmt.Append(nil, i)}, v)...)
 			}
 		}()
+		<-held
+		before := time.Now()
 		other.Publish("o", "", 1) // is not kept waiting
-		r.Receive("o", "")
-		for i := range 1000 { // nothing is lost, and the order is kept
-			r.Receive("t", fmt.Sprint(i))
+		if took := time.Since(before); took > time.Second {
+			t.Errorf("another client was kept waiting for %v", took)
+		}
+		for i := 0; i < 1000; { // nothing is lost, and the order is kept
+			switch m := r.NextPublish(); {
+			case string(m.Topic) == "o":
+			case string(m.Payload) != fmt.Sprint(i):
+				t.Fatalf("message %s came in the place of %d", m.Payload, i)
+			default:
+				i++
+			}
 		}
 		if took := time.Since(start); took < 8900*time.Millisecond || took > 9200*time.Millisecond {
 			t.Errorf("1000 messages took %v", took)
