@@ -111,6 +111,6 @@
 // seconds is uncertain by half). Where the rest goes at 1,000/s, where every message
 // comes alone: two thirds are the kernel's, for sockets and thread switches; a sixth of
 // all is the runtime's watchdog, which is woken and put to sleep with each message,
-// and a tenth its poller; no function of ours has more than 1 %. Nothing of that is
-// left to be saved by handing over less.
+// and a tenth its poller; no function of ours has more than 1 %. That is one profile
+// of a busy machine: what more there is to save is open.
 package bridge
