@@ -174,7 +174,7 @@ func testRulePause(t *testing.T, g *testGateway, at string) {
 	publish(t, g.port, "plant/a", "kept")
 	publish(t, g.port, "meter/7/v/w", "231")
 	eventually(t, 10*time.Second, "the other goes", func() bool { return rule(1).Messages == before[1]+1 })
-	expect(t, 0, []string{"bridge", "status", at}, "plant/# · "+count(before[0])+" messages · 1 owed · paused")
+	expect(t, 0, []string{"bridge", "status", at}, "plant/# · "+count(before[0])+" messages · 1 owed", " · paused\n")
 	config, err := os.ReadFile(g.config)
 	if err != nil {
 		t.Fatal(err)

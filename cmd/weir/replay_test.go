@@ -29,7 +29,10 @@ bridges:
 	if err != nil {
 		t.Fatal(err)
 	}
-	sub := exec.Command(lookPeer("mosquitto_sub"), "-V", "5", "-p", strconv.Itoa(up.port), "-q", "1", "-t", "site7/#", "-F", "%t %p %P")
+	// A session, so that what comes before the subscriber waits for it.
+	session := []string{"-V", "5", "-x", "600", "-c", "-i", "watcher", "-p", strconv.Itoa(up.port), "-q", "1", "-t", "site7/#"}
+	mustRun(t, "mosquitto_sub", append(session, "-E")...)
+	sub := exec.Command(lookPeer("mosquitto_sub"), append(session, "-F", "%t %p %P")...)
 	sub.Stdout = out
 	if err := sub.Start(); err != nil {
 		t.Fatal(err)
