@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -303,5 +304,31 @@ func TestStartError(t *testing.T) {
 	c := New(Config{Address: "127.0.0.1:99999"})
 	if err := c.Start(); err == nil || !strings.HasPrefix(err.Error(), "open console: ") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The scripts of a page share one scope: a name that two of them declare ends the
+// second before it begins.
+func TestScriptsShareNoName(t *testing.T) {
+	declared := regexp.MustCompile(`(?m)^(?:const|let|function|class) +(\w+)`)
+	files, err := filepath.Glob("page/*.js")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	first := make(map[string]string)
+	for _, file := range files {
+		if filepath.Base(file) == "login.js" { // on a page of its own
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range declared.FindAllStringSubmatch(string(text), -1) {
+			if other := first[m[1]]; other != "" {
+				t.Errorf("%s is declared in %s and in %s", m[1], other, file)
+			}
+			first[m[1]] = file
+		}
 	}
 }

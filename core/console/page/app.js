@@ -200,13 +200,13 @@ function showBridges(bridges, age) {
       ["owed", count(r.owed), "n"],
       ["bytes", r.bytes ? bytes(r.bytes) : "–", "n"],
       ["oldest", r.oldest_seconds ? span(r.oldest_seconds) : "–", "n"],
-      ["dropped", reasons(r.dropped), "n"],
+      ["dropped", causes(r.dropped), "n"],
     ]));
   });
 }
 
-// reasons lists what was dropped and why.
-function reasons(dropped) {
+// causes lists what was dropped and why.
+function causes(dropped) {
   return Object.entries(dropped || {}).map(([why, n]) => count(n) + " " + why).join(", ") || "0";
 }
 
