@@ -21,7 +21,7 @@ bridges:
     url: mqtt://127.0.0.1:%d
     client_id: gw-1
     connect: {when_owed: 3, linger: 1s}
-    out: [{filter: "#"}]
+    out: [{filter: a}] # "#" would take what the gateway says of itself, too
 `, up.port))
 	at := "--config=" + g.config
 	eventually(t, 10*time.Second, "resting", func() bool { return g.bridgeState() == "resting" })
