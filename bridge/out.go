@@ -65,6 +65,7 @@ func (l *link) take(o *outlet) bool {
 		sent += l.ripe(o, n-got)
 	}
 	l.b.drain.spend(sent)
+	l.moved += sent
 	return got == n
 }
 
