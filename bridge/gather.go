@@ -21,7 +21,7 @@ type gather struct {
 	apart float64   // messages a second, in the last span in which none waited
 
 	due    time.Time // when what has gathered leaves
-	behind bool      // more was there than could go
+	behind bool      // it is a backlog, which no new message moves
 }
 
 type gatherMode uint8
@@ -57,22 +57,29 @@ func (g *gather) holds(now time.Time) bool {
 	return g.on() && now.Before(g.due)
 }
 
-// left notes that n messages have left, and that more are waiting if behind.
-func (g *gather) left(now time.Time, n int, behind bool) {
+// left notes that n messages have left, of a backlog or not, and that no more could.
+// A backlog comes from the disk in large pieces: it gathers only while the window is
+// full, for the sake of the acknowledgements.
+func (g *gather) left(now time.Time, n int, backlog, full bool) {
 	g.sent += n
-	g.behind = behind
-	g.due = now.Add(g.most)
+	g.behind = backlog
+	g.due = now
+	if full || !backlog {
+		g.due = now.Add(g.most)
+	}
 }
 
 // wakeAt is when a turn is due because of what may have gathered; zero: none is. As
 // long as messages come, they bring turns with them, and a timer of its own is too
 // dear. It is for the last ones; and for a backlog, which nothing else moves.
-func (g *gather) wakeAt() time.Time {
+func (g *gather) wakeAt(now time.Time) time.Time {
 	switch {
 	case !g.on():
 		return time.Time{}
-	case g.behind:
+	case g.behind && now.Before(g.due):
 		return g.due
+	case g.behind:
+		return time.Time{}
 	}
 	return g.due.Add((gatherLate - 1) * g.most)
 }

@@ -32,7 +32,7 @@ func (s *stream) run(d time.Duration, arrive func(*stream) int) {
 			s.since = s.now
 		}
 		s.waiting += n
-		wake := s.wakeAt()
+		wake := s.wakeAt(s.now)
 		if n > 0 || !wake.IsZero() && !s.now.Before(wake) {
 			s.turn()
 		}
@@ -48,7 +48,7 @@ func (s *stream) turn() {
 		s.turns++
 		s.lastLeft = s.now
 	}
-	s.left(s.now, s.waiting, false)
+	s.left(s.now, s.waiting, false, false)
 	s.sent += s.waiting
 	s.waiting = 0
 }
@@ -87,7 +87,7 @@ func TestGatherSteady(t *testing.T) {
 	if s.waiting > 0 || s.longest > gatherLate*5*time.Millisecond {
 		t.Errorf("the end of the stream: %d wait, longest %v", s.waiting, s.longest)
 	}
-	if s.on() || !s.wakeAt().IsZero() {
+	if s.on() || !s.wakeAt(s.now).IsZero() {
 		t.Error("there is no stream, and still a timer")
 	}
 }
@@ -111,17 +111,31 @@ func TestGatherHarm(t *testing.T) {
 	}
 }
 
-// TestGatherBacklog: what waits behind a window leaves on time, with no message coming.
+// TestGatherBacklog: what waits behind a full window leaves on time, with no message
+// coming; and what the disk has for a window with room, at once.
 func TestGatherBacklog(t *testing.T) {
-	s := newStream()
-	s.mode, s.keep, s.begin = gatherOn, s.now.Add(gatherVerdict), s.now
-	s.left(s.now, 100, true)
-	if at := s.wakeAt(); !at.Equal(s.now.Add(s.most)) {
-		t.Errorf("the next turn is %v away, want %v", at.Sub(s.now), s.most)
-	}
-	s.left(s.now, 100, false)
-	if at := s.wakeAt(); !at.Equal(s.now.Add(gatherLate * s.most)) {
-		t.Errorf("nothing waits: the next turn is %v away, want %v", at.Sub(s.now), gatherLate*s.most)
+	for _, c := range []struct {
+		name          string
+		backlog, full bool
+		held          time.Duration
+		wake          time.Duration // zero: none
+	}{
+		{"steady", false, false, 5 * time.Millisecond, 20 * time.Millisecond},
+		{"steady, window full", false, true, 5 * time.Millisecond, 20 * time.Millisecond},
+		{"backlog", true, false, 0, 0},
+		{"backlog, window full", true, true, 5 * time.Millisecond, 5 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStream()
+			s.mode, s.keep, s.begin = gatherOn, s.now.Add(gatherVerdict), s.now
+			s.left(s.now, 100, c.backlog, c.full)
+			if at := s.wakeAt(s.now); c.wake == 0 && !at.IsZero() || c.wake > 0 && !at.Equal(s.now.Add(c.wake)) {
+				t.Errorf("a turn is due at %v, want one after %v", at, c.wake)
+			}
+			if c.held > 0 && !s.holds(s.now.Add(c.held-1)) || s.holds(s.now.Add(c.held)) {
+				t.Errorf("messages are not held for %v", c.held)
+			}
+		})
 	}
 }
 

@@ -39,6 +39,7 @@ type link struct {
 	full      bool                     // something had no room in the buffer in this turn
 	gather    gather
 	moved     int                 // messages that left in this turn
+	late      bool                // those that left last are of a backlog
 	turns     int                 // whose turn it is among rules of the same priority
 	alone     bool                // the head is tried alone, see poison.go
 	user      []core.UserProperty // scratch
@@ -310,7 +311,7 @@ func (l *link) turn() {
 		l.flush()
 	}
 	if !held {
-		l.gather.left(l.now, l.moved, l.b.out.Room() == 0)
+		l.gather.left(l.now, l.moved, l.late, l.b.out.Room() == 0)
 	}
 	l.b.status.inflight.Store(int64(l.b.out.Active()))
 }

@@ -88,7 +88,7 @@ func (r *rider) turn(in, out bool) (next core.NextTurn) {
 		r.expire()
 	}
 	next.Last = r.over()
-	r.deaf = r.gather.on() && !r.stopping && !next.More
+	r.deaf = !r.gather.wakeAt(r.now).IsZero() && !r.stopping && !next.More
 	next.At, next.Write, next.Deaf = r.nextTurn(), r.writing, r.deaf
 	return next
 }
