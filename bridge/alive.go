@@ -26,7 +26,10 @@ func (l *link) deadline() time.Time {
 		}
 	}
 	if l.stopping {
-		first = earlier(first, l.stopBy)
+		return earlier(first, l.stopBy)
+	}
+	if t := l.gather.wakeAt(l.now); !t.IsZero() && !l.alone {
+		first = earlier(first, t)
 	}
 	return first
 }

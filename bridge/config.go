@@ -41,6 +41,9 @@ type Config struct {
 	Out []OutRule
 	In  []InRule
 
+	// Gather is how long the messages of a steady stream may wait for each other, so
+	// that several leave at once; see gather.go. 0: none waits.
+	Gather    time.Duration
 	Connect   Connect
 	Drain     Drain
 	Keepalive time.Duration // default 30 s

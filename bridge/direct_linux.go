@@ -27,6 +27,10 @@ func rawRead(fd uintptr, b []byte) (n int, err error) {
 	return n, err
 }
 
+func rawClose(fd int) { _ = unix.Close(fd) }
+
+func rawDuplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3) }
+
 // rawMove moves bytes, of which there must be some; later: not now.
 func rawMove(call, fd uintptr, b []byte) (n int, later bool, err error) {
 	moved, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))

@@ -1,6 +1,9 @@
 package bridge
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // flush gives the writer what has come together, if it is free.
 func (l *link) flush() {
@@ -40,9 +43,9 @@ func (l *link) wrote(w batch) {
 	}
 }
 
-// idle lets the buffers go when there is nothing to send.
+// idle lets the buffers go when nothing was sent for a while.
 func (l *link) idle() {
-	if len(l.filling) == 0 && !l.writing {
+	if len(l.filling) == 0 && !l.writing && l.now.Sub(l.sent) >= time.Second {
 		l.filling, l.spare = nil, nil
 	}
 }

@@ -16,12 +16,13 @@ var errTooLarge = errors.New("the upstream sent a packet larger than max_packet"
 // writer: the owner takes chunks and gives each back; it gives batches and gets each
 // back. A wire that a loop carries has none; see ride.go.
 type wire struct {
-	conn  net.Conn
+	conn  net.Conn        // closed when carried
 	raw   syscall.RawConn // of plain TCP, else nil
 	limit int             // bytes of a packet
 	input []byte          // what was read, and is no whole packet yet
 
 	// Carried.
+	fd     int    // the socket; 0 while it is not carried
 	unsent []byte // the rest of batch
 	batch  []byte // what the kernel did not take at once
 
@@ -83,6 +84,9 @@ func (w *wire) start() {
 // close ends the connection and waits for both.
 func (w *wire) close() {
 	close(w.done)
+	if w.fd != 0 {
+		rawClose(w.fd)
+	}
 	w.conn.Close()
 	w.wg.Wait()
 }
@@ -158,7 +162,10 @@ func (w *wire) whole(b []byte) (n, need int, err error) {
 // Most of the time that is everything, and two hand-overs between goroutines, which
 // cost more than the write itself, are saved.
 func (w *wire) tryWrite(b []byte) (n int, err error) {
-	if w.raw == nil {
+	switch {
+	case w.fd != 0:
+		return rawWrite(uintptr(w.fd), b)
+	case w.raw == nil:
 		return 0, nil
 	}
 	failed := w.raw.Write(func(fd uintptr) bool {

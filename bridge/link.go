@@ -37,10 +37,13 @@ type link struct {
 	publishes session.Gate[parcel]     // PUBLISHes, some of which wait for their packet id to be durable
 	comps     session.Gate[completion] // PUBCOMPs that wait for their release to be durable
 	full      bool                     // something had no room in the buffer in this turn
-	turns     int                      // whose turn it is among rules of the same priority
-	alone     bool                     // the head is tried alone, see poison.go
-	user      []core.UserProperty      // scratch
-	measure   []byte                   // scratch
+	gather    gather
+	moved     int                 // messages that left in this turn
+	late      bool                // those that left last are of a backlog
+	turns     int                 // whose turn it is among rules of the same priority
+	alone     bool                // the head is tried alone, see poison.go
+	user      []core.UserProperty // scratch
+	measure   []byte              // scratch
 	aliases   aliases
 	sampled   uint16 // the packet id whose round trip is timed, 0: none
 	sampledAt time.Time
@@ -119,6 +122,7 @@ func (b *Bridge) newLink(g *greeting) *link {
 		subs:      make(map[uint16][]*inlet),
 		now:       now, stamp: b.cfg.Clock.At(now),
 		sent: now, received: now, progress: now,
+		gather:   gather{most: b.cfg.Gather},
 		aliases:  newAliases(g.aliases),
 		failBack: b.failBackAt(g.server, now),
 	}
@@ -294,13 +298,20 @@ func (l *link) turn() {
 	if l.b.out.Active() == 0 && len(l.subs) == 0 {
 		l.progress = l.now
 	}
+	held := l.gather.holds(l.now)
+	l.moved = 0
 	for range 2 { // what does not fit into one buffer goes into the other
 		l.full = false
 		l.release()
 		l.acknowledge()
-		l.pump()
+		if !held {
+			l.pump()
+		}
 		l.commit()
 		l.flush()
+	}
+	if !held {
+		l.gather.left(l.now, l.moved, l.late, l.b.out.Room() == 0)
 	}
 	l.b.status.inflight.Store(int64(l.b.out.Active()))
 }

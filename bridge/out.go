@@ -60,11 +60,15 @@ func (l *link) take(o *outlet) bool {
 		}
 	}
 	got := len(o.taken)
+	if got > 0 {
+		l.late = l.stamp.Since(o.taken[got-1].Message.Received) > lateAfter
+	}
 	clear(o.taken)
 	if got < n { // only then the newest of a topic is known
 		sent += l.ripe(o, n-got)
 	}
 	l.b.drain.spend(sent)
+	l.moved += sent
 	return got == n
 }
 

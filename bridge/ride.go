@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -28,8 +27,8 @@ func (l *link) ride(ctx context.Context) bool {
 	if !ok || l.wire.raw == nil {
 		return false
 	}
-	fd := -1
-	if err := l.wire.raw.Control(func(d uintptr) { fd = int(d) }); err != nil {
+	fd, err := l.wire.duplicate()
+	if err != nil {
 		return false
 	}
 	events := l.b.events
@@ -37,8 +36,12 @@ func (l *link) ride(ctx context.Context) bool {
 	defer events.call(nil)
 	stop := context.AfterFunc(ctx, func() { events.post(event{stop: true, link: l.id}) })
 	defer stop()
-	r := &rider{link: l, fd: uintptr(fd)}
-	switch err := c.Carry(fd, []<-chan struct{}{l.b.kick, events.wake}, r.turn); {
+	r := &rider{link: l, fd: fd}
+	err = c.Carry(fd, []<-chan struct{}{l.b.kick, events.wake}, r.turn)
+	if l.wire.fd == 0 { // no turn
+		rawClose(fd)
+	}
+	switch {
 	case err == nil:
 		return true
 	case errors.Is(err, core.ErrClosed):
@@ -51,8 +54,22 @@ func (l *link) ride(ctx context.Context) bool {
 // rider is a link on the gateway's loop.
 type rider struct {
 	*link
-	fd    uintptr
+	fd    int
 	begun bool // what came with the CONNACK has been taken in
+	deaf  bool // input has waited for this turn
+}
+
+// duplicate makes a descriptor that the runtime's poller does not know, or every
+// acknowledgement would wake that, too.
+func (w *wire) duplicate() (fd int, err error) {
+	failed := w.raw.Control(func(d uintptr) { fd, err = rawDuplicate(int(d)) })
+	return fd, errors.Join(failed, err)
+}
+
+// board takes the socket from the runtime's poller.
+func (w *wire) board(fd int) {
+	w.fd = fd
+	w.conn.Close() // that descriptor; the connection stands
 }
 
 func (r *rider) turn(in, out bool) (next core.NextTurn) {
@@ -60,7 +77,10 @@ func (r *rider) turn(in, out bool) (next core.NextTurn) {
 	if out {
 		r.resume()
 	}
-	if in || !r.begun {
+	if !r.begun {
+		r.wire.board(r.fd)
+	}
+	if in || !r.begun || r.deaf && !r.gather.holds(r.now) {
 		r.begun = true
 		next.More = r.read()
 	}
@@ -68,7 +88,8 @@ func (r *rider) turn(in, out bool) (next core.NextTurn) {
 		r.expire()
 	}
 	next.Last = r.over()
-	next.At, next.Write = r.nextTurn(), r.writing
+	r.deaf = !r.gather.wakeAt(r.now).IsZero() && !r.stopping && !next.More
+	next.At, next.Write, next.Deaf = r.nextTurn(), r.writing, r.deaf
 	return next
 }
 
@@ -79,7 +100,7 @@ func (r *rider) read() (more bool) {
 		w.input = slices.Grow(w.input, max(readBuffer, len(w.input)))
 	}
 	space := w.input[len(w.input):cap(w.input)]
-	n, err := rawRead(r.fd, space)
+	n, err := rawRead(uintptr(r.fd), space)
 	w.input = w.input[:len(w.input)+n]
 	if whole, _, bad := w.whole(w.input); whole > 0 || bad != nil {
 		r.receive(chunk{packets: w.input[:whole], err: bad})
@@ -122,9 +143,5 @@ func (w *wire) send(b []byte) {
 }
 
 // finish writes the last bytes of a connection that was carried. It ends anyhow: an
-// upstream that does not take them in a moment goes without.
-func (w *wire) finish(b []byte) {
-	if w.conn.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
-		_, _ = w.conn.Write(append(w.unsent, b...))
-	}
-}
+// upstream that does not take them at once goes without.
+func (w *wire) finish(b []byte) { _, _ = w.tryWrite(append(w.unsent, b...)) }

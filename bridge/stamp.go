@@ -29,7 +29,7 @@ func (b *Bridge) stamps(us []core.UserProperty, rule OutRule, d core.Delivery, a
 	}
 	if wanted {
 		if property(m, propTime) == "" {
-			us = append(us, core.UserProperty{Name: propTime, Value: m.Received.Time().UTC().Format("2006-01-02T15:04:05.000Z")})
+			us = append(us, core.UserProperty{Name: propTime, Value: timestamp(m.Received.Time())})
 		}
 	}
 	us = append(us, rule.Properties...)
@@ -37,6 +37,15 @@ func (b *Bridge) stamps(us []core.UserProperty, rule OutRule, d core.Delivery, a
 		us = append(us, core.UserProperty{Name: propHops, Value: strconv.Itoa(hops(m) + 1)})
 	}
 	return us
+}
+
+// timestamp is a moment in RFC 3339, to the millisecond. The library is several times
+// faster with a layout that it knows.
+func timestamp(t time.Time) string {
+	t = t.UTC()
+	b := t.AppendFormat(make([]byte, 0, 24), time.RFC3339)
+	ms := t.Nanosecond() / int(time.Millisecond)
+	return string(append(b[:len(b)-1], '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z'))
 }
 
 // id names a message in the world. One of QoS 0 is in no log, and gets a number that

@@ -37,6 +37,8 @@ func (c *Config) readBridges(m *strict.Map) {
 		m.List("in", func(m *strict.Map) { b.In = append(b.In, readIn(m)) })
 		m.List("both", func(m *strict.Map) { readBoth(m, &b) })
 		m.Bool("transit", &b.Transit)
+		b.Gather = 5 * time.Millisecond
+		m.Duration("gather", &b.Gather, 0, time.Second)
 		m.Map("connect", func(m *strict.Map) { readConnect(m, &b.Connect) })
 		m.Section("drain", func(m *strict.Map) { readDrain(m, &b.Drain) })
 		m.Duration("keepalive", &b.Keepalive, time.Second, math.MaxUint16*time.Second)

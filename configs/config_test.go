@@ -163,6 +163,7 @@ bridges:
     in:
       - {filter: "c/#", qos: 0, local_prefix: "l/", remote_prefix: "r/"}
       - {filter: "d/#", local_topic: "cmd/{1}"}
+    gather: 7ms
     drain: {rate: 1.5, burst: 2}
     keepalive: 20s
     backoff: {min: 2s, max: 3s}
@@ -282,7 +283,7 @@ func wantBridge() bridge.Config {
 			{Filter: "d/#", QoS: 1, LocalTopic: "cmd/{1}"},
 			{Filter: "x/#", QoS: 2, RemotePrefix: "r/"},
 		},
-		Drain: bridge.Drain{Rate: 1.5, Burst: 2}, Keepalive: 20 * time.Second,
+		Gather: 7 * time.Millisecond, Drain: bridge.Drain{Rate: 1.5, Burst: 2}, Keepalive: 20 * time.Second,
 		Backoff: bridge.Backoff{Min: 2 * time.Second, Max: 3 * time.Second}, MaxInflight: 50, Transit: true,
 		Select: bridge.SelectRoundRobin, FailBack: 2 * time.Minute, UserTimeout: 11 * time.Second, AckTimeout: 12 * time.Second,
 		Proxy: bridge.Proxy{URL: "http://proxy:3128", Username: "p"}, BindAddress: "127.0.0.1",

@@ -12,5 +12,6 @@ type NextTurn struct {
 	At    time.Time // at the latest
 	Write bool      // as soon as there is room to write
 	More  bool      // after the others had theirs: there may be more input
+	Deaf  bool      // input alone is no reason: the next turn will look for it
 	Last  bool      // never: the connection has ended
 }

@@ -19,7 +19,8 @@ type carried struct {
 	wakes  []<-chan struct{}
 	turn   core.Turn
 	timer  timer
-	out    bool          // it is watched for room to write, too
+	out    bool          // it is watched for room to write
+	deaf   bool          // it is not watched for input
 	ended  chan struct{} // closed when there is no more turn
 	err    error         // why the loop has ended it; set before ended is closed
 }
@@ -64,9 +65,9 @@ func (c *carried) take(in, out bool) (more bool) {
 	case next.Last:
 		c.end(nil)
 		return false
-	case next.Write != c.out:
-		c.out = next.Write
-		c.broker.watchAlso(c.fd, c.out)
+	case next.Write != c.out || next.Deaf != c.deaf:
+		c.out, c.deaf = next.Write, next.Deaf
+		c.broker.rewatch(c.fd, !c.deaf, c.out)
 	}
 	if c.timer.index == 0 || next.At.Before(c.timer.at) {
 		c.broker.timers.set(&c.timer, next.At)

@@ -25,6 +25,7 @@ type epoll struct {
 	// Static.
 	fd     int             // the set
 	wakeFD int             // eventfd, a member of the set
+	timeFD int             // timerfd, a member of the set
 	file   *os.File        // fd, as the runtime's poller knows it
 	raw    syscall.RawConn // of file
 	state  atomic.Int32    // asleep, awake or called
@@ -35,9 +36,8 @@ type epoll struct {
 	found   int       // of events, by the last poll
 	left    bool      // the last dispatch may have left input
 	due     bool      // a turn is to be taken whatever is found
-	armed   time.Time // the read deadline of file, zero if it has none
+	armed   time.Time // what timeFD is set to, zero if it is not
 	turn    func() (deadline time.Time, more bool)
-	ended   bool  // turn said so
 	err     error // of the last poll
 }
 
@@ -73,10 +73,16 @@ func newEpoll() (*epoll, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("create eventfd: %w", err)
 	}
-	p := &epoll{fd: fd, wakeFD: wakeFD, file: os.NewFile(uintptr(fd), "epoll")}
+	timeFD, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fd)
+		unix.Close(wakeFD)
+		return nil, fmt.Errorf("create timerfd: %w", err)
+	}
+	p := &epoll{fd: fd, wakeFD: wakeFD, timeFD: timeFD, file: os.NewFile(uintptr(fd), "epoll")}
 	p.raw, err = p.file.SyscallConn()
 	if err == nil {
-		err = p.add(wakeFD, (*waker)(p))
+		err = errors.Join(p.add(wakeFD, (*waker)(p)), p.add(timeFD, (*alarm)(p)))
 	}
 	if err != nil {
 		p.close()
@@ -85,29 +91,21 @@ func newEpoll() (*epoll, error) {
 	return p, nil
 }
 
-// run takes turns until turn says that there is no more. All turns but those at a
-// deadline happen inside RawConn.Read, in serve: the runtime forgets an old
-// readiness before it calls serve first and never between its calls, so an event
-// that comes after serve has polled makes the next park return at once. That saves
-// the loop from asking once more before it parks, unless a turn has left input.
+// run takes turns until turn says that there is no more. They happen inside
+// RawConn.Read, in serve: the runtime forgets an old readiness before it calls serve
+// first and never between its calls, so an event that comes after serve has polled
+// makes the next park return at once. That saves the loop from asking once more
+// before it parks, unless a turn has left input.
 func (p *epoll) run(turn func() (deadline time.Time, more bool)) error {
 	p.turn, p.due = turn, true
-	for {
-		err := p.raw.Read(p.serve)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			p.due, p.armed = true, time.Time{} // timers must not starve sockets
-			err = p.file.SetReadDeadline(time.Time{})
-		case p.err != nil:
-			err = p.err
-		}
-		if err != nil {
-			return fmt.Errorf("wait for sockets: %w", err)
-		}
-		if p.ended {
-			return nil
-		}
+	err := p.raw.Read(p.serve)
+	if err == nil {
+		err = p.err
 	}
+	if err != nil {
+		return fmt.Errorf("wait for sockets: %w", err)
+	}
+	return nil
 }
 
 // serve is the callback of RawConn.Read: false means park, and come again.
@@ -116,7 +114,6 @@ func (p *epoll) serve(uintptr) bool {
 		p.state.Store(awake)
 		deadline, more := p.turn()
 		if !more {
-			p.ended = true
 			return true
 		}
 		p.due = p.arm(deadline) || !p.state.CompareAndSwap(awake, asleep)
@@ -127,17 +124,20 @@ func (p *epoll) serve(uintptr) bool {
 	return p.err != nil
 }
 
-// arm lets the park end at the deadline, or says that it is over already. The
-// runtime's timer is moved only to an earlier moment: to wake up for nothing now
-// and then costs less than to set it every turn.
+// arm lets the park end at the deadline, or says that it is over already. The timer
+// is moved only to an earlier moment: to wake up for nothing now and then costs less
+// than to set it every turn. It is not one of the runtime's, since to set such a one
+// wakes another thread, or the one that waits in the runtime's poller.
 func (p *epoll) arm(deadline time.Time) (over bool) {
 	switch {
 	case deadline.IsZero(), !p.armed.IsZero() && !deadline.Before(p.armed):
 		return false
-	case time.Until(deadline) <= 0:
+	}
+	left := time.Until(deadline)
+	if left <= 0 {
 		return true
 	}
-	p.err = p.file.SetReadDeadline(deadline)
+	p.err = unix.TimerfdSettime(p.timeFD, 0, &unix.ItimerSpec{Value: unix.NsecToTimespec(left.Nanoseconds())}, nil)
 	p.armed = deadline
 	return false
 }
@@ -187,7 +187,7 @@ func (p *epoll) wake() {
 }
 
 func (p *epoll) close() error {
-	return errors.Join(unix.Close(p.wakeFD), p.file.Close())
+	return errors.Join(unix.Close(p.wakeFD), unix.Close(p.timeFD), p.file.Close())
 }
 
 // add watches fd for input on behalf of m.
@@ -225,5 +225,17 @@ type waker epoll
 func (w *waker) ready(bool, bool) (drained bool) {
 	var count [8]byte
 	rawRead(w.wakeFD, count[:])
+	return true
+}
+
+// alarm empties the timerfd.
+type alarm epoll
+
+// ready: the timer has rung, and is not set any more. Who is due is found in the
+// turn that goes on here.
+func (a *alarm) ready(bool, bool) (drained bool) {
+	var count [8]byte
+	rawRead(a.timeFD, count[:])
+	a.armed = time.Time{}
 	return true
 }

@@ -51,8 +51,8 @@ func (b *Broker) watchFor(fd int, m member) error {
 	return p.add(fd, m)
 }
 
-// watchAlso says whether room to write is of interest, too.
-func (b *Broker) watchAlso(fd int, out bool) { b.poll.(*epoll).modify(fd, true, out) }
+// rewatch says whether input and room to write are of interest.
+func (b *Broker) rewatch(fd int, in, out bool) { b.poll.(*epoll).modify(fd, in, out) }
 
 // forget stops to watch it; it stays open.
 func (b *Broker) forget(fd int) {

@@ -23,5 +23,5 @@ type member interface {
 
 // Without epoll nothing is watched, see errNoSockets.
 func (b *Broker) watchFor(int, member) error { return errNoSockets }
-func (b *Broker) watchAlso(int, bool)        {}
+func (b *Broker) rewatch(int, bool, bool)    {}
 func (b *Broker) forget(int)                 {}
