@@ -28,7 +28,7 @@ func (l *link) deadline() time.Time {
 	if l.stopping {
 		return earlier(first, l.stopBy)
 	}
-	if t := l.gather.wakeAt(l.now); !t.IsZero() && !l.alone {
+	if t := l.gather.wakeAt(l.now); !t.IsZero() {
 		first = earlier(first, t)
 	}
 	return first

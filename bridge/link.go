@@ -126,6 +126,9 @@ func (b *Bridge) newLink(g *greeting) *link {
 		aliases:  newAliases(g.aliases),
 		failBack: b.failBackAt(g.server, now),
 	}
+	if l.alone { // nothing is held back while one message is tried
+		l.gather.most = 0
+	}
 	if b.cfg.SASKey != "" {
 		l.renew = now.Add(sasLifetime * 4 / 5)
 	}
