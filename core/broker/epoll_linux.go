@@ -183,7 +183,7 @@ func (p *epoll) wake() {
 	}
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
-	unix.Write(p.wakeFD, one[:]) // fails only when the counter is full, which wakes as well
+	_, _ = rawWrite(p.wakeFD, one[:]) // fails only when the counter is full, which wakes as well
 }
 
 func (p *epoll) close() error {
