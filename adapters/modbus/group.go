@@ -19,6 +19,7 @@ type group struct {
 
 	// Owned by the loop.
 	due      time.Time     // when the next round is to begin, or began
+	turn     time.Time     // its last one; of those that are late, who has waited longest is next
 	errorDue time.Time     // when the next failure is to be reported
 	blocks   []block       // of this round
 	pos      int           // the next of them
@@ -118,7 +119,7 @@ const maxSilent = 4
 func (g *group) postpone(b *block) {
 	b.retried = true
 	rotate(g.blocks[g.pos:])
-	g.due = later(g.due, g.device.health.notBefore)
+	g.turn = later(g.turn, g.device.health.notBefore)
 }
 
 // abandon ends the round: the device or the line doesn't answer. All points of
@@ -172,17 +173,21 @@ func (g *group) discard() {
 
 // finish ends a round at now and sets the time of the next. It says how many
 // periods were missed: the line is too slow for what is asked of it, and the next
-// round begins as soon as it can.
+// round begins as soon as it can. Periods stay where they are, by their phase: so
+// what is due together stays together.
 func (g *group) finish(now time.Time) (missed int) {
 	g.pos = 0
 	g.errorDue = time.Time{}
 	g.due = g.due.Add(g.period)
-	if late := now.Sub(g.due); late > 0 {
-		g.due = now
-		return 1 + int(late/g.period)
+	g.turn = now
+	late := now.Sub(g.due)
+	if late <= 0 {
+		return 0
 	}
-	return 0
+	skipped := late / g.period
+	g.due = g.due.Add(skipped * g.period)
+	return 1 + int(skipped)
 }
 
 // deadline orders the groups that are due: the one whose period ends first.
-func (g *group) deadline() time.Time { return g.due.Add(g.period) }
+func (g *group) deadline() time.Time { return later(g.due, g.turn).Add(g.period) }

@@ -36,7 +36,7 @@ type loop struct {
 	problem string              // why the line is down; "" once it has worked
 	budget  probeBudget
 	demand  demand
-	obliged bool // the last turn was another master's
+	obliged bool   // the last turn was another master's
 	unsaid  *group // its readings are reported while the next transaction waits
 }
 
