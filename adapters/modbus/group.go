@@ -19,6 +19,7 @@ type group struct {
 
 	// Owned by the loop.
 	due      time.Time     // when the next round is to begin, or began
+	begun    time.Time     // when the round did
 	turn     time.Time     // its last one; of those that are late, who has waited longest is next
 	errorDue time.Time     // when the next failure is to be reported
 	blocks   []block       // of this round
@@ -35,7 +36,7 @@ type group struct {
 // begin starts a round: by the plan, and with those parked points whose time has
 // come, each in a request of its own.
 func (g *group) begin(now time.Time) {
-	g.pos = 0
+	g.pos, g.begun = 0, now
 	g.device.forget(now)
 	for i := range g.blocks {
 		g.blocks[i].retried = false
@@ -178,15 +179,18 @@ func (g *group) discard() {
 func (g *group) finish(now time.Time) (missed int) {
 	g.pos = 0
 	g.errorDue = time.Time{}
-	g.due = g.due.Add(g.period)
 	g.turn = now
-	late := now.Sub(g.due)
-	if late <= 0 {
-		return 0
+	if waited := g.begun.Sub(g.due); waited > 0 { // it stands for the period in which it began
+		missed = int(waited / g.period)
+		g.due = g.due.Add(time.Duration(missed) * g.period)
 	}
-	skipped := late / g.period
-	g.due = g.due.Add(skipped * g.period)
-	return 1 + int(skipped)
+	g.due = g.due.Add(g.period)
+	if late := now.Sub(g.due); late > 0 {
+		skipped := int(late / g.period)
+		g.due = g.due.Add(time.Duration(skipped) * g.period)
+		missed += 1 + skipped
+	}
+	return missed
 }
 
 // deadline orders the groups that are due: the one whose period ends first.
