@@ -20,6 +20,7 @@ type group struct {
 	// Owned by the loop.
 	due      time.Time     // when the next round is to begin, or began
 	begun    time.Time     // when the round did
+	soon     bool          // a round before it is due: a point was set
 	turn     time.Time     // its last one; of those that are late, who has waited longest is next
 	errorDue time.Time     // when the next failure is to be reported
 	blocks   []block       // of this round
@@ -134,7 +135,7 @@ func (g *group) abandon(why string, at core.Stamp, now time.Time) {
 		}
 		rotate(whole)
 	}
-	g.pos, g.due = 0, now
+	g.pos, g.due, g.soon = 0, now, false
 	if now.Before(g.errorDue) {
 		return
 	}
@@ -177,9 +178,13 @@ func (g *group) discard() {
 // round begins as soon as it can. Periods stay where they are, by their phase: so
 // what is due together stays together.
 func (g *group) finish(now time.Time) (missed int) {
-	g.pos = 0
+	extra := g.soon && g.begun.Before(g.due)
+	g.pos, g.soon = 0, false
 	g.errorDue = time.Time{}
 	g.turn = now
+	if extra {
+		return 0
+	}
 	if waited := g.begun.Sub(g.due); waited > 0 { // it stands for the period in which it began
 		missed = int(waited / g.period)
 		g.due = g.due.Add(time.Duration(missed) * g.period)
@@ -191,6 +196,14 @@ func (g *group) finish(now time.Time) (missed int) {
 		missed += 1 + skipped
 	}
 	return missed
+}
+
+// from is when the round is to begin, or to go on.
+func (g *group) from() time.Time {
+	if g.soon {
+		return time.Time{}
+	}
+	return g.due
 }
 
 // deadline orders the groups that are due: the one whose period ends first.

@@ -131,7 +131,7 @@ func (l *loop) choose(now time.Time) (chosen *group, wake time.Time) {
 			from = l.budget.next
 		}
 		for _, g := range d.groups {
-			at := g.due
+			at := g.from()
 			if from.After(at) {
 				at = from
 			}
@@ -218,7 +218,7 @@ func (l *loop) unanswered(g *group, b *block, err error, at core.Stamp, now time
 
 // idle lets a group whose points are all parked wait for the first to be tried.
 func (l *loop) idle(g *group, now time.Time) {
-	g.due = now.Add(maxParking)
+	g.due, g.soon = now.Add(maxParking), false
 	for _, p := range g.points {
 		if p.parked != nil {
 			g.due = earlier(g.due, p.parked.retry)

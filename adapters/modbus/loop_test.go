@@ -122,6 +122,50 @@ func TestPhaseOutlastsDelay(t *testing.T) {
 	})
 }
 
+// What was set is read at once; the rounds after that come when they would have.
+func TestPhaseOutlastsCommand(t *testing.T) {
+	s := simulator.New()
+	s.Unit(1).Fill(simulator.Holdings, 0, 10)
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{{Name: "d", Unit: 1, Every: time.Second, Points: []Point{
+		{Name: "p", Register: "holding:0", Writable: true},
+	}}}}, s, func(t *testing.T, _ *Adapter, bus *recorder) {
+		begun := time.Now()
+		time.Sleep(1400 * time.Millisecond)
+		bus.send(&core.Message{Topic: "p/d/p/set", Payload: []byte("7")})
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		var at []time.Duration
+		for _, m := range bus.take() {
+			if m.Topic == "p/d/p" {
+				at = append(at, decode(t, m).Time.Sub(begun).Round(50*time.Millisecond))
+			}
+		}
+		want := []time.Duration{0, time.Second, 1400 * time.Millisecond, 2 * time.Second, 3 * time.Second}
+		if diff := cmp.Diff(want, at); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// A point that is set while its group has nothing to read makes no busy loop.
+func TestCommandToParkedPoint(t *testing.T) {
+	s := simulator.New()
+	s.Unit(1).Fill(simulator.Inputs, 0, 10) // no such holding register
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{{Name: "d", Unit: 1, Every: time.Second, Points: []Point{
+		{Name: "p", Register: "holding:0", Writable: true},
+		{Name: "q", Register: "input:0", Every: 2 * time.Second},
+	}}}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+		time.Sleep(5 * time.Second)
+		s.Unit(1).Fill(simulator.Holdings, 0, 1)
+		bus.send(&core.Message{Topic: "p/d/p/set", Payload: []byte("7")})
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if n := a.Status().Devices[0].Requests; n > 12 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}
+
 // A line that can't do what is asked does what it can, evenly, and says so.
 func TestOverload(t *testing.T) {
 	s := simulator.New()
