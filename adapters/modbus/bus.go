@@ -94,6 +94,7 @@ func newBus(ctx context.Context, line Line, l link, timeout time.Duration, units
 		h := &tcpHandler{tcpTransport: t, taps: taps}
 		b.exchange, b.handler, b.unit, b.numbered = &t.exchange, h, &h.SlaveId, true
 	}
+	b.exchange.meanwhile = func() {}
 	b.client = modbus.NewClient(b.handler)
 	b.release = context.AfterFunc(ctx, l.Interrupt)
 	return b

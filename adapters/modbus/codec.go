@@ -11,7 +11,7 @@ import (
 // without state; its fields come from a valid configuration.
 type codec struct {
 	kind   kind
-	order  Order
+	order  exchanges
 	bit    int8   // of a register, or noBit
 	length uint16 // bytes of a string
 	pad    Padding

@@ -13,7 +13,7 @@ func (p *Point) validateType(d *Device, r register) (errs []error) {
 		return []error{err}
 	}
 	width := c.width()
-	limit := cmp.Or(d.MaxRegisters, maxRegisters)
+	limit, order := cmp.Or(d.MaxRegisters, maxRegisters), cmp.Or(p.Order, d.Order)
 	switch {
 	case r.table.bits() && c.kind != kindBool:
 		errs = append(errs, fmt.Errorf("type (%q) must be bool for a %s", p.Type, r.table))
@@ -23,8 +23,8 @@ func (p *Point) validateType(d *Device, r register) (errs []error) {
 		errs = append(errs, fmt.Errorf("register (%q) leaves no room for the %d registers of type %s", p.Register, width, p.Type))
 	case !r.table.bits() && int(width) > limit:
 		errs = append(errs, fmt.Errorf("type (%q) needs %d registers, and a request has at most %d", p.Type, width, limit))
-	case len(c.order) == 8 && width != 4:
-		errs = append(errs, fmt.Errorf("order (%q) is one of four registers, and type %s has %d", c.order, cmp.Or(p.Type, kinds[c.kind].name), width))
+	case len(order) == 8 && width != 4:
+		errs = append(errs, fmt.Errorf("order (%q) is one of four registers, and type %s has %d", order, cmp.Or(p.Type, kinds[c.kind].name), width))
 	}
 	if r.table == fifos && (!c.kind.numeric() || len(p.Enum) > 0 || p.Rule.Deadband != 0 || p.Rule.Percent != 0) {
 		errs = append(errs, fmt.Errorf("register (%q): a queue has a list of numbers, for which there is no text, enum and deadband", p.Register))
@@ -97,7 +97,7 @@ func (p *Point) codec(d *Device, r register) (codec, error) {
 	}
 	return codec{
 		kind:   kind,
-		order:  cmp.Or(p.Order, d.Order, ABCD),
+		order:  orders[cmp.Or(p.Order, d.Order, ABCD)],
 		bit:    r.bit,
 		length: length,
 		scale:  newScale(p.Scale, p.Offset),

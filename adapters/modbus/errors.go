@@ -3,6 +3,7 @@ package modbus
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -47,6 +48,8 @@ func plain(err error) string {
 		return "the serial device is not there: " + err.Error()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "the host does not answer"
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "the host has closed the connection"
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return fmt.Sprintf("the host name %s is unknown", dns.Name)

@@ -19,6 +19,9 @@ type group struct {
 
 	// Owned by the loop.
 	due      time.Time     // when the next round is to begin, or began
+	begun    time.Time     // when the round did
+	soon     bool          // a round before it is due: a point was set
+	turn     time.Time     // its last one; of those that are late, who has waited longest is next
 	errorDue time.Time     // when the next failure is to be reported
 	blocks   []block       // of this round
 	pos      int           // the next of them
@@ -34,7 +37,7 @@ type group struct {
 // begin starts a round: by the plan, and with those parked points whose time has
 // come, each in a request of its own.
 func (g *group) begin(now time.Time) {
-	g.pos = 0
+	g.pos, g.begun = 0, now
 	g.device.forget(now)
 	for i := range g.blocks {
 		g.blocks[i].retried = false
@@ -118,7 +121,7 @@ const maxSilent = 4
 func (g *group) postpone(b *block) {
 	b.retried = true
 	rotate(g.blocks[g.pos:])
-	g.due = later(g.due, g.device.health.notBefore)
+	g.turn = later(g.turn, g.device.health.notBefore)
 }
 
 // abandon ends the round: the device or the line doesn't answer. All points of
@@ -132,7 +135,7 @@ func (g *group) abandon(why string, at core.Stamp, now time.Time) {
 		}
 		rotate(whole)
 	}
-	g.pos, g.due = 0, now
+	g.pos, g.due, g.soon = 0, now, false
 	if now.Before(g.errorDue) {
 		return
 	}
@@ -172,17 +175,36 @@ func (g *group) discard() {
 
 // finish ends a round at now and sets the time of the next. It says how many
 // periods were missed: the line is too slow for what is asked of it, and the next
-// round begins as soon as it can.
+// round begins as soon as it can. Periods stay where they are, by their phase: so
+// what is due together stays together.
 func (g *group) finish(now time.Time) (missed int) {
-	g.pos = 0
+	extra := g.soon && g.begun.Before(g.due)
+	g.pos, g.soon = 0, false
 	g.errorDue = time.Time{}
+	g.turn = now
+	if extra {
+		return 0
+	}
+	if waited := g.begun.Sub(g.due); waited > 0 { // it stands for the period in which it began
+		missed = int(waited / g.period)
+		g.due = g.due.Add(time.Duration(missed) * g.period)
+	}
 	g.due = g.due.Add(g.period)
 	if late := now.Sub(g.due); late > 0 {
-		g.due = now
-		return 1 + int(late/g.period)
+		skipped := int(late / g.period)
+		g.due = g.due.Add(time.Duration(skipped) * g.period)
+		missed += 1 + skipped
 	}
-	return 0
+	return missed
+}
+
+// from is when the round is to begin, or to go on.
+func (g *group) from() time.Time {
+	if g.soon {
+		return time.Time{}
+	}
+	return g.due
 }
 
 // deadline orders the groups that are due: the one whose period ends first.
-func (g *group) deadline() time.Time { return g.due.Add(g.period) }
+func (g *group) deadline() time.Time { return later(g.due, g.turn).Add(g.period) }

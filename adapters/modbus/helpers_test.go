@@ -157,7 +157,7 @@ func serveTCP(t testing.TB, s *simulator.Slave) (url string) {
 	return "tcp://" + ln.Addr().String()
 }
 
-// dialPipe makes a speak to s through memory, with RTU or TCP framing as a's line
+// dialPipe makes a speak to s through memory, with the framing that a's line
 // has it, so that a test can run in a bubble of fake time.
 func dialPipe(t testing.TB, a *Adapter, s *simulator.Slave) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -166,12 +166,15 @@ func dialPipe(t testing.TB, a *Adapter, s *simulator.Slave) {
 	a.trunk.open = func(context.Context) (link, error) {
 		ours, theirs := net.Pipe()
 		serving.Go(func() {
-			if a.trunk.line.Serial() {
+			switch {
+			case a.trunk.line.ascii():
+				_ = s.ServeASCII(ctx, theirs, simulator.Wire{})
+			case a.trunk.line.Serial():
 				_ = s.ServeRTU(ctx, theirs, simulator.Wire{})
-				theirs.Close()
-				return
+			default:
+				_ = s.ServeConn(ctx, theirs)
 			}
-			_ = s.ServeConn(ctx, theirs)
+			theirs.Close()
 		})
 		return a.trunk.line.translated(&netLink{ours}), nil
 	}

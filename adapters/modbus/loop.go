@@ -36,7 +36,8 @@ type loop struct {
 	problem string              // why the line is down; "" once it has worked
 	budget  probeBudget
 	demand  demand
-	obliged bool // the last turn was another master's
+	obliged bool   // the last turn was another master's
+	unsaid  *group // its readings are reported while the next transaction waits
 }
 
 // run works until ctx ends.
@@ -53,6 +54,9 @@ func (l *loop) run(ctx context.Context) {
 // admit lets members come and go. One that goes takes its devices along.
 func (l *loop) admit() {
 	joining, leaving := l.trunk.changes()
+	if len(leaving) > 0 {
+		l.report()
+	}
 	now := time.Now()
 	for _, m := range joining {
 		l.members = append(l.members, m)
@@ -104,6 +108,7 @@ func (l *loop) turn(ctx context.Context) {
 
 // sleep waits until wake, a command or the end.
 func (l *loop) sleep(ctx context.Context, wake time.Time) {
+	l.report()
 	timer := time.NewTimer(time.Until(wake))
 	defer timer.Stop()
 	select {
@@ -126,7 +131,7 @@ func (l *loop) choose(now time.Time) (chosen *group, wake time.Time) {
 			from = l.budget.next
 		}
 		for _, g := range d.groups {
-			at := g.due
+			at := g.from()
 			if from.After(at) {
 				at = from
 			}
@@ -213,7 +218,7 @@ func (l *loop) unanswered(g *group, b *block, err error, at core.Stamp, now time
 
 // idle lets a group whose points are all parked wait for the first to be tried.
 func (l *loop) idle(g *group, now time.Time) {
-	g.due = now.Add(maxParking)
+	g.due, g.soon = now.Add(maxParking), false
 	for _, p := range g.points {
 		if p.parked != nil {
 			g.due = earlier(g.due, p.parked.retry)
@@ -230,9 +235,24 @@ func (l *loop) finish(g *group) {
 	l.assess(now)
 }
 
-// publish reports what the group has read. What the bus has no room for is
-// counted by the reporter.
+// publish lets report have what the group has read.
 func (l *loop) publish(g *group) {
+	if l.unsaid != g {
+		l.report()
+	}
+	l.unsaid = g
+}
+
+// report reports what was read before. That is put off until the next request is
+// on its way, or there is none: so the devices' time to think is used, and the
+// answer of a fast one is there when it is asked for, without a sleep. What the bus
+// has no room for is counted by the reporter.
+func (l *loop) report() {
+	g := l.unsaid
+	if g == nil {
+		return
+	}
+	l.unsaid = nil
 	if len(g.readings) > 0 {
 		_ = g.device.member.report.ReportBatch(g.device.name, g.readings, g.rules)
 	}

@@ -19,6 +19,7 @@ func (l *loop) connect(ctx context.Context) bool {
 	link, err := l.trunk.open(ctx)
 	if err == nil {
 		l.bus = newBus(ctx, l.trunk.line, link, l.trunk.timeout, l.units, l.trunk.taps)
+		l.bus.exchange.meanwhile = l.report
 		l.lineIs("running", "")
 		return true
 	}
@@ -78,6 +79,7 @@ func (l *loop) lineDown(problem string) {
 }
 
 func (l *loop) close() {
+	l.report()
 	if l.bus != nil {
 		l.bus.close()
 		l.bus = nil

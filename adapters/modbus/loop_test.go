@@ -79,6 +79,93 @@ func TestPeriods(t *testing.T) {
 	})
 }
 
+// One late round neither moves those after it nor is caught up.
+func TestPhaseOutlastsDelay(t *testing.T) {
+	s := simulator.New()
+	s.Unit(1).Fill(simulator.Holdings, 0, 10)
+	var slow atomic.Bool
+	s.Faults(func(simulator.Request) (f simulator.Fault) {
+		if slow.Load() {
+			f.Delay = 700 * time.Millisecond
+		}
+		return f
+	})
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{{Name: "d", Unit: 1, Every: time.Second, Points: []Point{
+		{Name: "first", Register: "holding:0"},
+		{Name: "second", Register: "holding:1", Phase: 500 * time.Millisecond},
+	}}}}, s, func(t *testing.T, _ *Adapter, bus *recorder) {
+		begun := time.Now()
+		time.Sleep(1900 * time.Millisecond)
+		slow.Store(true)
+		time.Sleep(time.Second)
+		slow.Store(false)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		at := make(map[string][]time.Duration)
+		for _, m := range bus.take() {
+			at[m.Topic] = append(at[m.Topic], decode(t, m).Time.Sub(begun).Round(50*time.Millisecond))
+		}
+		// one takes from 2 to 2.7 s, the other from there to 3.4 s
+		ms := func(times ...time.Duration) []time.Duration {
+			for i := range times {
+				times[i] *= time.Millisecond
+			}
+			return times
+		}
+		want := map[string][]time.Duration{
+			"p/d/first":  ms(0, 1000, 2350, 3400, 4000, 5000),
+			"p/d/second": ms(500, 1500, 3050, 3500, 4500, 5500),
+		}
+		if diff := cmp.Diff(want, at); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// What was set is read at once; the rounds after that come when they would have.
+func TestPhaseOutlastsCommand(t *testing.T) {
+	s := simulator.New()
+	s.Unit(1).Fill(simulator.Holdings, 0, 10)
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{{Name: "d", Unit: 1, Every: time.Second, Points: []Point{
+		{Name: "p", Register: "holding:0", Writable: true},
+	}}}}, s, func(t *testing.T, _ *Adapter, bus *recorder) {
+		begun := time.Now()
+		time.Sleep(1400 * time.Millisecond)
+		bus.send(&core.Message{Topic: "p/d/p/set", Payload: []byte("7")})
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		var at []time.Duration
+		for _, m := range bus.take() {
+			if m.Topic == "p/d/p" {
+				at = append(at, decode(t, m).Time.Sub(begun).Round(50*time.Millisecond))
+			}
+		}
+		want := []time.Duration{0, time.Second, 1400 * time.Millisecond, 2 * time.Second, 3 * time.Second}
+		if diff := cmp.Diff(want, at); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// A point that is set while its group has nothing to read makes no busy loop.
+func TestCommandToParkedPoint(t *testing.T) {
+	s := simulator.New()
+	s.Unit(1).Fill(simulator.Inputs, 0, 10) // no such holding register
+	bubble(t, Config{URL: "tcp://simulated:1", Devices: []Device{{Name: "d", Unit: 1, Every: time.Second, Points: []Point{
+		{Name: "p", Register: "holding:0", Writable: true},
+		{Name: "q", Register: "input:0", Every: 2 * time.Second},
+	}}}}, s, func(t *testing.T, a *Adapter, bus *recorder) {
+		time.Sleep(5 * time.Second)
+		s.Unit(1).Fill(simulator.Holdings, 0, 1)
+		bus.send(&core.Message{Topic: "p/d/p/set", Payload: []byte("7")})
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if n := a.Status().Devices[0].Requests; n > 12 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}
+
 // A line that can't do what is asked does what it can, evenly, and says so.
 func TestOverload(t *testing.T) {
 	s := simulator.New()

@@ -186,7 +186,7 @@ func Interpret(data []byte) (all []Interpretation) {
 			if width == 2 && (o == CDAB || o == DCBA) {
 				continue
 			}
-			c := codec{kind: kind(k), order: o, bit: noBit, scale: newScale(1, 0)}
+			c := codec{kind: kind(k), order: orders[o], bit: noBit, scale: newScale(1, 0)}
 			v, err := c.decode(data[:width])
 			if err != nil {
 				continue

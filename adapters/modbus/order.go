@@ -22,8 +22,12 @@ const (
 	DCBA Order = "DCBA" // both
 )
 
-// orders are all there are, by what changes places.
-var orders = map[Order]struct{ bytes, words, halves bool }{
+// exchanges is what changes places in an order: the bytes of each register, the
+// registers of each half, the halves.
+type exchanges struct{ bytes, words, halves bool }
+
+// orders are all there are.
+var orders = map[Order]exchanges{
 	"ABCD":     {},
 	"CDAB":     {words: true, halves: true},
 	"BADC":     {bytes: true},
@@ -61,8 +65,7 @@ func (o Order) validate() error {
 
 // arrange turns registers as they are on the wire into ABCD, or back: each step
 // is its own inverse. Text has no low register, so only its bytes are swapped.
-func (o Order) arrange(b []byte, text bool) {
-	swap := orders[o]
+func (swap exchanges) arrange(b []byte, text bool) {
 	if swap.bytes {
 		exchangeRuns(b, 1)
 	}

@@ -217,7 +217,7 @@ const pymodbusServer = `
 import sys
 from pymodbus.server import StartTcpServer, StartSerialServer
 from pymodbus.datastore import ModbusSequentialDataBlock as Block, ModbusSlaveContext, ModbusServerContext
-from pymodbus.transaction import ModbusRtuFramer
+from pymodbus.transaction import ModbusAsciiFramer, ModbusRtuFramer
 
 def slave(unit):
     return ModbusSlaveContext(
@@ -229,7 +229,8 @@ context = ModbusServerContext(slaves={u: slave(u) for u in (1, 2, 17)}, single=F
 if sys.argv[1] == "tcp":
     StartTcpServer(context=context, address=("127.0.0.1", int(sys.argv[2])))
 else:
-    StartSerialServer(context=context, framer=ModbusRtuFramer, port=sys.argv[2], baudrate=115200, parity="N", stopbits=1, timeout=0.05)
+    framer = ModbusAsciiFramer if sys.argv[1] == "ascii" else ModbusRtuFramer
+    StartSerialServer(context=context, framer=framer, port=sys.argv[2], baudrate=115200, parity="N", stopbits=1, timeout=0.05)
 `
 
 func TestPeerPymodbus(t *testing.T) {
@@ -244,12 +245,14 @@ func TestPeerPymodbus(t *testing.T) {
 		run(t, python, "-c", pymodbusServer, "tcp", port)
 		testPymodbus(t, "tcp://127.0.0.1:"+port)
 	})
-	t.Run("rtu", func(t *testing.T) {
-		t.Parallel()
-		master, slave := ptyPair(t)
-		run(t, python, "-c", pymodbusServer, "rtu", slave)
-		testPymodbus(t, "rtu://"+master+"?baud=115200&parity=N")
-	})
+	for _, framing := range []string{"rtu", "ascii"} {
+		t.Run(framing, func(t *testing.T) {
+			t.Parallel()
+			master, slave := ptyPair(t)
+			run(t, python, "-c", pymodbusServer, framing, slave)
+			testPymodbus(t, framing+"://"+master+"?baud=115200&parity=N")
+		})
+	}
 }
 
 // testPymodbus polls three units, and registers beyond the end of a table.

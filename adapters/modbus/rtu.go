@@ -37,6 +37,9 @@ type rtuTransport struct {
 type exchange struct {
 	timeout time.Duration // from the end of the request; the answer's own time on a wire comes on top
 	inStep  bool          // no answer of this unit to an earlier request can be on its way
+	// meanwhile is called once in each exchange, at a time when there is nothing to
+	// do but to wait.
+	meanwhile func()
 
 	sent    time.Time // when the request was written
 	dropped int       // valid frames that were no answer
@@ -64,6 +67,7 @@ func (t *rtuTransport) Send(request []byte) ([]byte, error) {
 		return nil, fmt.Errorf("function %d is not supported", request[1])
 	}
 	t.dropped = 0
+	t.meanwhile()
 	t.link.Rest(time.Until(t.lastByte.Add(t.wire.quiet)))
 	if err := t.link.Flush(); err != nil {
 		return nil, &lineError{err}

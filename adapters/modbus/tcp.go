@@ -44,10 +44,12 @@ func (t *tcpTransport) Send(request []byte) ([]byte, error) {
 		return nil, fmt.Errorf("function %d is not supported", request[tcpHeader])
 	}
 	t.dropped = 0
-	if err := t.link.Write(request); err != nil {
+	err := t.link.Write(request)
+	t.sent = time.Now()
+	t.meanwhile() // a fast device has answered before we ask for it
+	if err != nil {
 		return nil, &lineError{err}
 	}
-	t.sent = time.Now()
 	deadline := t.sent.Add(t.timeout)
 	for {
 		frame, err := t.next(deadline)

@@ -236,11 +236,10 @@ func (l *loop) attempt(ctx context.Context, d *device, t table, do func() error)
 
 // readSoon begins the round of p's group at the next opportunity.
 func (l *loop) readSoon(p *point) {
-	now := time.Now()
 	for _, g := range p.device.groups {
 		for _, q := range g.points {
 			if q == p {
-				g.due = earlier(g.due, now)
+				g.soon = true
 			}
 		}
 	}

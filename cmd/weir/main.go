@@ -44,7 +44,9 @@ func (e configError) Unwrap() error      { return e.error }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := execute(ctx, newRootCommand())
+	root := newRootCommand()
+	root.SetArgs(negativeLast(os.Args[1:]))
+	err := execute(ctx, root)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "weir: %v\n", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -155,6 +156,9 @@ func scan(ctx context.Context, m *modbus.Master, from, to int, out, progress io.
 		done := 20 * (unit - from) / (to - from + 1)
 		fmt.Fprintf(progress, "\r[%s%s] unit %d, %d found ", strings.Repeat("#", done), strings.Repeat(".", 20-done), unit, found)
 		says, alive, err := m.Identify(byte(unit))
+		if ctx.Err() != nil {
+			break
+		}
 		if err != nil {
 			return unavailableError{err}
 		}
@@ -165,6 +169,9 @@ func scan(ctx context.Context, m *modbus.Master, from, to int, out, progress io.
 		}
 	}
 	fmt.Fprintf(progress, "\r%d devices found%s\n", found, strings.Repeat(" ", 40))
+	if ctx.Err() != nil {
+		return errors.New("interrupted before all addresses were asked")
+	}
 	if found == 0 {
 		return timeoutError{errors.New("nobody answers: check rate and parity, the two wires, and the termination")}
 	}
@@ -303,6 +310,22 @@ func newModbusWriteCommand() *cobra.Command {
 	c.Flags().StringVar(&point.Type, "type", "", "as in the configuration; default uint16, or bool for bits")
 	c.Flags().StringVar(&order, "order", "", "of the bytes: ABCD, CDAB, BADC or DCBA")
 	return c
+}
+
+// negativeLast lets a register be set to a negative number, which looks like a flag:
+// it is moved to where there are no flags.
+func negativeLast(args []string) []string {
+	if len(args) < 2 || args[0] != "modbus" || args[1] != "write" || slices.Contains(args, "--") {
+		return args
+	}
+	i := slices.IndexFunc(args, func(a string) bool {
+		_, err := strconv.ParseFloat(a, 64)
+		return err == nil && strings.HasPrefix(a, "-")
+	})
+	if i < 0 {
+		return args
+	}
+	return append(slices.Delete(slices.Clone(args), i, i+1), "--", args[i])
 }
 
 // commandValue is a value as a command has it.

@@ -21,13 +21,12 @@ func TestModbusCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
-	start(t, binary, "sim", "modbus", "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--units", "3", "--dead", "2")
-	eventually(t, 15*time.Second, "a listening simulator", func() bool { return listening(port) })
-	link := filepath.Join(t.TempDir(), "bus")
-	start(t, binary, "sim", "modbus", "--pty", link, "--baud", "38400", "--units", "3", "--dead", "2")
-	eventually(t, 15*time.Second, "a simulated line", func() bool { return fileExists(link) })
-	for _, url := range []string{fmt.Sprintf("tcp://127.0.0.1:%d", port), "rtu://" + link + "?baud=38400"} {
+	for _, url := range []string{
+		simulatedHost(t, binary, "tcp"),
+		simulatedHost(t, binary, "ascii"),
+		simulatedLine(t, binary, "rtu"),
+		simulatedLine(t, binary, "ascii"),
+	} {
 		for _, c := range []struct {
 			name string
 			args []string
@@ -48,10 +47,11 @@ func TestModbusCommands(t *testing.T) {
 			{"write without a word", []string{"write", url, "holding:3", "5"}, exitUsage, []string{"say --yes if that is meant"}},
 			{"nothing was written", []string{"read", url, "holding:3", "1"}, 0, []string{"+0  0000"}},
 			{"write", []string{"write", url, "holding:3", "230.5", "--type", "float32", "--order", "CDAB", "--yes"}, 0, []string{"is now 230.5"}},
+			{"write a negative number", []string{"write", url, "holding:3", "-12345", "--yes", "--type", "int16"}, 0, []string{"is now -12345"}},
 			{"write what does not fit", []string{"write", url, "holding:3", "70000", "--yes"}, 1, []string{"70000 does not fit"}},
 			{"write what can't be written", []string{"write", url, "input:3", "7", "--yes"}, 1, []string{"can only be read"}},
 		} {
-			t.Run(url[:3]+"/"+strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
+			t.Run(url[:strings.Index(url, ":")]+"/"+strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 				out, code := weir(t, append([]string{"modbus"}, c.args...)...)
 				if code != c.code {
 					t.Errorf("exit code %d, want %d", code, c.code)
@@ -64,6 +64,25 @@ func TestModbusCommands(t *testing.T) {
 			})
 		}
 	}
+}
+
+// simulatedHost is three devices on TCP, one of them dead.
+func simulatedHost(t *testing.T, binary, framing string) (url string) {
+	port := freePort(t)
+	start(t, binary, "sim", "modbus", "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--framing", framing, "--units", "3", "--dead", "2")
+	eventually(t, 15*time.Second, "a listening simulator", func() bool { return listening(port) })
+	if framing != "tcp" {
+		framing += "+tcp"
+	}
+	return fmt.Sprintf("%s://127.0.0.1:%d", framing, port)
+}
+
+// simulatedLine is the same on a serial line.
+func simulatedLine(t *testing.T, binary, framing string) (url string) {
+	link := filepath.Join(t.TempDir(), "bus")
+	start(t, binary, "sim", "modbus", "--pty", link, "--framing", framing, "--baud", "38400", "--units", "3", "--dead", "2")
+	eventually(t, 15*time.Second, "a simulated line", func() bool { return fileExists(link) })
+	return fmt.Sprintf("%s://%s?baud=38400", framing, link)
 }
 
 // TestModbusSweep: rate and parity are tried until a device answers. (On a

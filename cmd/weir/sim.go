@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +31,7 @@ func newSimCommand() *cobra.Command {
 // simModbus are the flags of `weir sim modbus`.
 type simModbus struct {
 	listen, link     string
+	framing          string
 	units, registers int
 	baud             int
 	dead             []int
@@ -49,12 +53,14 @@ func newSimModbusCommand() *cobra.Command {
 			"coils that can be set, a queue (10), and an identity. On a pseudo-terminal bytes take their time,\n" +
 			"and a request that comes before t3.5 of silence is not heard.",
 		Example: "  weir sim modbus --listen 127.0.0.1:1502\n" +
-			"  weir sim modbus --pty /tmp/bus --baud 19200 --units 10 --dead 3,4",
+			"  weir sim modbus --pty /tmp/bus --baud 19200 --units 10 --dead 3,4\n" +
+			"  weir sim modbus --pty /tmp/bus --framing ascii --baud 9600",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return s.run(c.Context(), c.OutOrStdout()) },
 	}
 	f := c.Flags()
-	f.StringVar(&s.listen, "listen", "127.0.0.1:1502", "address for Modbus TCP")
+	f.StringVar(&s.listen, "listen", "127.0.0.1:1502", "address for Modbus TCP, or for a serial device server")
+	f.StringVar(&s.framing, "framing", "", "tcp, rtu or ascii (default: tcp; rtu with --pty)")
 	f.StringVar(&s.link, "pty", "", "make a serial line instead, under this name")
 	f.IntVar(&s.baud, "baud", 19200, "rate of the serial line")
 	f.IntVar(&s.units, "units", 2, "devices, with the addresses from 1 on")
@@ -73,6 +79,9 @@ func newSimModbusCommand() *cobra.Command {
 }
 
 func (s *simModbus) run(ctx context.Context, out io.Writer) error {
+	if err := s.checkFraming(); err != nil {
+		return err
+	}
 	if s.units < 1 || s.units > 247 || s.registers < 2 || s.registers > 1<<16 || s.baud < 300 {
 		return usageError{errors.New("there may be 1 to 247 units with 2 to 65536 registers, at 300 baud and more")}
 	}
@@ -132,10 +141,31 @@ func (s *simModbus) fault(simulator.Request) (f simulator.Fault) {
 	return f
 }
 
+// checkFraming fills in the framing that is usual where the devices are.
+func (s *simModbus) checkFraming() error {
+	known := []string{"rtu", "ascii"}
+	if s.link == "" {
+		known = []string{"tcp", "rtu", "ascii"}
+	}
+	s.framing = cmp.Or(s.framing, known[0])
+	if !slices.Contains(known, s.framing) {
+		return usageError{fmt.Errorf("--framing (%s) must be %s", s.framing, strings.Join(known, " or "))}
+	}
+	return nil
+}
+
 func (s *simModbus) serveTCP(ctx context.Context, slave *simulator.Slave, out io.Writer) error {
 	ln, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return unavailableError{err}
+	}
+	switch s.framing {
+	case "rtu":
+		fmt.Fprintf(out, "%d units on rtu+tcp://%s\n", s.units, ln.Addr())
+		return slave.ServeRTUOverTCP(ctx, ln, simulator.Wire{})
+	case "ascii":
+		fmt.Fprintf(out, "%d units on ascii+tcp://%s\n", s.units, ln.Addr())
+		return slave.ServeASCIIOverTCP(ctx, ln, simulator.Wire{})
 	}
 	fmt.Fprintf(out, "%d units on tcp://%s\n", s.units, ln.Addr())
 	return slave.ServeTCP(ctx, ln)
@@ -151,8 +181,11 @@ func (s *simModbus) serveLine(ctx context.Context, slave *simulator.Slave, out i
 		return usageError{fmt.Errorf("--pty: %w", err)}
 	}
 	defer os.Remove(s.link)
-	wire := simulator.NewWire(s.baud)
+	wire, serve := simulator.NewWire(s.baud), slave.ServeRTU
+	if s.framing == "ascii" {
+		wire, serve = simulator.NewASCIIWire(s.baud), slave.ServeASCII
+	}
 	wire.Strict, wire.Echo, wire.Chunk = !s.lenient, s.echo, 16
-	fmt.Fprintf(out, "%d units on rtu://%s?baud=%d\n", s.units, s.link, s.baud)
-	return slave.ServeRTU(ctx, master, wire)
+	fmt.Fprintf(out, "%d units on %s://%s?baud=%d\n", s.units, s.framing, s.link, s.baud)
+	return serve(ctx, master, wire)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,6 +30,9 @@ type epoll struct {
 	file   *os.File        // fd, as the runtime's poller knows it
 	raw    syscall.RawConn // of file
 	state  atomic.Int32    // asleep, awake or called
+
+	waking sync.Mutex // held to write to wakeFD, so that it is not another file by then
+	closed bool       // guarded by waking
 
 	// Owned by the loop.
 	members []member // by descriptor
@@ -183,10 +187,18 @@ func (p *epoll) wake() {
 	}
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
-	unix.Write(p.wakeFD, one[:]) // fails only when the counter is full, which wakes as well
+	p.waking.Lock()
+	defer p.waking.Unlock()
+	if p.closed {
+		return
+	}
+	_, _ = rawWrite(p.wakeFD, one[:]) // fails only when the counter is full, which wakes as well
 }
 
 func (p *epoll) close() error {
+	p.waking.Lock()
+	defer p.waking.Unlock()
+	p.closed = true
 	return errors.Join(unix.Close(p.wakeFD), unix.Close(p.timeFD), p.file.Close())
 }
 

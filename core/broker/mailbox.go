@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"sync"
 
 	"github.com/weir-edge/weir/core"
@@ -25,35 +26,32 @@ type mailbox struct {
 const maxLetters = 1 << 15
 
 // post leaves a letter. False: the broker has stopped, nobody will read it.
-func (m *mailbox) post(letter func()) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.postLocked(letter)
-}
+func (m *mailbox) post(letter func()) bool { return m.leave(letter, math.MaxInt) == nil }
 
 // offer leaves a letter if there is room.
-func (m *mailbox) offer(letter func()) error {
+func (m *mailbox) offer(letter func()) error { return m.leave(letter, maxLetters) }
+
+// leave wakes the loop up after it has let go of the lock, which is the first thing
+// that the loop will want.
+func (m *mailbox) leave(letter func(), limit int) error {
+	first, err := m.add(letter, limit)
+	if first {
+		m.wake()
+	}
+	return err
+}
+
+func (m *mailbox) add(letter func(), limit int) (first bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
 	case m.closed:
-		return core.ErrClosed
-	case len(m.letters) >= maxLetters:
-		return core.ErrFull
-	}
-	m.postLocked(letter)
-	return nil
-}
-
-func (m *mailbox) postLocked(letter func()) bool {
-	if m.closed {
-		return false
+		return false, core.ErrClosed
+	case len(m.letters) >= limit:
+		return false, core.ErrFull
 	}
 	m.letters = append(m.letters, letter)
-	if len(m.letters) == 1 {
-		m.wake()
-	}
-	return true
+	return len(m.letters) == 1, nil
 }
 
 // open reads all letters that are there. Called by the loop.

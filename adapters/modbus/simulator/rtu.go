@@ -1,32 +1,19 @@
 package simulator
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"net"
 	"os"
 	"time"
 )
 
-// Line carries the bytes of RTU frames: the master side of a pseudo-terminal, a
-// connection.
-type Line interface {
-	io.ReadWriter
-	SetReadDeadline(time.Time) error
-}
-
 // ServeRTU answers RTU frames on line until ctx ends, or the line is gone.
 func (s *Slave) ServeRTU(ctx context.Context, line Line, wire Wire) error {
-	f := &rtuFraming{line: line, wire: wire, count: &s.count, done: ctx.Done(), turn: newTurn()}
-	defer context.AfterFunc(ctx, func() { _ = line.SetReadDeadline(time.Unix(1, 0)) })()
-	err := s.serve(ctx, f)
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return s.serveLine(ctx, line, wire, func(m medium) framing { return &rtuFraming{medium: m} })
 }
 
 // ServeRTUOverTCP is a serial device server: RTU frames on the connections of ln.
@@ -41,18 +28,11 @@ func (s *Slave) ServeRTUOverTCP(ctx context.Context, ln net.Listener, wire Wire)
 // rtuFraming is RTU: unit, PDU, CRC. Where a request ends is known from its
 // function; bytes that are no request are dropped at the next silence.
 type rtuFraming struct {
-	line  Line
-	wire  Wire
-	count *counts
-	done  <-chan struct{}
+	medium
 
 	// Owned by next.
-	buf      [1024]byte
-	n        int
-	frameEnd time.Time // when the last request's last byte was on the wire
-
-	turn turn
-	idle time.Time // when the wire is free again; guarded by turn
+	buf [1024]byte
+	n   int
 }
 
 // garbagePause is a silence after which a part of a frame is given up.
@@ -67,7 +47,7 @@ func (f *rtuFraming) next() (frame, error) {
 			}
 			continue
 		}
-		m, err := f.read()
+		m, err := f.read(f.buf[f.n:], f.patience())
 		if f.n == 0 {
 			begun = time.Now()
 		}
@@ -83,28 +63,12 @@ func (f *rtuFraming) next() (frame, error) {
 	}
 }
 
-func (f *rtuFraming) read() (int, error) {
-	deadline := time.Time{}
-	if f.n > 0 {
-		deadline = time.Now().Add(garbagePause + 256*f.wire.Char)
+// patience is how long the rest of a frame may take.
+func (f *rtuFraming) patience() time.Duration {
+	if f.n == 0 {
+		return 0
 	}
-	// The end of ctx sets a deadline too, and must not be undone.
-	if err := f.line.SetReadDeadline(deadline); err != nil {
-		return 0, err
-	}
-	if f.stopped() {
-		return 0, os.ErrDeadlineExceeded
-	}
-	return f.line.Read(f.buf[f.n:])
-}
-
-func (f *rtuFraming) stopped() bool {
-	select {
-	case <-f.done:
-		return true
-	default:
-		return false
-	}
+	return garbagePause + 256*f.wire.Char
 }
 
 func (f *rtuFraming) garbage() {
@@ -115,8 +79,7 @@ func (f *rtuFraming) garbage() {
 // cut takes a request of n bytes, whose first came at begun, out of the buffer.
 func (f *rtuFraming) cut(n int, begun time.Time) (request frame, ok bool) {
 	b := f.buf[:n]
-	intact := crc16(b[:n-2]) == binary.LittleEndian.Uint16(b[n-2:])
-	if !intact {
+	if !intact(b) {
 		f.garbage()
 		return frame{}, false
 	}
@@ -134,52 +97,22 @@ func (f *rtuFraming) cut(n int, begun time.Time) (request frame, ok bool) {
 	return request, heard
 }
 
-// onWire accounts for a request of n bytes that begins now. It is not heard on a
-// strict wire, when it came too early.
-func (f *rtuFraming) onWire(begun time.Time, n int) (heard bool) {
-	f.turn.take()
-	defer f.turn.give()
-	heard = true
-	if f.wire.Char > 0 && begun.Sub(f.idle) < f.wire.Quiet-f.wire.slack() {
-		f.count.violations.Add(1)
-		heard = !f.wire.Strict
-	}
-	took := time.Duration(n) * f.wire.Char
-	f.frameEnd = begun.Add(took)
-	f.idle = later(f.idle, f.frameEnd)
-	f.count.busy.Add(int64(took))
-	return heard
-}
-
 // send writes an answer with its faults.
 func (f *rtuFraming) send(a frame, fault Fault) {
 	b := append([]byte{a.unit}, a.pdu...)
 	b = binary.LittleEndian.AppendUint16(b, crc16(b))
-	for range fault.Flip {
-		i := rand.N(8 * len(b))
-		b[i/8] ^= 1 << (i % 8)
+	if fault.Flip > 0 {
+		sent := bytes.Clone(b)
+		for range fault.Flip {
+			i := rand.N(8 * len(b))
+			b[i/8] ^= 1 << (i % 8)
+		}
+		if intact(b) && !bytes.Equal(b, sent) {
+			f.slave.tellUndetected(bytes.Clone(b[:len(b)-2]))
+		}
 	}
 	b = b[:max(0, len(b)-fault.Cut)]
 	f.emit(append(append([]byte(nil), fault.Noise...), b...), a.end)
-}
-
-// emit puts b onto the wire, where each byte takes its time. A line that is gone
-// makes next fail, so the error of writing says nothing new.
-func (f *rtuFraming) emit(b []byte, from time.Time) {
-	f.turn.take()
-	defer f.turn.give()
-	from = later(from, f.idle)
-	f.wire.write(f.line, b, from)
-	took := time.Duration(len(b)) * f.wire.Char
-	f.idle = from.Add(took)
-	f.count.busy.Add(int64(took))
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // requestLength is the length of the request that b begins with, 0 while it
@@ -208,6 +141,12 @@ func requestLength(b []byte) int {
 	default:
 		return 8
 	}
+}
+
+// intact says whether b ends with the checksum of what is before it.
+func intact(b []byte) bool {
+	n := len(b) - 2
+	return crc16(b[:n]) == binary.LittleEndian.Uint16(b[n:])
 }
 
 // crc16 is the checksum of RTU frames, bit by bit as the standard describes it.

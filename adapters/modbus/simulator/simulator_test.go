@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -254,6 +255,104 @@ func TestWire(t *testing.T) {
 	}
 }
 
+func TestServeASCII(t *testing.T) {
+	s := sample()
+	serve := func(ctx context.Context, conn net.Conn) error { return s.ServeASCII(ctx, conn, Wire{}) }
+	read, answer := []byte(":1103006B000180\r\n"), []byte(":110302022BBD\r\n")
+	converse(t, serve, func(t *testing.T, conn net.Conn) {
+		ask(t, conn, read, answer)
+		conn.Write(read[:5])
+		time.Sleep(900 * time.Millisecond) // within a frame that is allowed
+		ask(t, conn, read[5:], answer)
+		conn.Write(read[:5])
+		time.Sleep(1100 * time.Millisecond)
+		ask(t, conn, read[5:], nil)
+		ask(t, conn, append([]byte("noise:11"), read...), answer) // a colon begins anew
+		ask(t, conn, []byte(":1103006B000181\r\n"), nil)
+		ask(t, conn, []byte(":1103006b0001zz\r\n"), nil)
+		ask(t, conn, []byte(":1203006B00017F\r\n"), nil) // nobody
+		ask(t, conn, bytes.Repeat([]byte{'x'}, 600), nil)
+		ask(t, conn, read, answer)
+		s.Faults(func(Request) Fault { return Fault{Cut: 2, Noise: []byte("?")} })
+		ask(t, conn, read, []byte("?:110302022BBD"))
+	})
+	if st := s.Stats(); st.Requests != 5 || st.BadFrames != 5 {
+		t.Errorf("stats are %+v", st)
+	}
+}
+
+// Ten bits a character, and neither silence before a request nor before an answer.
+func TestASCIIWire(t *testing.T) {
+	s := sample()
+	wire := Wire{Char: time.Millisecond, Chunk: 100, Strict: true}
+	serve := func(ctx context.Context, conn net.Conn) error { return s.ServeASCII(ctx, conn, wire) }
+	read, answer := []byte(":1103006B000180\r\n"), []byte(":110302022BBD\r\n")
+	s.Unit(0x11).Behave(Behaviour{Latency: 10 * time.Millisecond})
+	converse(t, serve, func(t *testing.T, conn net.Conn) {
+		for range 2 { // the second at once
+			if took := ask(t, conn, read, answer); took != (17+10+15)*time.Millisecond {
+				t.Errorf("took %v", took)
+			}
+		}
+	})
+	if st := s.Stats(); st.Violations != 0 || st.Busy != 2*(17+15)*time.Millisecond {
+		t.Errorf("stats are %+v", st)
+	}
+	if char := NewASCIIWire(9600).Char; char != 10*time.Second/9600 {
+		t.Errorf("a character takes %v", char)
+	}
+}
+
+// What has other bits than were sent is told if its checksum fits, and only then.
+func TestUndetected(t *testing.T) {
+	for name, c := range map[string]struct {
+		serve   func(*Slave) func(context.Context, net.Conn) error
+		request []byte
+		fits    func(answer []byte) bool
+	}{
+		"rtu": {
+			func(s *Slave) func(context.Context, net.Conn) error {
+				return func(ctx context.Context, conn net.Conn) error { return s.ServeRTU(ctx, conn, Wire{}) }
+			},
+			rtu(t, "11 03 006B 0001"), intact,
+		},
+		"ascii": {
+			func(s *Slave) func(context.Context, net.Conn) error {
+				return func(ctx context.Context, conn net.Conn) error { return s.ServeASCII(ctx, conn, Wire{}) }
+			},
+			[]byte(":1103006B000180\r\n"),
+			func(answer []byte) bool { _, ok := parseASCII(answer); return ok },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := sample()
+			s.Faults(func(Request) Fault { return Fault{Flip: 2} })
+			told := 0
+			s.Undetected(func(unit byte, pdu []byte) { told++ })
+			converse(t, c.serve(s), func(t *testing.T, conn net.Conn) {
+				fits := 0
+				for range 3000 {
+					if _, err := conn.Write(c.request); err != nil {
+						t.Fatal(err)
+					}
+					b := make([]byte, 64)
+					n, err := conn.Read(b)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if c.fits(b[:n]) {
+						fits++
+					}
+				}
+				// Bits that were turned over twice are as they were.
+				if told > fits || (name == "rtu") != (told == 0) {
+					t.Errorf("%d fit, %d were told", fits, told)
+				}
+			})
+		})
+	}
+}
+
 func TestEcho(t *testing.T) {
 	s := sample()
 	serve := func(ctx context.Context, conn net.Conn) error { return s.ServeRTU(ctx, conn, Wire{Echo: true}) }
@@ -273,6 +372,10 @@ func TestListeners(t *testing.T) {
 		"rtu+tcp": {
 			func(ctx context.Context, ln net.Listener) error { return s.ServeRTUOverTCP(ctx, ln, Wire{}) },
 			rtu(t, "11 03 006B 0001"), rtu(t, "11 03 02 022B"),
+		},
+		"ascii+tcp": {
+			func(ctx context.Context, ln net.Listener) error { return s.ServeASCIIOverTCP(ctx, ln, Wire{}) },
+			[]byte(":1103006B000180\r\n"), []byte(":110302022BBD\r\n"),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

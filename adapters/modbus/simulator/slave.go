@@ -9,9 +9,10 @@ import (
 // Slave is a set of simulated devices. Its methods may be called from any
 // goroutine, also while it is served.
 type Slave struct {
-	mu     sync.Mutex
-	units  map[byte]*Unit      // guarded by mu
-	faults func(Request) Fault // guarded by mu
+	mu         sync.Mutex
+	units      map[byte]*Unit              // guarded by mu
+	faults     func(Request) Fault         // guarded by mu
+	undetected func(unit byte, pdu []byte) // guarded by mu
 
 	count counts
 }
@@ -73,6 +74,25 @@ func (s *Slave) Faults(decide func(Request) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = decide
+}
+
+// Undetected sets the function that is told of each answer which is another after
+// bits of it were turned over, and whose checksum fits again: no receiver can see
+// that. It may be called from several goroutines at once.
+func (s *Slave) Undetected(tell func(unit byte, pdu []byte)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.undetected = tell
+}
+
+// tellUndetected tells that body, unit and PDU, was sent in the place of another.
+func (s *Slave) tellUndetected(body []byte) {
+	s.mu.Lock()
+	tell := s.undetected
+	s.mu.Unlock()
+	if tell != nil {
+		tell(body[0], body[1:])
+	}
 }
 
 // Stats is a snapshot.

@@ -26,6 +26,12 @@ func NewWire(baud int) Wire {
 	return Wire{Char: char, Quiet: quiet, Chunk: 1, Exact: true}
 }
 
+// NewASCIIWire is the wire of a serial line for ASCII: 10 bits a character, and no
+// silence between frames.
+func NewASCIIWire(baud int) Wire {
+	return Wire{Char: 10 * time.Second / time.Duration(baud), Chunk: 1, Exact: true}
+}
+
 // slack is how much earlier than t3.5 a request may seem to begin, because both
 // sides look at the clock a little late.
 func (w Wire) slack() time.Duration { return w.Char / 2 }
