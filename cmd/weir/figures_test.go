@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"slices"
@@ -50,6 +52,10 @@ func TestStoreFigures(t *testing.T) {
 	before = g.written()
 	acksPerSecond(t, g.port, 20_000, 100, 200)
 	figure(t, "bytes to the device per message, 100 in flight", "%.0f", float64(g.written()-before)/20_000, "<= 350")
+
+	before = g.written()
+	acksOf(t, g.port, 20_000, 100, randomPayload)
+	figure(t, "the same, random payload of 200 bytes", "%.0f", float64(g.written()-before)/20_000, "<= 600")
 
 	for g.status().Buffer.Messages < 1_000_000 {
 		acksPerSecond(t, g.port, 50_000, 1000, 200)
@@ -168,6 +174,15 @@ func (r *raw) packet(t *testing.T) (kind packet.Type, body []byte) {
 // acksPerSecond publishes n messages of about so many bytes.
 func acksPerSecond(t *testing.T, port, n, window, bytes int) float64 {
 	t.Helper()
+	return acksOf(t, port, n, window, func(i int) []byte {
+		payload := fmt.Sprintf(`{"ts":"2026-11-22T10:00:%06d","value":%d.%d,"quality":"good","unit":"V"}`, i, 220+i%17, i*7919%1000)
+		return []byte(payload + padding[:min(len(padding), max(0, bytes-len(payload)))])
+	})
+}
+
+// acksOf publishes n messages with these payloads.
+func acksOf(t *testing.T, port, n, window int, payloadOf func(i int) []byte) float64 {
+	t.Helper()
 	c := dialRaw(t, port, "press", true)
 	defer c.Close()
 	begun := time.Now()
@@ -175,8 +190,7 @@ func acksPerSecond(t *testing.T, port, n, window, bytes int) float64 {
 	for sent, acked := 0, 0; acked < n; {
 		out = out[:0]
 		for ; sent < n && sent-acked < window; sent++ {
-			payload := fmt.Sprintf(`{"ts":"2026-11-22T10:00:%06d","value":%d.%d,"quality":"good","unit":"V"}`, sent, 220+sent%17, sent*7919%1000)
-			payload += padding[:min(len(padding), max(0, bytes-len(payload)))]
+			payload := payloadOf(sent)
 			out = append(out, 0x32)
 			out = appendLength(out, 2+7+2+len(payload))
 			out = append(out, 0, 7, 'p', 'l', 'a', 'n', 't', '/', byte('a'+sent%8))
@@ -194,6 +208,15 @@ func acksPerSecond(t *testing.T, port, n, window, bytes int) float64 {
 		}
 	}
 	return float64(n) / time.Since(begun).Seconds()
+}
+
+// randomPayload can not be compressed.
+func randomPayload(int) []byte {
+	b := make([]byte, 0, 200)
+	for len(b) < cap(b) {
+		b = binary.BigEndian.AppendUint64(b, rand.Uint64())
+	}
+	return b
 }
 
 func appendLength(b []byte, n int) []byte {
