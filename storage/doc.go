@@ -39,6 +39,14 @@
 // complete. Opening loads meta and replays the changes of the pages above; each
 // sets or clears one keyed fact, so that doing it twice is harmless.
 //
+// # Formats
+//
+// The checkpoint says in which format the store is. A program reads those of all
+// earlier ones and brings the state to its own when it opens the store, step by step
+// and one copy of meta after the other (upgrade.go), so that a kill in the midst of
+// it leaves a store for one of the two programs at least: for the old one until the
+// second copy is begun, for the new one always. A newer format is refused.
+//
 // # Closure
 //
 // A group commit takes every entry of the tail that is due or owed to somebody
