@@ -207,6 +207,9 @@ func (l *Log) segmentFor(r result) *segmentInfo {
 		}
 		seg.newest = r.group.entries[n-1].m.Received
 		seg.messages += uint64(n)
+		for _, e := range r.group.entries {
+			seg.debts += uint64(len(e.owed))
+		}
 	}
 	return seg
 }

@@ -63,6 +63,7 @@ type Config struct {
 	seam    *seam         // of the tests
 	segment int64         // bytes of pages after which a segment is sealed; of the tests
 	retry   time.Duration // the longest wait before a failed write is tried again; of the tests
+	formats formats       // those of this program; of the tests
 }
 
 func (c Config) withDefaults() Config {
@@ -95,6 +96,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.retry == 0 {
 		c.retry = 500 * time.Millisecond
+	}
+	if c.formats.version == 0 {
+		c.formats = thisFormat()
 	}
 	if c.seam == nil {
 		c.seam = newSeam()

@@ -39,6 +39,14 @@
 // complete. Opening loads meta and replays the changes of the pages above; each
 // sets or clears one keyed fact, so that doing it twice is harmless.
 //
+// # Formats
+//
+// The checkpoint says in which format the store is. A program reads those of all
+// earlier ones and brings the state to its own when it opens the store, step by step
+// and one copy of meta after the other (upgrade.go), so that a kill in the midst of
+// it leaves a store for one of the two programs at least: for the old one until the
+// second copy is begun, for the new one always. A newer format is refused.
+//
 // # Closure
 //
 // A group commit takes every entry of the tail that is due or owed to somebody
@@ -113,9 +121,13 @@
 //     is "full"; it heals within a second. What is on disk stays: on_full is for
 //     the budget, which is never more than the disk offered when it had room.
 //     New messages that need the disk are refused, the others pass through memory.
+//   - Room is what the file system says, no more than the quota, and none when
+//     files run out. On btrfs, which tells nobody about its limits, it is tried.
 //   - A disk that does not even let the store be opened (full, read-only, failing:
 //     MayHeal) is bridged by a log without a disk (OpenWithout), which knows
-//     nothing of what is owed and keeps nothing.
+//     nothing of what is owed and keeps nothing. The broker then refuses what nobody
+//     there is owed. What the uplink has taken is acknowledged: a session that is
+//     away, and that only the store knows, does not get it.
 //   - What cannot be read is never deleted. A damaged segment is moved to
 //     quarantine, what it owed is counted as unreadable, and the rest goes on.
 //

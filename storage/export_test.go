@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
@@ -181,7 +182,7 @@ func copySparse(from, to string) error {
 func PretendNewer(t testing.TB, dir string) {
 	t.Helper()
 	for _, name := range []string{"meta-a", "meta-b"} {
-		m := &metaDB{dir: filepath.Join(dir, name), seam: newSeam(), log: slog.New(slog.DiscardHandler)}
+		m := &metaDB{dir: filepath.Join(dir, name), reads: formatVersion, seam: newSeam(), log: slog.New(slog.DiscardHandler)}
 		if err := m.open(); err != nil {
 			t.Fatal(err)
 		}
@@ -194,3 +195,33 @@ func PretendNewer(t testing.TB, dir string) {
 		}
 	}
 }
+
+// Upgraded makes a program of a later version: for each mark there is one more
+// format, and the step to it appends the mark to every retained message. So a step
+// that is done twice, or not at all, can be seen.
+func Upgraded(c Config, marks ...string) Config {
+	c.formats = thisFormat()
+	for _, mark := range marks {
+		c.formats.version++
+		c.formats.upgrades = append(c.formats.upgrades, upgrade{name: "append " + mark, apply: func(s *state) error {
+			var ops []op
+			err := s.scan([]byte{keyRetained}, func(key, value []byte) error {
+				var r messageRecord
+				if _, err := r.UnmarshalMsg(value); err != nil {
+					return err
+				}
+				r.Payload = append(r.Payload, mark...)
+				ops = append(ops, set(bytes.Clone(key), &r))
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			return s.apply(ops)
+		}})
+	}
+	return c
+}
+
+// ErrNewer is what an older program says.
+var ErrNewer = errNewer

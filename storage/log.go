@@ -69,7 +69,8 @@ type segmentInfo struct {
 	first, last uint64 // pages
 	bytes       int64
 	messages    uint64
-	owing       int // receivers to whom something in it is owed
+	debts       uint64 // that its messages had, each to one receiver
+	owing       int    // receivers to whom something in it is owed
 	sealed      bool
 	leaving     bool // the committer was told to seal or remove it
 	damaged     bool // it goes to quarantine, not to the bin

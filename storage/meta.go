@@ -21,9 +21,10 @@ import (
 // gives it: so every value ends with a sum of itself and its key, and the
 // checkpoint holds a digest of all facts.
 type metaDB struct {
-	dir  string
-	seam *seam
-	log  *slog.Logger
+	dir   string
+	reads uint32 // the highest format that this program knows
+	seam  *seam
+	log   *slog.Logger
 
 	db         *badger.DB // nil: not open
 	journal    *journal
@@ -69,8 +70,8 @@ func (m *metaDB) readCheckpoint() error {
 	if _, err := m.checkpoint.UnmarshalMsg(value); err != nil {
 		return fmt.Errorf("%w: checkpoint: %w", errDamaged, err)
 	}
-	if m.checkpoint.Format > formatVersion {
-		return fmt.Errorf("%w: it has format %d, this program reads up to %d", errNewer, m.checkpoint.Format, formatVersion)
+	if m.checkpoint.Format > m.reads {
+		return fmt.Errorf("%w: it has format %d, this program reads up to %d", errNewer, m.checkpoint.Format, m.reads)
 	}
 	return nil
 }
@@ -257,7 +258,7 @@ func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
 			return err
 		}
 	}
-	c.Format, c.Count, c.Digest = formatVersion, w.digest.count, w.digest.sum
+	c.Count, c.Digest = w.digest.count, w.digest.sum
 	last := set([]byte{keyCheckpoint}, &c)
 	if err := w.txn.Set(last.Key, frame(last.Key, last.Value)); err != nil {
 		return fmt.Errorf("set checkpoint: %w", err)

@@ -18,8 +18,9 @@ import (
 //  2. meta, with the state up to its checkpoint;
 //  3. the segments, each checked; what can not be read goes to quarantine;
 //  4. the pages above the checkpoint, replayed into the state;
-//  5. positions and what is owed, from the state and the segments' sums;
-//  6. numbers are reserved, and the mark of a clean end is taken away, before
+//  5. the state is brought to the format of this program;
+//  6. positions and what is owed, from the state and the segments' sums;
+//  7. numbers are reserved, and the mark of a clean end is taken away, before
 //     anything is given out.
 func Open(cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
@@ -87,12 +88,15 @@ func open(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	ring := newRing(cfg.Dir, cfg.seam, cfg.Logger)
-	st, lost, err := openState(cfg.Dir, cfg.seam, cfg.Logger, ring.setAside)
+	st, lost, err := openState(cfg.Dir, cfg.formats, cfg.seam, cfg.Logger, ring.setAside)
 	if err != nil {
 		return nil, err
 	}
 	rec, err := recoverRing(ring, st, cfg.segment, cfg.Logger)
 	if err != nil {
+		return nil, errors.Join(err, ring.closeAll(), st.close())
+	}
+	if err := st.upgrade(cfg.formats, rec.next-1, core.Seq(rec.mark)); err != nil {
 		return nil, errors.Join(err, ring.closeAll(), st.close())
 	}
 	rec.stateLost = lost

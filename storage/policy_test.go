@@ -29,6 +29,17 @@ func openBudget(t *testing.T) *storagetest.Owner {
 	return o
 }
 
+// noise is a message that takes its room.
+func noise(i int) *core.Message {
+	m := &core.Message{Topic: "noise", Payload: make([]byte, 50_000), QoS: 1, Received: core.NewClock().Now()}
+	x := uint64(i) + 1
+	for k := range m.Payload {
+		x = x*6364136223846793005 + 1442695040888963407
+		m.Payload[k] = byte(x >> 56)
+	}
+	return m
+}
+
 // offer appends a message that takes its room, and says whether it was taken.
 func offer(t *testing.T, o *storagetest.Owner, i int, debts ...core.Debt) bool {
 	t.Helper()

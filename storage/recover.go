@@ -141,6 +141,7 @@ func (rec *recovery) take(s *segment, r sealRecord, sealed bool) {
 	rec.ring.add(s)
 	rec.segments = append(rec.segments, info)
 	for _, d := range r.Receivers {
+		info.debts += d.Count
 		rec.debts = append(rec.debts, segmentDebt{d, info})
 	}
 	rec.next = max(rec.next, r.Last+1)

@@ -30,7 +30,7 @@ const (
 
 func newSeam() *seam {
 	return &seam{
-		free:      freeBytes,
+		free:      new(room).of,
 		allocate:  allocate,
 		syncData:  syncData,
 		syncDir:   syncDir,

@@ -27,7 +27,8 @@ type state struct {
 
 	main    *metaDB
 	mirror  *metaDB
-	paired  bool // the mirror has the same checkpoint as main
+	paired  bool   // the mirror has the same checkpoint as main
+	format  uint32 // of the checkpoints that are written
 	changed map[string]change
 	bytes   int // of changed
 }
@@ -41,22 +42,25 @@ type change struct {
 // changeOverhead is what a changed key costs in memory beside its bytes.
 const changeOverhead = 100
 
-const formatVersion = 1
-
 // metaNames are the directories of the two copies.
 var metaNames = []string{"meta-a", "meta-b"}
 
 // openState opens the better copy of meta, or makes a new one. Copies that are
 // damaged are given to aside; lost says that no good one was left.
-func openState(root string, s *seam, log *slog.Logger, aside func(dir string, why error) error) (st *state, lost bool, err error) {
-	st = &state{log: log, changed: make(map[string]change)}
+func openState(root string, f formats, s *seam, log *slog.Logger, aside func(dir string, why error) error) (st *state, lost bool, err error) {
+	st = &state{log: log, changed: make(map[string]change), format: f.version}
 	var good []*metaDB
+	var newer *metaDB
+	var why error
 	damaged := 0
 	for _, name := range metaNames {
-		m := &metaDB{dir: filepath.Join(root, name), seam: s, log: log}
+		m := &metaDB{dir: filepath.Join(root, name), reads: f.version, seam: s, log: log}
 		err := m.open()
 		switch {
 		case err == nil, errors.Is(err, errEmpty):
+		case errors.Is(err, errNewer) && newer == nil:
+			newer, why = m, err
+			continue
 		case errors.Is(err, errTransient), errors.Is(err, errNewer):
 			return nil, false, errors.Join(err, st.closeAll(good))
 		default:
@@ -67,6 +71,11 @@ func openState(root string, s *seam, log *slog.Logger, aside func(dir string, wh
 		}
 		good = append(good, m)
 	}
+	if newer != nil {
+		if good, err = takeOlder(good, newer, why); err != nil {
+			return nil, false, errors.Join(err, st.closeAll(good))
+		}
+	}
 	if good[1].newer(good[0]) {
 		slices.Reverse(good)
 	}
@@ -74,6 +83,9 @@ func openState(root string, s *seam, log *slog.Logger, aside func(dir string, wh
 	for range good {
 		err := st.main.verified()
 		if err == nil {
+			if st.main.checkpoint.Format > 0 {
+				st.format = st.main.checkpoint.Format
+			}
 			st.paired = st.main.checkpoint == st.mirror.checkpoint && st.main.checkpoint.Format > 0
 			return st, damaged > 0 && st.main.checkpoint.Format == 0, nil
 		}
@@ -88,8 +100,12 @@ func openState(root string, s *seam, log *slog.Logger, aside func(dir string, wh
 	return st, true, st.main.reopen()
 }
 
-// newer says whether m knows more than o.
+// newer says whether m knows more than o. Of two formats the older one does: the
+// other is of an upgrade that was not finished.
 func (m *metaDB) newer(o *metaDB) bool {
+	if f, g := m.checkpoint.Format, o.checkpoint.Format; f > 0 && g > 0 && f != g {
+		return f < g
+	}
 	return m.db != nil && m.checkpoint.Format > 0 && (o.checkpoint.Format == 0 || m.checkpoint.Page > o.checkpoint.Page)
 }
 
@@ -197,25 +213,37 @@ func (s *state) scan(prefix []byte, visit func(key, value []byte) error) error {
 //
 // When main fails, its handle is not used again; the changes stay.
 func (s *state) save(page uint64, seq core.Seq) error {
-	if err := s.main.reopen(); err != nil {
+	if err := s.saveMain(page, seq); err != nil {
 		return err
 	}
-	c := checkpointRecord{Page: page, Seq: uint64(seq)}
-	if err := s.main.save(s.facts(), c); err != nil {
-		s.paired = false
-		return errors.Join(fmt.Errorf("write checkpoint: %w", err), s.main.close())
-	}
 	s.main.seam.step("checkpoint: main written")
-	if err := s.saveMirror(c); err != nil {
+	if err := s.saveMirror(s.main.checkpoint); err != nil {
 		s.paired = false
 		return errors.Join(fmt.Errorf("write second checkpoint: %w", err), s.mirror.close())
 	}
-	clear(s.changed)
-	s.bytes = 0
+	s.forget()
 	if s.main.grown() && s.paired {
 		s.main, s.mirror, s.paired = s.mirror, s.main, false
 	}
 	return nil
+}
+
+func (s *state) saveMain(page uint64, seq core.Seq) error {
+	if err := s.main.reopen(); err != nil {
+		return err
+	}
+	c := checkpointRecord{Format: s.format, Page: page, Seq: uint64(seq)}
+	if err := s.main.save(s.facts(), c); err != nil {
+		s.paired = false
+		return errors.Join(fmt.Errorf("write checkpoint: %w", err), s.main.close())
+	}
+	return nil
+}
+
+// forget drops the changes, which are in the checkpoint.
+func (s *state) forget() {
+	clear(s.changed)
+	s.bytes = 0
 }
 
 func (s *state) saveMirror(c checkpointRecord) error {

@@ -134,20 +134,65 @@ func (r *receiver) oldest() core.Stamp {
 	return h.seg.oldest
 }
 
-// messagesOwed counts messages on disk, each once, as well as can be known: of a
-// segment, what is owed to its receivers together, but no more than it holds.
+// messagesOwed counts messages on disk, each once.
 func (l *Log) messagesOwed() (n uint64) {
-	owed := make(map[*segmentInfo]uint64, len(l.segments))
+	sums := make(map[*segmentInfo]*union, len(l.segments))
 	for _, r := range l.receivers {
 		if r.isHistory() {
 			continue
 		}
 		for _, s := range r.spans {
-			owed[s.seg] += s.owed()
+			u := sums[s.seg]
+			if u == nil {
+				u = new(union)
+				sums[s.seg] = u
+			}
+			u.add(s, r.position)
 		}
 	}
-	for seg, all := range owed {
-		n += min(all, seg.messages)
+	for seg, u := range sums {
+		n += u.messages(seg)
 	}
 	return n
+}
+
+// union counts the messages of one segment that are owed to somebody. What is known
+// is a count for each receiver, and how far it has come; the messages of a segment
+// are not looked at. That is enough to be exact, but for what was paid out of order
+// in a window, where no message is owed to two, and where the one that is owed every
+// message of the segment is also the furthest behind. Between these it is an
+// estimate, never above what the segment holds.
+type union struct {
+	sum    uint64   // of what is owed to each
+	most   uint64   // to one
+	lowest core.Seq // position of those to whom something is owed
+	all    bool     // one at the lowest was owed every message,
+	rest   uint64   // and this much is owed to it
+	any    bool
+}
+
+func (u *union) add(s *span, position core.Seq) {
+	owed := s.owed()
+	if owed == 0 {
+		return
+	}
+	u.sum, u.most = u.sum+owed, max(u.most, owed)
+	position = max(position, s.first-1)
+	if !u.any || position < u.lowest {
+		u.any, u.lowest, u.all, u.rest = true, position, false, 0
+	}
+	if position == u.lowest && s.count == s.seg.messages {
+		u.all, u.rest = true, max(u.rest, owed)
+	}
+}
+
+func (u *union) messages(seg *segmentInfo) uint64 {
+	switch {
+	case seg.debts == seg.messages:
+		return u.sum
+	case u.all:
+		return max(u.rest, u.most)
+	default:
+		return min(u.sum, seg.messages)
+	}
 }

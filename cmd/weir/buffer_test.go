@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
 	"github.com/weir-edge/weir/storage"
 )
 
@@ -117,10 +117,12 @@ func online(t *testing.T, g *testGateway, buffer func(int, ...string) string, ex
 	mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "second", "-q", "1", "-t", "other/#", "-E")
 	expect(buffer(0, "import", "second", file), "3 messages imported")
 	expect(buffer(0, "drop", "second", "--before", "1h"), "0 messages given up, 3 still owed")
-	if out := mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "second", "-q", "1", "-t", "other/#", "-C", "3", "-W", "5"); out != "one\ntwo\nthree\n" {
+	if out := take(t, g.port, "second", 3); out != "one two three" {
 		t.Errorf("what was imported comes as %q", out)
 	}
-	eventually(t, 5*time.Second, "acknowledged", func() bool { return !strings.Contains(buffer(0, "ls"), "second") })
+	if out := buffer(0, "ls"); strings.Contains(out, "second") {
+		t.Errorf("what was acknowledged is owed:\n%s", out)
+	}
 	expect(buffer(0, "import", "second", file), "3 messages imported")
 	expect(buffer(0, "drop", "second", "--before", "2100-01-01T00:00:00Z"), "3 messages given up, 0 still owed")
 	if n := g.status().Buffer.Dropped[core.DroppedByHand]; n != 3 {
@@ -135,6 +137,36 @@ func online(t *testing.T, g *testGateway, buffer func(int, ...string) string, ex
 		t.Fatal(err)
 	}
 	expect(buffer(exitFailed, "import", "away", bad), "message 1", "plant/+")
+}
+
+// take receives what a session that was away is owed, n messages, and returns when
+// the gateway has every acknowledgement. A client that closes its socket with
+// something unread in it, as mosquitto_sub -C does with the SUBACK that comes behind
+// the messages, ends it with a reset, and its kernel throws away the acknowledgements
+// that were still waiting for Nagle: these messages are owed, and rightly so.
+func take(t *testing.T, port int, client string, n int) string {
+	t.Helper()
+	c := dialRaw(t, port, client, false)
+	defer c.Close()
+	var payloads []string
+	var out []byte
+	for len(payloads) < n {
+		kind, body := c.packet(t)
+		if kind != packet.PUBLISH {
+			t.Fatalf("no PUBLISH but %v", kind)
+		}
+		at := 2 + int(body[0])<<8 + int(body[1])
+		payloads = append(payloads, string(body[at+2:]))
+		out = append(out, 0x40, 2, body[at], body[at+1])
+	}
+	out = append(out, 0xc0, 0) // its answer comes behind all that was read before
+	if _, err := c.Write(out); err != nil {
+		t.Fatal(err)
+	}
+	if kind, _ := c.packet(t); kind != packet.PINGRESP {
+		t.Fatalf("no PINGRESP but %v", kind)
+	}
+	return strings.Join(payloads, " ")
 }
 
 // mustRun runs a peer's command to its end.

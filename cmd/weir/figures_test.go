@@ -2,10 +2,11 @@ package main
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,10 @@ func TestStoreFigures(t *testing.T) {
 	acksPerSecond(t, g.port, 20_000, 100, 200)
 	figure(t, "bytes to the device per message, 100 in flight", "%.0f", float64(g.written()-before)/20_000, "<= 350")
 
+	before = g.written()
+	acksOf(t, g.port, 20_000, 100, randomPayload)
+	figure(t, "the same, random payload of 200 bytes", "%.0f", float64(g.written()-before)/20_000, "<= 600")
+
 	for g.status().Buffer.Messages < 1_000_000 {
 		acksPerSecond(t, g.port, 50_000, 1000, 200)
 	}
@@ -73,33 +78,6 @@ func TestStoreFigures(t *testing.T) {
 	figure(t, "drain of 1,000,000 over MQTT, CPU s", "%.2f", (g.status().Process.CPU-cpu)*1e6/float64(queued), "")
 	eventually(t, 40*time.Second, "given back", func() bool { return g.status().Buffer.Segments <= 1 })
 	figure(t, "segments after that", "%.0f", float64(g.status().Buffer.Segments), "<= 1")
-}
-
-// TestOneInFlight holds a publisher that waits for each acknowledgement against the
-// disk, by turns, and against the same without a disk:
-//
-//	WEIR_FIGURES=1 go test ./cmd/weir -run TestOneInFlight -v
-func TestOneInFlight(t *testing.T) {
-	if os.Getenv("WEIR_FIGURES") == "" {
-		t.Skip("only with WEIR_FIGURES=1")
-	}
-	need(t, "mosquitto_sub")
-	synced := startGateway(t, figuresConfig)
-	memory := startGateway(t, strings.Replace(figuresConfig, "reserve: 0", "reserve: 0, promise: memory", 1))
-	away(t, synced.port, "plant/#")
-	away(t, memory.port, "plant/#")
-	var ours, bare, disk, ratio []float64
-	for range 11 {
-		disk = append(disk, syncsPerSecond(t))
-		ours = append(ours, acksPerSecond(t, synced.port, 2000, 1, 200))
-		bare = append(bare, acksPerSecond(t, memory.port, 2000, 1, 200))
-		ratio = append(ratio, ours[len(ours)-1]/disk[len(disk)-1])
-	}
-	us := func(rates []float64) float64 { return 1e6 / middle(rates) }
-	figure(t, "raw write and fdatasync, us", "%.0f", us(disk), "")
-	figure(t, "one in flight, us", "%.0f", us(ours), "")
-	figure(t, "one in flight, promise memory, us", "%.0f", us(bare), "")
-	figure(t, "one in flight, against raw fdatasync", "%.2f", middle(ratio), ">= 0.7")
 }
 
 func middle(list []float64) float64 {
@@ -196,6 +174,15 @@ func (r *raw) packet(t *testing.T) (kind packet.Type, body []byte) {
 // acksPerSecond publishes n messages of about so many bytes.
 func acksPerSecond(t *testing.T, port, n, window, bytes int) float64 {
 	t.Helper()
+	return acksOf(t, port, n, window, func(i int) []byte {
+		payload := fmt.Sprintf(`{"ts":"2026-11-22T10:00:%06d","value":%d.%d,"quality":"good","unit":"V"}`, i, 220+i%17, i*7919%1000)
+		return []byte(payload + padding[:min(len(padding), max(0, bytes-len(payload)))])
+	})
+}
+
+// acksOf publishes n messages with these payloads.
+func acksOf(t *testing.T, port, n, window int, payloadOf func(i int) []byte) float64 {
+	t.Helper()
 	c := dialRaw(t, port, "press", true)
 	defer c.Close()
 	begun := time.Now()
@@ -203,8 +190,7 @@ func acksPerSecond(t *testing.T, port, n, window, bytes int) float64 {
 	for sent, acked := 0, 0; acked < n; {
 		out = out[:0]
 		for ; sent < n && sent-acked < window; sent++ {
-			payload := fmt.Sprintf(`{"ts":"2026-11-22T10:00:%06d","value":%d.%d,"quality":"good","unit":"V"}`, sent, 220+sent%17, sent*7919%1000)
-			payload += padding[:min(len(padding), max(0, bytes-len(payload)))]
+			payload := payloadOf(sent)
 			out = append(out, 0x32)
 			out = appendLength(out, 2+7+2+len(payload))
 			out = append(out, 0, 7, 'p', 'l', 'a', 'n', 't', '/', byte('a'+sent%8))
@@ -222,6 +208,15 @@ func acksPerSecond(t *testing.T, port, n, window, bytes int) float64 {
 		}
 	}
 	return float64(n) / time.Since(begun).Seconds()
+}
+
+// randomPayload can not be compressed.
+func randomPayload(int) []byte {
+	b := make([]byte, 0, 200)
+	for len(b) < cap(b) {
+		b = binary.BigEndian.AppendUint64(b, rand.Uint64())
+	}
+	return b
 }
 
 func appendLength(b []byte, n int) []byte {
@@ -252,28 +247,4 @@ func drain(t *testing.T, port, n int) {
 			out = out[:0]
 		}
 	}
-}
-
-// syncsPerSecond is what the disk can do for one who waits for each.
-func syncsPerSecond(t *testing.T) float64 {
-	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "sync"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := unix.Fallocate(int(f.Fd()), 0, 0, 4<<20); err != nil {
-		t.Fatal(err)
-	}
-	const n = 2000
-	begun := time.Now()
-	for i := range n {
-		if _, err := f.WriteAt(make([]byte, 200), int64(i)*200); err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Fdatasync(int(f.Fd())); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return n / time.Since(begun).Seconds()
 }

@@ -104,7 +104,7 @@ func start(t testing.TB, name string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: filepath.Base(name), cmd: exec.Command(name, args...), out: &lockedBuffer{}, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = dyingWithTest()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
@@ -325,7 +325,7 @@ func (m *mosquitto) record(t testing.TB, filter string) *recorder {
 	sub := &process{t: t, name: "mosquitto_sub", out: &lockedBuffer{}, done: make(chan struct{})}
 	sub.cmd = exec.Command(lookPeer("mosquitto_sub"), "-h", "127.0.0.1", "-p", strconv.Itoa(m.port), "-c", "-i", "recorder", "-q", "2", "-t", filter, "-F", "%t %p")
 	sub.cmd.Stdout, sub.cmd.Stderr = out, sub.out
-	sub.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	sub.cmd.SysProcAttr = dyingWithTest()
 	if err := sub.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -392,4 +392,18 @@ func weir(t testing.TB, args ...string) (string, int) {
 		return out, exit.ExitCode()
 	}
 	return out, 0
+}
+
+// envNumber is the number in an environment variable.
+func envNumber(t *testing.T, name string, standard int) int {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		return standard
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
 }

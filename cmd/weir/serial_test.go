@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/weir-edge/weir/adapters/serialport/pty"
 )
 
@@ -121,20 +119,6 @@ func TestSerialBaud(t *testing.T) {
 	if out, code = weir(t, "serial", "baud", silent, "--rates", "9600", "--listen", "100ms"); code != exitTimeout {
 		t.Errorf("silence: exit code %d\n%s", code, out)
 	}
-}
-
-// rateOf is the rate that the other end of a pseudo-terminal has set.
-func rateOf(d *os.File) (rate int) {
-	c, err := d.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = c.Control(func(fd uintptr) { // a failure leaves 0, which fits no device
-		if tio, err := unix.IoctlGetTermios(int(fd), unix.TCGETS2); err == nil {
-			rate = int(tio.Ospeed)
-		}
-	})
-	return rate
 }
 
 func TestSerialLoopback(t *testing.T) {

@@ -31,7 +31,8 @@ type Config struct {
 	Clock       *core.Clock  // default: one of its own
 	Logger      *slog.Logger // default: discards
 	// Fleeting: the store keeps nothing now, so that only sessions that end with
-	// their connection are let in. The others are to come again.
+	// their connection are let in. The others are to come again. It also does not
+	// know to whom a message may be owed: one that is owed to nobody here is refused.
 	Fleeting bool
 	Auth     Authenticator // who a client is; nil: nobody has a user name
 	Access   Authorizer    // what it may do; nil: everything

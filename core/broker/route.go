@@ -186,6 +186,9 @@ func (b *Broker) owe(p *publication) (seq core.Seq, settled bool, err error) {
 		}
 	}
 	if len(p.debts) == 0 {
+		if b.cfg.Fleeting && p.message.QoS > core.AtMostOnce && !p.lazy {
+			return 0, false, core.ErrFull // a session that the store knows may be owed it
+		}
 		return 0, true, nil
 	}
 	if p.lazy || p.message.QoS == core.AtMostOnce {

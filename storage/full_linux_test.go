@@ -30,17 +30,6 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// noise is a message that takes its room.
-func noise(i int) *core.Message {
-	m := &core.Message{Topic: "noise", Payload: make([]byte, 50_000), QoS: 1, Received: core.NewClock().Now()}
-	x := uint64(i) + 1
-	for k := range m.Payload {
-		x = x*6364136223846793005 + 1442695040888963407
-		m.Payload[k] = byte(x >> 56)
-	}
-	return m
-}
-
 // fillUp appends until the store refuses.
 func fillUp(t *testing.T, o *storagetest.Owner, limit int) (taken []core.Seq) {
 	t.Helper()

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -122,7 +121,7 @@ func (s *faultStage) start() {
 	}
 	p := &process{t: s.t, name: "weir", cmd: exec.Command(path, "run", "--config", s.g.config), out: s.g.out, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = dyingWithTest()
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

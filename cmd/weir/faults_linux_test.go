@@ -167,19 +167,6 @@ func longFaults(t *testing.T) {
 	}
 }
 
-func envNumber(t *testing.T, name string, standard int) int {
-	t.Helper()
-	v := os.Getenv(name)
-	if v == "" {
-		return standard
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
-
 func (c faultClass) row() *faultRow { return &faultRow{name: c.name, damage: c.damage} }
 
 // test is one run of n faults.

@@ -29,12 +29,22 @@ type disk struct {
 
 // newDisk makes and mounts one until the end of the test. On a file system in
 // memory a sync is fast, and still only what was synced survives a power cut.
-func newDisk(t testing.TB, bytes int64) *disk {
+func newDisk(t testing.TB, bytes int64, format ...string) *disk {
+	t.Helper()
+	need(t, "mkfs.ext4", "e2fsck", "fsfreeze")
+	d := newImage(t, bytes)
+	d.run("mkfs.ext4", append(format, "-q", "-F", d.image)...)
+	d.attach()
+	return d
+}
+
+// newImage makes the file, and a directory to mount it at.
+func newImage(t testing.TB, bytes int64) *disk {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("a disk of its own needs root")
 	}
-	need(t, "mkfs.ext4", "e2fsck", "losetup", "fsfreeze")
+	need(t, "losetup")
 	home := t.TempDir()
 	if dir, err := os.MkdirTemp("/dev/shm", "weir-disk-"); err == nil {
 		home = dir
@@ -45,12 +55,17 @@ func newDisk(t testing.TB, bytes int64) *disk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.run("mkfs.ext4", "-q", "-F", d.image)
-	if out, err := run(t, lookPeer("mount"), "-o", "loop", d.image, d.mount); err != nil {
-		t.Skipf("no loop device to be had: %v %s", err, out)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(d.mount, 0) })
 	return d
+}
+
+// attach mounts it for the first time.
+func (d *disk) attach() {
+	d.t.Helper()
+	if out, err := run(d.t, lookPeer("mount"), "-o", "loop", d.image, d.mount); err != nil {
+		d.t.Skipf("no loop device to be had: %v %s", err, out)
+	}
+	at := d.mount
+	d.t.Cleanup(func() { _ = unix.Unmount(at, 0) })
 }
 
 func (d *disk) run(name string, args ...string) {

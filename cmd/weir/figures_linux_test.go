@@ -1,0 +1,62 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestOneInFlight holds a publisher that waits for each acknowledgement against the
+// disk, by turns, and against the same without a disk:
+//
+//	WEIR_FIGURES=1 go test ./cmd/weir -run TestOneInFlight -v
+func TestOneInFlight(t *testing.T) {
+	if os.Getenv("WEIR_FIGURES") == "" {
+		t.Skip("only with WEIR_FIGURES=1")
+	}
+	need(t, "mosquitto_sub")
+	synced := startGateway(t, figuresConfig)
+	memory := startGateway(t, strings.Replace(figuresConfig, "reserve: 0", "reserve: 0, promise: memory", 1))
+	away(t, synced.port, "plant/#")
+	away(t, memory.port, "plant/#")
+	var ours, bare, disk, ratio []float64
+	for range 11 {
+		disk = append(disk, syncsPerSecond(t))
+		ours = append(ours, acksPerSecond(t, synced.port, 2000, 1, 200))
+		bare = append(bare, acksPerSecond(t, memory.port, 2000, 1, 200))
+		ratio = append(ratio, ours[len(ours)-1]/disk[len(disk)-1])
+	}
+	us := func(rates []float64) float64 { return 1e6 / middle(rates) }
+	figure(t, "raw write and fdatasync, us", "%.0f", us(disk), "")
+	figure(t, "one in flight, us", "%.0f", us(ours), "")
+	figure(t, "one in flight, promise memory, us", "%.0f", us(bare), "")
+	figure(t, "one in flight, against raw fdatasync", "%.2f", middle(ratio), ">= 0.7")
+}
+
+// syncsPerSecond is what the disk can do for one who waits for each.
+func syncsPerSecond(t *testing.T) float64 {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "sync"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, 4<<20); err != nil {
+		t.Fatal(err)
+	}
+	const n = 2000
+	begun := time.Now()
+	for i := range n {
+		if _, err := f.WriteAt(make([]byte, 200), int64(i)*200); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n / time.Since(begun).Seconds()
+}
