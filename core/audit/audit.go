@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -22,6 +24,7 @@ const (
 const (
 	window    = 10 * time.Second // in which the same is gathered
 	maxKinds  = 1024             // of events that are told apart in it
+	maxText   = 256              // bytes of a text in an event
 	maxQueued = 1 << 20          // bytes that wait for the disk
 	flushes   = time.Second
 )
@@ -100,7 +103,7 @@ func (l *Log) Note(event string, args ...any) {
 
 func (l *Log) noteLocked(event string, args []any) {
 	l.line.Reset()
-	l.encode.Info(event, args...)
+	l.encode.Info(event, clip(args)...)
 	if l.queue.Len()+l.line.Len() > maxQueued {
 		l.withheld++
 		return
@@ -115,6 +118,7 @@ func (l *Log) Often(event string, args ...any) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	args = clip(args)
 	key := fmt.Sprint(event, args)
 	switch r := l.again[key]; {
 	case r != nil:
@@ -125,6 +129,18 @@ func (l *Log) Often(event string, args ...any) {
 		l.again[key] = &repeat{event: event, args: args, since: time.Now()}
 		l.noteLocked(event, args)
 	}
+}
+
+// clip bounds what a peer can make an event say: a name of 64 KiB is a way to fill the
+// memory and the file.
+func clip(args []any) []any {
+	for i, a := range args {
+		if s, ok := a.(string); ok && len(s) > maxText {
+			args = slices.Clone(args)
+			args[i] = strings.ToValidUTF8(s[:maxText], "") + "…"
+		}
+	}
+	return args
 }
 
 // gatherLocked writes what has come again, and forgets what is over.

@@ -55,6 +55,36 @@ func TestNote(t *testing.T) {
 	}
 }
 
+// TestLongTexts: a peer's name is as long as the peer likes, a line is not.
+func TestLongTexts(t *testing.T) {
+	dir := t.TempDir()
+	long := strings.Repeat("é", 40_000)
+	args := []any{"user", long, "client", "c", "port", 1}
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := run(t, dir, 1<<20)
+		l.Often("login refused", args...)
+		l.Often("login refused", "user", long+"!", "client", "c", "port", 1) // which is told apart by what is kept
+		l.Note("start", "text", long)
+		if len(l.again) != 1 {
+			t.Errorf("%d kinds", len(l.again))
+		}
+		for key := range l.again {
+			if len(key) > 1000 {
+				t.Errorf("a key of %d bytes", len(key))
+			}
+		}
+		stop()
+	})
+	for _, line := range read(t, dir) {
+		if len(line) > 500 || !strings.Contains(line, "é…") {
+			t.Errorf("%d bytes: %.600s", len(line), line)
+		}
+	}
+	if args[1] != long {
+		t.Error("the caller's arguments were changed")
+	}
+}
+
 func TestOften(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -95,12 +95,16 @@ func (a *Auth) scram(rules *Rules, c broker.Credentials, verdict func(broker.Ver
 		return
 	}
 	who := acquaintance{network(c.From), s.user}
-	if !c.Renews && a.held(who) {
+	if a.held(who) { // who renews its login may, too, be guessing another's password; it is known itself
 		verdict(a.refuse(heldOff, packet.ConnectionRateExceeded))
 		return
 	}
 	stored := rules.Users.stored(s.user)
 	verdict(broker.Verdict{Data: challenge, Next: func(data []byte, verdict func(broker.Verdict)) {
+		if a.held(who) { // by others that began when it did
+			verdict(a.refuse(heldOff, packet.ConnectionRateExceeded))
+			return
+		}
 		proof, ok := s.finish(data)
 		if !ok {
 			a.failed(who)
