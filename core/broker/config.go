@@ -108,7 +108,7 @@ type Limits struct {
 	PublishRate        int           // messages a second of one client, and as many at once; who sends more is read from more slowly; 0: any
 	MaxSessionExpiry   time.Duration // default: as long as the client wishes
 	MaxKeepalive       time.Duration // longer wishes are cut (MQTT 5) or refused; default: none
-	ConnectTimeout     time.Duration // from accept to CONNECT, absolute; default 5 s
+	ConnectTimeout     time.Duration // at most, from the connection to CONNECT, whatever comes in between; default 5 s
 }
 
 // maxConnect bounds a CONNECT packet: nobody is known yet who could answer for
