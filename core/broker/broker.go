@@ -66,6 +66,7 @@ type Broker struct {
 	sessionsOf    map[string]int      // of each user
 	unsaved       map[string]struct{} // topics whose retained message is not recorded
 	queued        int64               // bytes in the queues of clients
+	pending       pending             // bytes in the connections
 
 	timers     timers
 	flushTimer timer
@@ -270,7 +271,7 @@ func (b *Broker) bury(c *conn) {
 	c.link.close()
 	c.link = nil
 	b.buffers.put(c.out)
-	c.out, c.tail, c.rest = nil, nil, nil
+	c.forgetBytes()
 	if c.client != nil {
 		c.client.detach(c)
 	}

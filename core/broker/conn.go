@@ -49,6 +49,7 @@ type conn struct {
 	tail    []byte // behind out: the payload of a large message, in its own memory
 	touched bool   // on the list of those to be written this turn
 	blocked bool   // the link takes no more for now
+	stuck   int64  // of out and tail, as counted in pending
 	deaf    bool   // not read from, until the output has drained
 
 	pacing     *pacing // nil where there is no publish rate
@@ -130,7 +131,7 @@ func (c *conn) space() []byte {
 	if cap(c.rest)-len(c.rest) < min(missing, minRead) {
 		// Four times what has come, for few copies.
 		more := max(minRead, min(missing, 3*len(c.rest)))
-		c.rest = append(make([]byte, 0, len(c.rest)+more), c.rest...) // exactly: a message may keep it
+		c.keepRest(append(make([]byte, 0, len(c.rest)+more), c.rest...)) // exactly: a message may keep it
 	}
 	return c.rest[len(c.rest):cap(c.rest)]
 }
@@ -142,15 +143,24 @@ func (c *conn) took(n int) {
 	c.broker.counters.bytesReceived += uint64(n)
 	if len(c.rest) == 0 {
 		if left := c.packets(c.broker.input[:n]); len(left) > 0 {
-			c.rest = append(c.rest, left...)
+			c.keepRest(append(c.rest, left...))
+			c.leaveCrowd()
 		}
 		return
 	}
 	c.rest = c.rest[:len(c.rest)+n]
 	if len(c.rest) < c.want {
+		c.leaveCrowd()
 		return
 	}
 	c.digest()
+}
+
+// leaveCrowd ends a connection whose packet there is no room to wait for.
+func (c *conn) leaveCrowd() {
+	if c.crowded() {
+		c.fail(&packet.Error{Reason: packet.QuotaExceeded, Text: "too many large packets that have not come whole"})
+	}
 }
 
 // digest handles what is in rest. Where a message keeps its memory, what is left
@@ -161,11 +171,11 @@ func (c *conn) digest() {
 	c.whole = false
 	switch {
 	case len(left) == 0:
-		c.rest = nil
+		c.keepRest(nil)
 	case c.gave:
-		c.rest = append([]byte(nil), left...)
+		c.keepRest(append([]byte(nil), left...))
 	default:
-		c.rest = append(c.rest[:0], left...)
+		c.keepRest(append(c.rest[:0], left...))
 	}
 }
 
@@ -303,7 +313,7 @@ func (c *conn) hasRoom() bool {
 	if (len(c.out) >= softOutput || len(c.tail) > 0) && !c.blocked {
 		c.write()
 	}
-	return len(c.out) < softOutput && len(c.tail) == 0
+	return len(c.out) < softOutput && len(c.tail) == 0 && !c.stalled()
 }
 
 // flush is the one write that a touched connection gets in a turn.
@@ -313,6 +323,7 @@ func (c *conn) flush() {
 	if !c.blocked {
 		c.write()
 	}
+	c.countOutput()
 	c.throttle()
 }
 
@@ -331,6 +342,7 @@ func (c *conn) write() {
 		c.blocked = true
 		head := min(n, len(c.out))
 		c.out, c.tail = c.out[head:], c.tail[n-head:]
+		c.countOutput()
 		return
 	}
 	c.tail = nil
@@ -345,6 +357,7 @@ func (c *conn) writable() {
 	}
 	c.blocked = false
 	c.write()
+	c.countOutput()
 	c.throttle()
 	if c.client != nil && !c.blocked {
 		c.client.pump()
@@ -353,7 +366,7 @@ func (c *conn) writable() {
 
 // throttle stops reading from a peer that does not read what it is sent.
 func (c *conn) throttle() {
-	deaf := len(c.out) > hardOutput
+	deaf := len(c.out) > hardOutput || c.stalled()
 	if deaf != c.deaf && c.phase == open {
 		c.deaf = deaf
 		c.hear()
@@ -399,7 +412,7 @@ func (c *conn) endBecause(reason packet.Reason, text string) {
 
 // lost: the link has failed or the peer has closed it.
 func (c *conn) lost(error) {
-	c.out, c.tail, c.rest = nil, nil, nil
+	c.forgetBytes()
 	if c.phase == open {
 		c.broker.count("connection lost")
 		c.broken = true
