@@ -45,12 +45,12 @@ type conn struct {
 	whole bool // the packet that is being handled is in rest
 
 	// Output: what the link has not taken yet.
-	out     []byte
-	tail    []byte // behind out: the payload of a large message, in its own memory
-	touched bool   // on the list of those to be written this turn
-	blocked bool   // the link takes no more for now
-	stuck   int64  // of out and tail, as counted in pending
-	deaf    bool   // not read from, until the output has drained
+	out       []byte
+	tail      []byte // behind out: the payload of a large message, in its own memory
+	touched   bool   // on the list of those to be written this turn
+	blocked   bool   // the link takes no more for now
+	unwritten int64  // out and tail, as counted in pending
+	deaf      bool   // not read from, until the output has drained
 
 	pacing     *pacing // nil where there is no publish rate
 	login      *login  // nil: nothing about it can change
@@ -310,10 +310,10 @@ func (c *conn) output() []byte {
 // hasRoom says whether messages may be encoded for the peer now, or have to wait
 // in the client's queue. A burst that fills the buffer is written at once.
 func (c *conn) hasRoom() bool {
-	if (len(c.out) >= softOutput || len(c.tail) > 0) && !c.blocked {
+	if (len(c.out) >= softOutput || len(c.tail) > 0 || c.flooded()) && !c.blocked {
 		c.write()
 	}
-	return len(c.out) < softOutput && len(c.tail) == 0 && !c.stalled()
+	return len(c.out) < softOutput && len(c.tail) == 0 && !(c.blocked && c.flooded())
 }
 
 // flush is the one write that a touched connection gets in a turn.
@@ -323,7 +323,6 @@ func (c *conn) flush() {
 	if !c.blocked {
 		c.write()
 	}
-	c.countOutput()
 	c.throttle()
 }
 
@@ -348,6 +347,7 @@ func (c *conn) write() {
 	c.tail = nil
 	c.broker.buffers.put(c.out)
 	c.out = nil
+	c.countOutput()
 }
 
 // writable: the link takes more again.
@@ -357,7 +357,6 @@ func (c *conn) writable() {
 	}
 	c.blocked = false
 	c.write()
-	c.countOutput()
 	c.throttle()
 	if c.client != nil && !c.blocked {
 		c.client.pump()
@@ -366,7 +365,7 @@ func (c *conn) writable() {
 
 // throttle stops reading from a peer that does not read what it is sent.
 func (c *conn) throttle() {
-	deaf := len(c.out) > hardOutput || c.stalled()
+	deaf := len(c.out) > hardOutput || c.blocked && c.flooded()
 	if deaf != c.deaf && c.phase == open {
 		c.deaf = deaf
 		c.hear()

@@ -28,7 +28,7 @@ func (l *Limits) setShares() {
 }
 
 // pending is what connections keep of packets that have not come whole, and of output
-// that their peers do not take. A connection's part of it is counted when it changes.
+// that is not written yet. A connection's part of it is counted when it changes.
 type pending struct{ in, out int64 }
 
 // keepRest puts away the beginning of a packet.
@@ -43,20 +43,17 @@ func (c *conn) crowded() bool {
 	return c.want > minRead && len(c.rest) > minRead && c.broker.pending.in > c.broker.cfg.Limits.MaxPendingBytes
 }
 
-// countOutput notes what the peer has not taken; more is encoded for it only while
-// there is room for that (see hasRoom).
+// countOutput notes what is to be written.
 func (c *conn) countOutput() {
-	left := int64(0)
-	if c.blocked {
-		left = int64(len(c.out) + len(c.tail))
-	}
-	c.broker.pending.out += left - c.stuck
-	c.stuck = left
+	now := int64(cap(c.out) + len(c.tail))
+	c.broker.pending.out += now - c.unwritten
+	c.unwritten = now
 }
 
-// stalled says whether the peer does not read while all together keep too much for such.
-func (c *conn) stalled() bool {
-	return c.blocked && c.broker.pending.out > c.broker.cfg.Limits.MaxPendingBytes
+// flooded says whether all together have too much to write. Then nobody's output waits
+// for the end of the turn, and nobody who does not read gets more of it.
+func (c *conn) flooded() bool {
+	return c.broker.pending.out > c.broker.cfg.Limits.MaxPendingBytes
 }
 
 // forgetBytes lets go of what was not handled and not sent.
