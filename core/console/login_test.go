@@ -143,7 +143,6 @@ func TestLogoutEndsEverything(t *testing.T) {
 		h := c.Handler()
 		ctx, stop := context.WithCancel(t.Context())
 		var children sync.WaitGroup
-		children.Go(func() { c.hub.run(ctx) })
 		var cookies [3]string
 		var ended [3]atomic.Bool
 		for i := range cookies {
