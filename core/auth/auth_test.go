@@ -433,16 +433,3 @@ func TestBounds(t *testing.T) {
 		t.Errorf("%d suspects, %d known", len(a.failures.of), len(a.known))
 	}
 }
-
-func TestNetwork(t *testing.T) {
-	for a, want := range map[string]string{
-		"10.1.2.3": "10.1.2.3", "::ffff:10.1.2.3": "10.1.2.3", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::",
-	} {
-		if got := network(netip.MustParseAddr(a)); got != netip.MustParseAddr(want) {
-			t.Errorf("%s counts as %s", a, got)
-		}
-	}
-	if network(netip.Addr{}).IsValid() {
-		t.Error("a Unix socket has an address")
-	}
-}

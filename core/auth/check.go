@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/core/broker"
+	"github.com/weir-edge/weir/core/broker/transport"
 	"github.com/weir-edge/weir/core/packet"
 )
 
@@ -94,7 +95,7 @@ func (a *Auth) scram(rules *Rules, c broker.Credentials, verdict func(broker.Ver
 		verdict(a.refuse(badExchange, packet.NotAuthorized))
 		return
 	}
-	who := acquaintance{network(c.From), s.user}
+	who := acquaintance{transport.Network(c.From), s.user}
 	if a.held(who) { // who renews its login may, too, be guessing another's password; it is known itself
 		verdict(a.refuse(heldOff, packet.ConnectionRateExceeded))
 		return

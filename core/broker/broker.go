@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/broker/transport"
 	"github.com/weir-edge/weir/core/packet"
 	"github.com/weir-edge/weir/core/session"
 	"github.com/weir-edge/weir/core/topic"
@@ -52,7 +53,7 @@ type Broker struct {
 	rules         map[string]*rule          // by name, attached or not
 	ruleOf        map[core.ReceiverID]*rule // by receiver or owner of packet ids
 	conns         map[*conn]struct{}
-	addresses     map[netip.Addr]int // connections from each
+	addresses     map[netip.Addr]int // connections from each network
 	opening       int                // connections that are no clients yet
 	openings      fifo[*conn]        // those, the oldest first, and some that are not any more
 	locals        map[*local]struct{}
@@ -266,7 +267,7 @@ func (b *Broker) bury(c *conn) {
 	}
 	delete(b.conns, c)
 	c.listener.connections--
-	b.leaveAddress(c.addr)
+	b.leaveAddress(transport.Network(c.addr))
 	b.full.Store(len(b.conns) >= b.maxSockets)
 	c.link.close()
 	c.link = nil

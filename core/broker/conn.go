@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/weir-edge/weir/core/broker/transport"
 	"github.com/weir-edge/weir/core/packet"
 	"github.com/weir-edge/weir/core/session"
 )
@@ -109,7 +110,7 @@ func (b *Broker) accept(l link, at *listener, from peer) *conn {
 	b.timers.set(&c.timer, b.now.Add(timeout-timeout/connectSlack))
 	b.conns[c] = struct{}{}
 	at.connections++
-	b.addresses[from.addr]++
+	b.addresses[transport.Network(from.addr)]++
 	b.opening++
 	b.counters.accepted++
 	for b.openings.len() > 0 && (*b.openings.first()).phase >= open {

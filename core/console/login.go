@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/weir-edge/weir/core/broker/transport"
 )
 
 // Limits of logins.
@@ -38,7 +40,7 @@ type logins struct {
 	stays map[string]stay // by cookie
 	// Until when the wrong tokens of late would last, one each wrongAgain: of each
 	// address, as nobody is to lock the others out.
-	wrong map[string]time.Time
+	wrong map[netip.Addr]time.Time
 }
 
 // stay is a login of a browser. Whatever it asked for ends with it, streams included.
@@ -49,7 +51,7 @@ type stay struct {
 }
 
 func newLogins(token string) *logins {
-	return &logins{token: sha256.Sum256([]byte(token)), on: token != "", stays: make(map[string]stay), wrong: make(map[string]time.Time)}
+	return &logins{token: sha256.Sum256([]byte(token)), on: token != "", stays: make(map[string]stay), wrong: make(map[netip.Addr]time.Time)}
 }
 
 func (l *logins) right(token string) bool {
@@ -114,7 +116,7 @@ func (l *logins) forgetWrong(now time.Time) {
 	if len(l.wrong) < maxWrong {
 		return
 	}
-	maps.DeleteFunc(l.wrong, func(_ string, until time.Time) bool { return until.Before(now) })
+	maps.DeleteFunc(l.wrong, func(_ netip.Addr, until time.Time) bool { return until.Before(now) })
 	for from := range l.wrong { // any one
 		if len(l.wrong) < maxWrong {
 			return
@@ -123,17 +125,10 @@ func (l *logins) forgetWrong(now time.Time) {
 	}
 }
 
-// network is what counts as one address: of IPv6 everybody has a whole /64.
-func network(remote string) string {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil { // a Unix socket
-		return ""
-	}
-	a := at.Addr().Unmap().WithZone("")
-	if p, err := a.Prefix(64); err == nil && a.Is6() {
-		return p.String()
-	}
-	return a.String()
+// network is whose mistakes a wrong token is: nobody's in particular on a Unix socket.
+func network(remote string) netip.Addr {
+	at, _ := netip.ParseAddrPort(remote)
+	return transport.Network(at.Addr())
 }
 
 // stay makes a cookie.
