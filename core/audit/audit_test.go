@@ -85,6 +85,33 @@ func TestLongTexts(t *testing.T) {
 	}
 }
 
+// TestStrangers: who calls himself something else each time fills neither the file nor the
+// memory, and pushes out nobody from elsewhere, nor those who are known.
+func TestStrangers(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := run(t, dir, 1<<20)
+		for i := range 5000 {
+			l.Often("login refused", "user", fmt.Sprint("eve", i), "client", "", "address", "10.0.0.1", "reason", "wrong password")
+		}
+		for i := range 20 {
+			l.Often("login", "user", "alice", "client", fmt.Sprint("m", i), "address", "10.0.0.1")
+		}
+		l.Often("login refused", "user", "bob", "client", "", "address", "10.0.0.2", "reason", "wrong password")
+		time.Sleep(time.Minute)
+		if len(l.again)+len(l.strangers) != 0 {
+			t.Errorf("kept: %v %v", l.again, l.strangers)
+		}
+		stop()
+	})
+	lines := read(t, dir)
+	text := strings.Join(lines, "\n")
+	if len(lines) != maxStrangers+1+20+1+1 || strings.Count(text, "10.0.0.2") != 1 || strings.Count(text, `"event":"login"`) != 20 ||
+		!strings.Contains(text, `"address":"10.0.0.1","who":"others","times":4991`) {
+		t.Errorf("%d lines:\n%s", len(lines), text)
+	}
+}
+
 func TestOften(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
