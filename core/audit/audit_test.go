@@ -65,6 +65,7 @@ func TestLongTexts(t *testing.T) {
 		l.Often("login refused", args...)
 		l.Often("login refused", "user", long+"!", "client", "c", "port", 1) // which is told apart by what is kept
 		l.Note("start", "text", long)
+		l.mu.Lock()
 		if len(l.again) != 1 {
 			t.Errorf("%d kinds", len(l.again))
 		}
@@ -73,6 +74,7 @@ func TestLongTexts(t *testing.T) {
 				t.Errorf("a key of %d bytes", len(key))
 			}
 		}
+		l.mu.Unlock()
 		stop()
 	})
 	for _, line := range read(t, dir) {
@@ -99,9 +101,11 @@ func TestStrangers(t *testing.T) {
 		}
 		l.Often("login refused", "user", "bob", "client", "", "address", "10.0.0.2", "reason", "wrong password")
 		time.Sleep(time.Minute)
+		l.mu.Lock()
 		if len(l.again)+len(l.strangers) != 0 {
 			t.Errorf("kept: %v %v", l.again, l.strangers)
 		}
+		l.mu.Unlock()
 		stop()
 	})
 	lines := read(t, dir)
