@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weir-edge/weir/bridge"
@@ -171,6 +172,53 @@ func TestTLS(t *testing.T) {
 			if !strings.HasPrefix(got, tc.want) {
 				t.Errorf("logged %q, want %q", got, tc.want)
 			}
+		})
+	}
+}
+
+// TestEmptyCAC19: a file of authorities without any is not taken for those of the system,
+// or for none. A bridge is not made with it, the first time and the second; and where the
+// file becomes empty while it runs, each of its connections is refused. What is owed
+// stays. C19.
+func TestEmptyCAC19(t *testing.T) {
+	good := newAuthority(t).file
+	for name, text := range map[string]string{"empty": "", "no certificate": "no PEM here\n", "a key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "ca.pem")
+			write := func(b []byte) {
+				if err := os.WriteFile(file, b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write([]byte(text))
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(c *bridge.Config) {
+					c.URLs, c.TLS = []string{"mqtts://cloud:1883"}, bridge.TLS{CA: file}
+				})
+				w.put(core.AtLeastOnce, "a", "x")
+				for range 2 {
+					if err := w.cfg.Validate(); err == nil || !strings.Contains(err.Error(), "no certificate") {
+						t.Errorf("taken: %v", err)
+					}
+				}
+				ca, err := os.ReadFile(good)
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(ca)
+				w.start()
+				write([]byte(text))
+				for range 2 {
+					after(5 * time.Minute)
+					if st := w.bridge.Status(); st.State == "connected" || !strings.Contains(st.Error, "no certificate") {
+						t.Errorf("%s: %s", st.State, st.Error)
+					}
+				}
+				if n := w.local.Queues()[0].Owed(); n != 1 {
+					t.Errorf("%d are owed", n)
+				}
+				w.end()
+			})
 		})
 	}
 }

@@ -110,7 +110,7 @@ func TestDefault(t *testing.T) {
 	want := &Config{
 		DataDir:   userDataDir,
 		Listeners: []broker.Listener{{Name: "default", Address: "127.0.0.1:1883", Anonymous: true}},
-		Limits:    broker.Limits{MaxPacket: 2 << 20, MaxConnections: 10_000, ReconnectRate: 10, MaxInflight: 64, MaxQueuedBytes: 256 << 20, ConnectTimeout: 5 * time.Second},
+		Limits:    broker.Limits{MaxPacket: 2 << 20, MaxConnections: 10_000, ReconnectRate: 10, MaxInflight: 64, ConnectTimeout: 5 * time.Second},
 		Sys:       Sys{Interval: 10 * time.Second},
 		Storage:   Storage{Budget: 2 << 30, Reserve: 256 << 20, Promise: storage.Synced, SpillAfter: 250 * time.Millisecond, RetainedFlush: 10 * time.Second},
 		Console:   Console{Address: "127.0.0.1:8080"},
@@ -144,7 +144,7 @@ auth:
     - {user: [carl, dora], group: crew, client_id: "m-*", address: [10.0.0.0/8, "::1"], allow: [publish, subscribe], topics: ["a/%u/#", "$SYS/#"]}
     - {anonymous: true, deny: publish, topics: "b"}
   backoff: {after: 3, min: 2s, max: 3m}
-limits: {max_packet: 1MiB, max_connections: 5, max_sessions: 6, max_sessions_per_user: 7, max_subscriptions_per_session: 8, max_retained_bytes: 9MiB, max_will_bytes: 10MiB, publish_rate: 11, reconnect_rate: 12, max_inflight: 6, max_queued_bytes: 7MiB, max_queued_messages_per_client: 100, max_queued_bytes_per_client: 1MiB, connect_timeout: 8s}
+limits: {max_packet: 1MiB, max_connections: 5, max_sessions: 6, max_sessions_per_user: 7, max_subscriptions: 9, max_subscriptions_per_session: 8, max_retained_bytes: 9MiB, max_will_bytes: 10MiB, publish_rate: 11, reconnect_rate: 12, max_inflight: 6, max_queued_bytes: 7MiB, max_pending_bytes: 8MiB, max_queued_messages_per_client: 100, max_queued_bytes_per_client: 1MiB, connect_timeout: 8s}
 sys: {interval: 5s}
 storage: {budget: 1GiB, reserve: 0, promise: written, spill_after: 1s, retained_flush: 2s}
 bridges:
@@ -246,7 +246,7 @@ func TestEverything(t *testing.T) {
 		},
 		Auth:     Auth{Backoff: auth.Backoff{After: 3, Min: 2 * time.Second, Max: 3 * time.Minute}},
 		Access:   c.Access, // see TestRules
-		Limits:   broker.Limits{MaxPacket: 1 << 20, MaxConnections: 5, MaxSessions: 6, MaxSessionsPerUser: 7, MaxSubscriptions: 8, MaxRetainedBytes: 9 << 20, MaxWillBytes: 10 << 20, PublishRate: 11, ReconnectRate: 12, MaxInflight: 6, MaxQueuedBytes: 7 << 20, ConnectTimeout: 8 * time.Second, MaxClientMessages: 100, MaxClientBytes: 1 << 20},
+		Limits:   broker.Limits{MaxPacket: 1 << 20, MaxConnections: 5, MaxSessions: 6, MaxSessionsPerUser: 7, MaxAllSubscriptions: 9, MaxSubscriptions: 8, MaxRetainedBytes: 9 << 20, MaxWillBytes: 10 << 20, PublishRate: 11, ReconnectRate: 12, MaxInflight: 6, MaxQueuedBytes: 7 << 20, MaxPendingBytes: 8 << 20, ConnectTimeout: 8 * time.Second, MaxClientMessages: 100, MaxClientBytes: 1 << 20},
 		Sys:      Sys{Interval: 5 * time.Second},
 		Storage:  Storage{Budget: 1 << 30, Promise: storage.Written, SpillAfter: time.Second, RetainedFlush: 2 * time.Second},
 		Bridges:  []bridge.Config{wantBridge()},

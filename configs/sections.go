@@ -24,7 +24,7 @@ const (
 
 func (c *Config) readLimits(m *strict.Map) {
 	l := &c.Limits
-	*l = broker.Limits{MaxConnections: 10_000, ReconnectRate: 10, MaxInflight: 64, MaxQueuedBytes: 256 * mib, ConnectTimeout: 5 * time.Second}
+	*l = broker.Limits{MaxConnections: 10_000, ReconnectRate: 10, MaxInflight: 64, ConnectTimeout: 5 * time.Second}
 	packet := 2 * mib
 	m.Size("max_packet", &packet, kib, 256*mib)
 	l.MaxPacket = int(packet)
@@ -32,6 +32,7 @@ func (c *Config) readLimits(m *strict.Map) {
 	strict.Int(m, "max_connections_per_address", &l.MaxPerAddress, 0, 1_000_000)
 	strict.Int(m, "max_sessions", &l.MaxSessions, 0, 10_000_000)
 	strict.Int(m, "max_sessions_per_user", &l.MaxSessionsPerUser, 0, 10_000_000)
+	strict.Int(m, "max_subscriptions", &l.MaxAllSubscriptions, 0, 100_000_000)
 	strict.Int(m, "max_subscriptions_per_session", &l.MaxSubscriptions, 0, 1_000_000)
 	m.Size("max_retained_bytes", &l.MaxRetainedBytes, 0, tib)
 	m.Size("max_will_bytes", &l.MaxWillBytes, 0, tib)
@@ -39,6 +40,7 @@ func (c *Config) readLimits(m *strict.Map) {
 	strict.Int(m, "reconnect_rate", &l.ReconnectRate, 0, 1_000_000)
 	strict.Int(m, "max_inflight", &l.MaxInflight, 1, math.MaxUint16)
 	m.Size("max_queued_bytes", &l.MaxQueuedBytes, mib, tib)
+	m.Size("max_pending_bytes", &l.MaxPendingBytes, mib, tib)
 	strict.Int(m, "max_queued_messages_per_client", &l.MaxClientMessages, 0, 10_000_000)
 	perClient := int64(0)
 	m.Size("max_queued_bytes_per_client", &perClient, 0, gib)

@@ -95,3 +95,27 @@ func TestBadTemplates(t *testing.T) {
 		}
 	}
 }
+
+// FuzzDeviceTemplate: any file of a device's points is taken, or refused with its name
+// and a reason.
+func FuzzDeviceTemplate(f *testing.F) {
+	for _, t := range Templates() {
+		f.Add(t.Text)
+	}
+	f.Add("points: [{name: a, register: \"input:0\", type: float32}]")
+	f.Add("points: []\nunit: 3\n")
+	file := filepath.Join(f.TempDir(), "device.yaml")
+	config := "adapters: [{name: a, type: modbus, url: \"tcp://x:502\", devices: [{name: d, unit: 1, template: " + file + "}]}]\n"
+	f.Fuzz(func(t *testing.T, text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Parse("/nonexistent/weir.yaml", []byte(config), testEnv)
+		switch {
+		case err != nil && !strings.Contains(err.Error(), "device.yaml"):
+			t.Errorf("it is not said where: %v", err)
+		case err == nil && len(c.Adapters) != 1:
+			t.Errorf("%+v", c.Adapters)
+		}
+	})
+}

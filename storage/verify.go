@@ -78,7 +78,7 @@ func (l *Log) RemoveQuarantined(name string) error {
 
 func asidePath(dir, name string) (path string, err error) {
 	path = filepath.Join(dir, quarantineDir, name)
-	if name != filepath.Base(name) || name == "" || name == "." || name == ".." {
+	if name != filepath.Base(name) || name == "" || name == "." || name == ".." || name == string(filepath.Separator) {
 		return "", fmt.Errorf("%q is not the name of a directory in quarantine", name)
 	}
 	if _, err := os.Stat(path); err != nil {

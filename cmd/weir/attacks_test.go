@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -80,4 +81,44 @@ func first(match []string) string {
 		return ""
 	}
 	return match[1]
+}
+
+// maxCorpus bounds the files of a fuzz target in the repository: those that show the
+// fuzzer the way, not all that it has found.
+const maxCorpus = 40
+
+// TestEveryFuzzTargetHasACorpus: each fuzz target begins with files of its own, few and
+// small, and there is none without its target.
+func TestEveryFuzzTargetHasACorpus(t *testing.T) {
+	root := repoRoot(t)
+	target := regexp.MustCompile(`(?m)^func (Fuzz\w+)\(f \*testing\.F\)`)
+	folders := make(map[string]bool)
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range target.FindAllStringSubmatch(string(text), -1) {
+			folders[filepath.Join(filepath.Dir(path), "testdata", "fuzz", m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder := range folders {
+		files, err := os.ReadDir(folder)
+		if err != nil || len(files) == 0 || len(files) > maxCorpus {
+			t.Errorf("%s has %d files, %v", folder, len(files), err)
+		}
+	}
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && filepath.Base(filepath.Dir(path)) == "fuzz" && strings.HasPrefix(d.Name(), "Fuzz") && !folders[path] {
+			t.Errorf("%s belongs to no target", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -158,4 +158,4 @@ func auditLine(line []byte) []byte {
 }
 
 // awkward says what makes a value better quoted.
-func awkward(r rune) bool { return r <= ' ' || r == '"' || r == '=' || r >= 0x7F && r < 0xA0 }
+func awkward(r rune) bool { return r == ' ' || r == '"' || r == '=' || unprintable(r) }

@@ -244,7 +244,7 @@ func testBridge(c *cobra.Command, b bridge.Config, clientID, topic string) error
 			if s.Err != nil {
 				mark, text = "FAILED", s.Err.Error()
 			}
-			fmt.Fprintf(c.OutOrStdout(), "  %-10s %-7s %9s  %s\n", s.Name, mark, span(s.Took.Seconds()), text)
+			fmt.Fprintf(c.OutOrStdout(), "  %-10s %-7s %9s  %s\n", s.Name, mark, span(s.Took.Seconds()), plain(text))
 		})
 		if err != nil {
 			failed = unavailableError{fmt.Errorf("bridge %s: %w", b.Name, err)}
@@ -291,7 +291,7 @@ func listQuarantine(c *cobra.Command, w *where, name string) error {
 	}
 	for _, l := range lines {
 		fmt.Fprintf(c.OutOrStdout(), "%s  %s  %d bytes, QoS %d, rule %s: %s\n",
-			l.Time.Local().Format(time.DateTime), l.Topic, len(l.Payload), l.QoS, l.Rule, l.Why)
+			l.Time.Local().Format(time.DateTime), plain(l.Topic), len(l.Payload), l.QoS, l.Rule, plain(l.Why))
 	}
 	if len(lines) == 0 {
 		fmt.Fprintln(c.OutOrStdout(), "nothing is in quarantine")

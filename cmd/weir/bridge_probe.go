@@ -78,7 +78,7 @@ func (o *probeOptions) probe(ctx context.Context, w io.Writer) error {
 		if !f.Good {
 			mark = "no"
 		}
-		fmt.Fprintf(w, "# %-20s %-3s %s\n", f.Name, mark, f.Detail)
+		fmt.Fprintf(w, "# %-20s %-3s %s\n", f.Name, mark, plain(f.Detail))
 	})
 	if err != nil {
 		return unavailableError{fmt.Errorf("probe %s: %w", b.URLs[0], err)}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -68,6 +70,9 @@ func (k *kept) message(now core.Stamp) (*core.Message, error) {
 	if k.QoS != core.AtLeastOnce && k.QoS != core.ExactlyOnce {
 		return nil, fmt.Errorf("qos is %d and must be 1 or 2", k.QoS)
 	}
+	if err := k.check(); err != nil {
+		return nil, err
+	}
 	if !k.Received.IsZero() {
 		m.Received = core.Stamp{Wall: k.Received.UnixNano(), Synced: k.TimeSynced}
 	}
@@ -75,6 +80,30 @@ func (k *kept) message(now core.Stamp) (*core.Message, error) {
 		m.Properties = &core.Properties{UTF8Payload: k.UTF8, ContentType: k.ContentType, ResponseTopic: k.Response, CorrelationData: k.Correlation, User: k.User}
 	}
 	return m, nil
+}
+
+// check refuses what no client could have published: a receiver of it would be sent a
+// packet that is malformed, and go.
+func (k *kept) check() error {
+	if k.Expiry < 0 || k.Expiry > math.MaxUint32 {
+		return fmt.Errorf("expiry_seconds is %g and must be between 0 and %d", k.Expiry, uint32(math.MaxUint32))
+	}
+	if k.Response != "" {
+		if err := topic.ValidName(k.Response); err != nil {
+			return fmt.Errorf("response_topic %q: %w", k.Response, err)
+		}
+	}
+	texts := []string{k.ContentType, string(k.Correlation)}
+	for _, u := range k.User {
+		texts = append(texts, u.Name, u.Value)
+	}
+	for i, text := range texts {
+		const correlation = 1 // which is bytes
+		if len(text) > math.MaxUint16 || i != correlation && (strings.Contains(text, "\x00") || !utf8.ValidString(text)) {
+			return fmt.Errorf("a property (%.40q) is too long, or no text", text)
+		}
+	}
+	return nil
 }
 
 func (k *kept) payload() []byte {
@@ -112,7 +141,7 @@ func printKept(w io.Writer, k kept, asJSON bool) error {
 		return json.NewEncoder(w).Encode(k)
 	}
 	known := choose(k.TimeSynced, "", " (clock not known)")
-	_, err := fmt.Fprintf(w, "%d  %s%s  QoS %d  %s  %.200q\n", k.Seq, k.Received.Format(time.RFC3339), known, k.QoS, k.Topic, k.payload())
+	_, err := fmt.Fprintf(w, "%d  %s%s  QoS %d  %s  %.200q\n", k.Seq, k.Received.Format(time.RFC3339), known, k.QoS, plain(k.Topic), k.payload())
 	return err
 }
 

@@ -135,7 +135,7 @@ func printBufferOwners(w io.Writer, list []bufferOwner) error {
 		if o.Stray {
 			note = "  (not in the configuration: `weir buffer drop` ends it)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s%s%s\n", count(o.Owed), size(o.Bytes), span(o.Oldest), choose(o.Rule, "rule", "session"), o.Name, drops(o.Dropped), note)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s%s%s\n", count(o.Owed), size(o.Bytes), span(o.Oldest), choose(o.Rule, "rule", "session"), plain(o.Name), drops(o.Dropped), note)
 	}
 	return t.Flush()
 }

@@ -73,7 +73,7 @@ func newQuarantineLsCommand(f *bufferFlags) *cobra.Command {
 			}
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			for _, a := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", a.Name, a.When.Format(time.RFC3339), size(uint64(a.Bytes)), a.Why)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", a.Name, a.When.Format(time.RFC3339), size(uint64(a.Bytes)), plain(a.Why))
 			}
 			return w.Flush()
 		},

@@ -133,6 +133,7 @@ func (g *gateway) openBroker() error {
 	g.openAuth()
 	g.openAudit()
 	cfg := g.cfg.Broker()
+	cfg.Limits.Memory = availableMemory()
 	cfg.Audit = g.audit
 	cfg.Auth = g.auth
 	cfg.Clock, cfg.Logger, cfg.Version, cfg.Fleeting = g.clock, g.log, version(), g.without

@@ -28,6 +28,7 @@ var weirBinary = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	builtIn = dir
 	path := filepath.Join(dir, "weir")
 	cmd := exec.Command("go", "build", "-o", path, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -38,10 +39,14 @@ var weirBinary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// builtIn is the folder of weirBinary, once that was asked for: most tests, and the
+// workers of the fuzz targets, need none.
+var builtIn string
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := weirBinary(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	if builtIn != "" {
+		os.RemoveAll(builtIn)
 	}
 	os.Exit(code)
 }

@@ -19,7 +19,8 @@ import (
 //
 // The limit is what lets later not become too late. It moves up with what is really
 // in use: a limit that the live memory comes near makes the collector run all the
-// time without finding anything.
+// time without finding anything. It does not move up beyond seven eighths of what the
+// process may use, though: then to collect all the time is better than to be killed.
 //
 // The end of a collection is the moment to look, and the runtime makes one every two
 // minutes even when nothing happens.
@@ -31,6 +32,7 @@ type collector struct {
 	now  func() time.Time
 	last time.Time // the end of the collection before
 	set  func(percent int, limit int64)
+	most int64 // the limit of limits
 
 	calm   *time.Timer // rings when collections have ceased
 	tidied atomic.Bool // the next collection is that of tidying
@@ -54,11 +56,12 @@ const (
 	restGap = 2 * time.Second
 )
 
-// tuneMemory lets a collector follow the load, unless the user has set GOGC or
+// tuneMemory lets a collector follow the load, within what is available (0: who knows), unless the user has set GOGC or
 // GOMEMLIMIT.
-func tuneMemory() {
+func tuneMemory(available int64) {
 	ownPercent, ownLimit := os.Getenv("GOGC") == "", os.Getenv("GOMEMLIMIT") == ""
-	c := &collector{now: time.Now, last: time.Now(), percent: restPercent, limit: leastLimit}
+	c := &collector{now: time.Now, last: time.Now(), percent: restPercent, most: mostOf(available)}
+	c.limit = min(leastLimit, c.most)
 	c.calm = time.AfterFunc(restGap, func() { c.tidyUp(mappedMemory, debug.FreeOSMemory) })
 	c.set = func(percent int, limit int64) {
 		if ownPercent {
@@ -72,6 +75,15 @@ func tuneMemory() {
 	if ownPercent || ownLimit {
 		c.watch()
 	}
+}
+
+// mostOf is what Go's part of the memory may become. The rest is for the program
+// itself and the files that it has mapped.
+func mostOf(available int64) int64 {
+	if available <= 0 {
+		return math.MaxInt64
+	}
+	return available - available/8
 }
 
 // watch calls collected after every collection: a small object that nobody holds is
@@ -102,7 +114,7 @@ func (c *collector) collected(live int64) {
 	case gap > restGap:
 		percent = restPercent
 	}
-	limit := max(leastLimit, live+live/2+8<<20)
+	limit := min(max(leastLimit, live+live/2+8<<20), c.most)
 	// To set them stops everything for a moment: not for small changes.
 	if percent != c.percent || math.Abs(float64(limit-c.limit)) > float64(c.limit)/16 {
 		c.percent, c.limit = percent, limit

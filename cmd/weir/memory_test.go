@@ -11,7 +11,7 @@ import (
 func TestCollector(t *testing.T) {
 	const mib = 1 << 20
 	now := time.Unix(0, 0)
-	c := &collector{now: func() time.Time { return now }, last: now, percent: restPercent, limit: leastLimit}
+	c := &collector{now: func() time.Time { return now }, last: now, percent: restPercent, limit: leastLimit, most: mostOf(0)}
 	c.calm = time.AfterFunc(time.Hour, func() {})
 	defer c.calm.Stop()
 	sets := 0
@@ -45,11 +45,26 @@ func TestCollector(t *testing.T) {
 	}
 }
 
+// TestCollectorOfASmallMachine: the limit of the memory stays below what there is.
+func TestCollectorOfASmallMachine(t *testing.T) {
+	now := time.Unix(0, 0)
+	c := &collector{now: func() time.Time { return now }, last: now, percent: restPercent, limit: leastLimit, most: mostOf(64 << 20)}
+	c.calm = time.AfterFunc(time.Hour, func() {})
+	defer c.calm.Stop()
+	c.set = func(int, int64) {}
+	for live := int64(8 << 20); live < 64<<20; live += 4 << 20 {
+		now = now.Add(time.Millisecond)
+		if c.collected(live); c.limit > 56<<20 {
+			t.Errorf("%d MiB in use: the limit is %d MiB", live>>20, c.limit>>20)
+		}
+	}
+}
+
 // TestTidied: the process is tidied when collections have ceased, and not because
 // of the collection that this takes.
 func TestTidied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &collector{now: time.Now, last: time.Now(), percent: restPercent, limit: leastLimit, set: func(int, int64) {}}
+		c := &collector{now: time.Now, last: time.Now(), percent: restPercent, limit: leastLimit, most: mostOf(0), set: func(int, int64) {}}
 		var mu sync.Mutex // as collections come one after the other
 		collected := func() {
 			mu.Lock()

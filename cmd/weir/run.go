@@ -78,7 +78,7 @@ func consoleAddress(path string) (consoleAt, error) {
 const stopLimit = 9 * time.Second
 
 func runGateway(ctx context.Context, path string, cfg *configs.Config, out io.Writer) error {
-	tuneMemory()
+	tuneMemory(availableMemory())
 	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	say("weir %s", version())
 	overdue := make(chan struct{})

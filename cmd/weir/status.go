@@ -117,7 +117,7 @@ type sheet struct {
 
 // line prints one line; the heading of the paragraph stands before the first.
 func (s *sheet) line(format string, args ...any) {
-	fmt.Fprintf(s.w, "%-10s%s\n", s.head, fmt.Sprintf(format, args...))
+	fmt.Fprintf(s.w, "%-10s%s\n", s.head, plain(fmt.Sprintf(format, args...)))
 	s.head = ""
 }
 

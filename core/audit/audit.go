@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -20,10 +22,12 @@ const (
 )
 
 const (
-	window    = 10 * time.Second // in which the same is gathered
-	maxKinds  = 1024             // of events that are told apart in it
-	maxQueued = 1 << 20          // bytes that wait for the disk
-	flushes   = time.Second
+	window       = 10 * time.Second // in which the same is gathered
+	maxKinds     = 1024             // of events that are told apart in it
+	maxStrangers = 8                // of one address, that are told apart
+	maxText      = 256              // bytes of a text in an event
+	maxQueued    = 1 << 20          // bytes that wait for the disk
+	flushes      = time.Second
 )
 
 // Log is an open audit. A nil one notes nothing.
@@ -33,12 +37,13 @@ type Log struct {
 	max  int64
 	log  *slog.Logger
 
-	mu       sync.Mutex
-	line     bytes.Buffer // what encode writes to
-	encode   *slog.Logger
-	queue    bytes.Buffer
-	again    map[string]*repeat
-	withheld int // events that there was no room for
+	mu        sync.Mutex
+	line      bytes.Buffer // what encode writes to
+	encode    *slog.Logger
+	queue     bytes.Buffer
+	again     map[string]*repeat
+	strangers map[string]int // of those, by address
+	withheld  int            // events that there was no room for
 
 	// Owned by Run.
 	file   *os.File
@@ -50,6 +55,7 @@ type Log struct {
 type repeat struct {
 	event string
 	args  []any
+	from  string // the stranger's address, if it is one
 	since time.Time
 	times int // since then
 }
@@ -59,7 +65,7 @@ func Open(dir string, max int64, log *slog.Logger) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open audit: %w", err)
 	}
-	l := &Log{path: filepath.Join(dir, FileName), max: max, log: log, again: make(map[string]*repeat)}
+	l := &Log{path: filepath.Join(dir, FileName), max: max, log: log, again: make(map[string]*repeat), strangers: make(map[string]int)}
 	l.encode = slog.New(slog.NewJSONHandler(&l.line, &slog.HandlerOptions{ReplaceAttr: name}))
 	return l, l.open()
 }
@@ -100,7 +106,7 @@ func (l *Log) Note(event string, args ...any) {
 
 func (l *Log) noteLocked(event string, args []any) {
 	l.line.Reset()
-	l.encode.Info(event, args...)
+	l.encode.Info(event, clip(args)...)
 	if l.queue.Len()+l.line.Len() > maxQueued {
 		l.withheld++
 		return
@@ -108,23 +114,54 @@ func (l *Log) noteLocked(event string, args []any) {
 	l.queue.Write(l.line.Bytes())
 }
 
-// Often keeps an event that peers can cause at will.
+// Often keeps an event that peers can cause at will. Strangers, who are refused, can
+// call themselves something else each time: of one address some are told apart and the
+// others are one event, so that they cannot push out what else there is.
 func (l *Log) Often(event string, args ...any) {
 	if l == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := fmt.Sprint(event, args)
+	args = clip(args)
+	key, from := fmt.Sprint(event, args), stranger(event, args)
+	if l.again[key] == nil && from != "" && l.strangers[from] >= maxStrangers {
+		args = []any{"address", from, "who", "others"}
+		key, from = fmt.Sprint(event, args), ""
+	}
 	switch r := l.again[key]; {
 	case r != nil:
 		r.times++
 	case len(l.again) >= maxKinds:
 		l.withheld++
 	default:
-		l.again[key] = &repeat{event: event, args: args, since: time.Now()}
+		l.again[key] = &repeat{event: event, args: args, from: from, since: time.Now()}
 		l.noteLocked(event, args)
+		if from != "" {
+			l.strangers[from]++
+		}
 	}
+}
+
+// stranger is the address that an event comes from if it is one of somebody refused.
+func stranger(event string, args []any) string {
+	at := slices.Index(args, any("address"))
+	if !strings.HasSuffix(event, " refused") || at < 0 || at+1 == len(args) {
+		return ""
+	}
+	return fmt.Sprint(args[at+1])
+}
+
+// clip bounds what a peer can make an event say: a name of 64 KiB is a way to fill the
+// memory and the file.
+func clip(args []any) []any {
+	for i, a := range args {
+		if s, ok := a.(string); ok && len(s) > maxText {
+			args = slices.Clone(args)
+			args[i] = strings.ToValidUTF8(s[:maxText], "") + "…"
+		}
+	}
+	return args
 }
 
 // gatherLocked writes what has come again, and forgets what is over.
@@ -134,7 +171,7 @@ func (l *Log) gatherLocked(now time.Time, all bool) {
 			continue
 		}
 		if r.times == 0 {
-			delete(l.again, key)
+			l.forgetLocked(key, r)
 			continue
 		}
 		l.noteLocked(r.event, append(r.args[:len(r.args):len(r.args)], "times", r.times))
@@ -143,6 +180,16 @@ func (l *Log) gatherLocked(now time.Time, all bool) {
 	if n := l.withheld; n > 0 && l.queue.Len() < maxQueued/2 {
 		l.withheld = 0
 		l.noteLocked("withheld", []any{"times", n})
+	}
+}
+
+func (l *Log) forgetLocked(key string, r *repeat) {
+	delete(l.again, key)
+	if r.from == "" {
+		return
+	}
+	if l.strangers[r.from]--; l.strangers[r.from] <= 0 {
+		delete(l.strangers, r.from)
 	}
 }
 

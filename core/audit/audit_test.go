@@ -55,6 +55,67 @@ func TestNote(t *testing.T) {
 	}
 }
 
+// TestLongTexts: a peer's name is as long as the peer likes, a line is not.
+func TestLongTexts(t *testing.T) {
+	dir := t.TempDir()
+	long := strings.Repeat("é", 40_000)
+	args := []any{"user", long, "client", "c", "port", 1}
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := run(t, dir, 1<<20)
+		l.Often("login refused", args...)
+		l.Often("login refused", "user", long+"!", "client", "c", "port", 1) // which is told apart by what is kept
+		l.Note("start", "text", long)
+		l.mu.Lock()
+		if len(l.again) != 1 {
+			t.Errorf("%d kinds", len(l.again))
+		}
+		for key := range l.again {
+			if len(key) > 1000 {
+				t.Errorf("a key of %d bytes", len(key))
+			}
+		}
+		l.mu.Unlock()
+		stop()
+	})
+	for _, line := range read(t, dir) {
+		if len(line) > 500 || !strings.Contains(line, "é…") {
+			t.Errorf("%d bytes: %.600s", len(line), line)
+		}
+	}
+	if args[1] != long {
+		t.Error("the caller's arguments were changed")
+	}
+}
+
+// TestStrangers: who calls himself something else each time fills neither the file nor the
+// memory, and pushes out nobody from elsewhere, nor those who are known.
+func TestStrangers(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := run(t, dir, 1<<20)
+		for i := range 5000 {
+			l.Often("login refused", "user", fmt.Sprint("eve", i), "client", "", "address", "10.0.0.1", "reason", "wrong password")
+		}
+		for i := range 20 {
+			l.Often("login", "user", "alice", "client", fmt.Sprint("m", i), "address", "10.0.0.1")
+		}
+		l.Often("login refused", "user", "bob", "client", "", "address", "10.0.0.2", "reason", "wrong password")
+		time.Sleep(time.Minute)
+		l.mu.Lock()
+		if len(l.again)+len(l.strangers) != 0 {
+			t.Errorf("kept: %v %v", l.again, l.strangers)
+		}
+		l.mu.Unlock()
+		stop()
+	})
+	lines := read(t, dir)
+	text := strings.Join(lines, "\n")
+	if len(lines) != maxStrangers+1+20+1+1 || strings.Count(text, "10.0.0.2") != 1 || strings.Count(text, `"event":"login"`) != 20 ||
+		!strings.Contains(text, `"address":"10.0.0.1","who":"others","times":4991`) {
+		t.Errorf("%d lines:\n%s", len(lines), text)
+	}
+}
+
 func TestOften(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/broker"
+	"github.com/weir-edge/weir/core/broker/transport"
 	"github.com/weir-edge/weir/core/packet"
 )
 
@@ -131,7 +132,7 @@ func (a *Auth) Authenticate(c broker.Credentials, verdict func(broker.Verdict)) 
 // password lets the check of a password wait for its turn, unless it is not worth
 // one.
 func (a *Auth) password(rules *Rules, c broker.Credentials, verdict func(broker.Verdict)) {
-	who, stored := acquaintance{network(c.From), c.Username}, rules.Users.stored(c.Username)
+	who, stored := acquaintance{transport.Network(c.From), c.Username}, rules.Users.stored(c.Username)
 	switch {
 	case !c.HasUsername || !c.HasPassword || len(c.Password) == 0: // a missing password is not an empty one, and neither is one
 		verdict(a.refuse(missing, packet.BadUserNameOrPassword))
@@ -150,7 +151,7 @@ func (a *Auth) password(rules *Rules, c broker.Credentials, verdict func(broker.
 // token does the same for a token. Whom it names is not believed before. Who is
 // connected and renews its login is not held off for what others have done.
 func (a *Auth) token(c broker.Credentials, token []byte, verdict func(broker.Verdict)) {
-	from := network(c.From)
+	from := transport.Network(c.From)
 	switch {
 	case len(token) > maxToken: // those that wait must not take more than a few MiB together
 		verdict(a.refuse(badToken, packet.NotAuthorized))

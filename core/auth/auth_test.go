@@ -335,6 +335,30 @@ func TestScramLogins(t *testing.T) {
 	})
 }
 
+// TestScramAtOnce: exchanges that all begin before the first has failed are no way to
+// guess at any speed, and neither are those of somebody who is connected and renews his
+// login as another.
+func TestScramAtOnce(t *testing.T) {
+	rules := rulesOf(t, "alice:"+newScramKeys([]byte("secret"), minScramIterations).String())
+	for name, renews := range map[string]bool{"logins": false, "renewals": true} {
+		t.Run(name, func(t *testing.T) {
+			in(t, Config{Rules: rules, Backoff: Backoff{After: 3, Min: time.Minute}}, func(b *bench) {
+				begun := make([]broker.Verdict, 20)
+				for i := range begun {
+					c := &scramClient{user: "alice"}
+					begun[i] = b.ask(broker.Credentials{From: from(1), Method: MethodScram, Data: c.first(), Renews: renews})
+				}
+				for _, v := range begun {
+					v.Next([]byte("c=biws,r=x,p="), func(broker.Verdict) {})
+				}
+				if n := b.Status().Logins[wrongProof]; n != 3 {
+					t.Errorf("%d proofs were looked at", n)
+				}
+			})
+		})
+	}
+}
+
 // TestQueue: the lines of the addresses take turns, and the longest gives way.
 func TestQueue(t *testing.T) {
 	q := newQueue()
@@ -407,18 +431,5 @@ func TestBounds(t *testing.T) {
 	}
 	if len(a.failures.of) > maxSuspects+1 || len(a.known) > maxKnown {
 		t.Errorf("%d suspects, %d known", len(a.failures.of), len(a.known))
-	}
-}
-
-func TestNetwork(t *testing.T) {
-	for a, want := range map[string]string{
-		"10.1.2.3": "10.1.2.3", "::ffff:10.1.2.3": "10.1.2.3", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::",
-	} {
-		if got := network(netip.MustParseAddr(a)); got != netip.MustParseAddr(want) {
-			t.Errorf("%s counts as %s", a, got)
-		}
-	}
-	if network(netip.Addr{}).IsValid() {
-		t.Error("a Unix socket has an address")
 	}
 }

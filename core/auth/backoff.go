@@ -92,13 +92,3 @@ func (f *failures) heldOff(now time.Time) (n int) {
 	}
 	return n
 }
-
-// network is what counts as one address: of IPv6 everybody has a whole /64.
-func network(a netip.Addr) netip.Addr {
-	if a.Is6() && !a.Is4In6() {
-		if p, err := a.WithZone("").Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a.Unmap()
-}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/core/broker"
+	"github.com/weir-edge/weir/core/broker/transport"
 	"github.com/weir-edge/weir/core/packet"
 )
 
@@ -94,13 +95,17 @@ func (a *Auth) scram(rules *Rules, c broker.Credentials, verdict func(broker.Ver
 		verdict(a.refuse(badExchange, packet.NotAuthorized))
 		return
 	}
-	who := acquaintance{network(c.From), s.user}
-	if !c.Renews && a.held(who) {
+	who := acquaintance{transport.Network(c.From), s.user}
+	if a.held(who) { // who renews its login may, too, be guessing another's password; it is known itself
 		verdict(a.refuse(heldOff, packet.ConnectionRateExceeded))
 		return
 	}
 	stored := rules.Users.stored(s.user)
 	verdict(broker.Verdict{Data: challenge, Next: func(data []byte, verdict func(broker.Verdict)) {
+		if a.held(who) { // by others that began when it did
+			verdict(a.refuse(heldOff, packet.ConnectionRateExceeded))
+			return
+		}
 		proof, ok := s.finish(data)
 		if !ok {
 			a.failed(who)

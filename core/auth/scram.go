@@ -109,7 +109,7 @@ func beginScram(users *Users, secret, message []byte) (s *scram, challenge []byt
 	name, ok1 := strings.CutPrefix(fields[0], "n=")
 	nonce, ok2 := strings.CutPrefix(fields[1], "r=")
 	name, ok3 := unescapeName(name)
-	if !ok1 || !ok2 || !ok3 || !validNonce(nonce) {
+	if !ok1 || !ok2 || !ok3 || !validNonce(nonce) || CheckName(name) != nil { // it is kept among those who have failed
 		return nil, nil, errScram
 	}
 	s = &scram{user: name, header: header, nonce: nonce + base64.RawStdEncoding.EncodeToString(random(18))}

@@ -121,6 +121,8 @@ func TestScramMalformed(t *testing.T) {
 		"space in a nonce": "n,,n=a,r=b c",
 		"NUL":              "n,,n=a\x00,r=b",
 		"not UTF-8":        "n,,n=a\xff,r=b",
+		"a name too long":  "n,,n=" + strings.Repeat("a", 257) + ",r=b",
+		"no name of ours":  "n,,n=a/b,r=b",
 		"too long":         "n,,n=a,r=" + strings.Repeat("b", maxScram),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -62,10 +62,17 @@ func TestBeforeConnect(t *testing.T) {
 	v311, v5 := connect(packet.V311), connect(packet.V5)
 	long := v5
 	long.ClientID = bytes.Repeat([]byte("x"), 2000)
+	long311 := v311
+	long311.ClientID = long.ClientID
 	longest, many := v5, v5
 	longest.ClientID = bytes.Repeat([]byte("x"), 65_535)
 	longest.HasUsername, longest.Username = true, longest.ClientID
 	longest.HasPassword, longest.Password = true, longest.ClientID
+	longest311 := longest
+	longest311.Version = packet.V311
+	user, user311 := v5, v311 // as long as a CONNECT may be, of somebody who does not exist
+	user.HasUsername, user.Username = true, bytes.Repeat([]byte("x"), 60_000)
+	user311.HasUsername, user311.Username = true, user.Username
 	many.Properties = &packet.Properties{}
 	for range 10_000 {
 		many.Properties.User = append(many.Properties.User, packet.UserProperty{Name: []byte("a"), Value: []byte("b")})
@@ -90,9 +97,15 @@ func TestBeforeConnect(t *testing.T) {
 			send: []byte{0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 5, 2, 0, 0, 0x7F, 0},
 			want: &packet.Connack{Reason: packet.MalformedPacket},
 		},
-		"A10 long client id":       {send: raw(&long, packet.V5), want: &packet.Connack{Reason: packet.ClientIdentifierNotValid}},
-		"A10 all of 65,535 bytes":  {send: raw(&longest, packet.V5)}, // refused on the header
-		"A10 10,000 properties":    {send: raw(&many, packet.V5)},
+		"A10 long client id":      {send: raw(&long, packet.V5), want: &packet.Connack{Reason: packet.ClientIdentifierNotValid}},
+		"A10 all of 65,535 bytes": {send: raw(&longest, packet.V5)}, // refused on the header
+		"A10 10,000 properties":   {send: raw(&many, packet.V5)},    // which 3.1.1 has not
+		"A10 long user":           {send: raw(&user, packet.V5), want: &packet.Connack{Reason: packet.BadUserNameOrPassword}},
+
+		"A10 long client id, 3.1.1":      {send: raw(&long311, packet.V311), want: &packet.Connack{Reason: packet.V3IdentifierRejected}},
+		"A10 all of 65,535 bytes, 3.1.1": {send: raw(&longest311, packet.V311)},
+		"A10 long user, 3.1.1":           {send: raw(&user311, packet.V311), want: &packet.Connack{Reason: packet.V3BadUserNameOrPassword}},
+
 		"A11 protocol name":        {send: alter(raw(&v311, 0), 7, 't'), want: &packet.Connack{Reason: packet.V3UnacceptableProtocol}},
 		"A11 level 6":              {send: alter(raw(&v5, 0), 8, 6), want: &packet.Connack{Reason: packet.UnsupportedProtocolVersion}},
 		"A11 level 2":              {send: alter(raw(&v311, 0), 8, 2), want: &packet.Connack{Reason: packet.V3UnacceptableProtocol}},
@@ -104,7 +117,11 @@ func TestBeforeConnect(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+			cfg := broker.Config{}
+			if strings.Contains(name, "user") {
+				cfg.Auth = users{}
+			}
+			in(t, cfg, func(t *testing.T, s *brokertest.Server) {
 				c := s.Pipe()
 				if a, ok := tc.want.(*packet.Connack); ok && a.Reason < 0x80 {
 					c.Speak(packet.V311)

@@ -24,13 +24,17 @@ type login struct {
 	timer timer // to look at until
 }
 
+// maxLogged bounds what a stranger, who calls himself by 60 KiB, can put into the log
+// and the audit.
+const maxLogged = 256
+
 // authenticate finds out who it is. The connection is not read from meanwhile.
 func (c *conn) authenticate(p *packet.Connect, a attempt) {
 	c.phase = deciding
 	auth := c.broker.cfg.Auth
 	c.login = &login{attempt: a, method: a.method}
 	if p.HasUsername {
-		c.login.user = string(p.Username)
+		c.login.user = string(p.Username[:min(len(p.Username), maxLogged)])
 	}
 	switch {
 	case a.method != "" && auth == nil: // [MQTT-4.12.0-1]

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/broker/transport"
 	"github.com/weir-edge/weir/core/packet"
 	"github.com/weir-edge/weir/core/session"
 	"github.com/weir-edge/weir/core/topic"
@@ -52,7 +53,7 @@ type Broker struct {
 	rules         map[string]*rule          // by name, attached or not
 	ruleOf        map[core.ReceiverID]*rule // by receiver or owner of packet ids
 	conns         map[*conn]struct{}
-	addresses     map[netip.Addr]int // connections from each
+	addresses     map[netip.Addr]int // connections from each network
 	opening       int                // connections that are no clients yet
 	openings      fifo[*conn]        // those, the oldest first, and some that are not any more
 	locals        map[*local]struct{}
@@ -66,6 +67,7 @@ type Broker struct {
 	sessionsOf    map[string]int      // of each user
 	unsaved       map[string]struct{} // topics whose retained message is not recorded
 	queued        int64               // bytes in the queues of clients
+	pending       pending             // bytes in the connections
 
 	timers     timers
 	flushTimer timer
@@ -265,12 +267,12 @@ func (b *Broker) bury(c *conn) {
 	}
 	delete(b.conns, c)
 	c.listener.connections--
-	b.leaveAddress(c.addr)
+	b.leaveAddress(transport.Network(c.addr))
 	b.full.Store(len(b.conns) >= b.maxSockets)
 	c.link.close()
 	c.link = nil
 	b.buffers.put(c.out)
-	c.out, c.tail, c.rest = nil, nil, nil
+	c.forgetBytes()
 	if c.client != nil {
 		c.client.detach(c)
 	}

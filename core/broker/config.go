@@ -89,27 +89,31 @@ func (r Redirect) reason() packet.Reason {
 	return packet.UseAnotherServer
 }
 
-// Limits bound what clients may cost.
+// Limits bound what clients may cost. Where a default is a share of the memory, it is so
+// where Memory says that there is little.
 type Limits struct {
-	MaxPacket          int           // bytes of a packet from a client; default 2 MiB
-	MaxConnections     int           // default 10,000
-	MaxPerAddress      int           // connections from one IP address; default: no limit of its own
-	MaxOpening         int           // connections that have not sent CONNECT; the oldest gives way; default 1,000
-	MaxInflight        int           // QoS > 0 messages on their way to a client; default 64
-	ReceiveMaximum     int           // QoS > 0 messages on their way from an MQTT 5 client; default 256
-	MaxQueuedBytes     int64         // of messages in memory that wait for slow clients, all together; default 256 MiB
-	MaxClientMessages  int           // the same for one client, in messages; default 20,000
-	MaxClientBytes     int           // and in bytes; default 8 MiB
-	MaxSessions        int           // connected or not; default 100,000
-	MaxSessionsPerUser int           // of one user, who may be nobody; default: no limit of its own
-	MaxSubscriptions   int           // of one session; default 20,000
-	MaxRetainedBytes   int64         // of retained messages in memory; default 256 MiB
-	MaxWillBytes       int64         // of wills; default 64 MiB
-	ReconnectRate      int           // connections a second of one session, and five times as many at once; 0: any
-	PublishRate        int           // messages a second of one client, and as many at once; who sends more is read from more slowly; 0: any
-	MaxSessionExpiry   time.Duration // default: as long as the client wishes
-	MaxKeepalive       time.Duration // longer wishes are cut (MQTT 5) or refused; default: none
-	ConnectTimeout     time.Duration // from accept to CONNECT, absolute; default 5 s
+	Memory              int64         // bytes that the process may use; 0: plenty
+	MaxPacket           int           // bytes of a packet from a client; default 2 MiB
+	MaxConnections      int           // default 10,000
+	MaxPerAddress       int           // connections from one IP address; default: no limit of its own
+	MaxOpening          int           // connections that have not sent CONNECT; the oldest gives way; default 1,000
+	MaxInflight         int           // QoS > 0 messages on their way to a client; default 64
+	ReceiveMaximum      int           // QoS > 0 messages on their way from an MQTT 5 client; default 256
+	MaxQueuedBytes      int64         // of messages in memory that wait for slow clients, all together; default 256 MiB, or 1/16 of the memory
+	MaxPendingBytes     int64         // of packets that have not come whole, and as much of output that peers do not take, all together; default 256 MiB, or 1/16
+	MaxClientMessages   int           // that wait for one client; default 20,000
+	MaxClientBytes      int           // and in bytes; default 8 MiB
+	MaxSessions         int           // connected or not; default 100,000, or one for each 16 KiB of the memory
+	MaxSessionsPerUser  int           // of one user, who may be nobody; default: as many as may be connected, so that only those who have gone can be too many
+	MaxSubscriptions    int           // of one session; default 20,000
+	MaxAllSubscriptions int           // of all; default 1,000,000, or one for each 4 KiB of the memory
+	MaxRetainedBytes    int64         // of retained messages in memory; default 256 MiB, or 1/8 of the memory
+	MaxWillBytes        int64         // of wills; default 64 MiB, or 1/32 of the memory
+	ReconnectRate       int           // connections a second of one session, and five times as many at once; 0: any
+	PublishRate         int           // messages a second of one client, and as many at once; who sends more is read from more slowly; 0: any
+	MaxSessionExpiry    time.Duration // default: as long as the client wishes
+	MaxKeepalive        time.Duration // longer wishes are cut (MQTT 5) or refused; default: none
+	ConnectTimeout      time.Duration // at most, from the connection to CONNECT, whatever comes in between; default 5 s
 }
 
 // maxConnect bounds a CONNECT packet: nobody is known yet who could answer for
@@ -136,14 +140,11 @@ func (c Config) withDefaults() Config {
 	setDefault(&l.MaxOpening, 1000)
 	setDefault(&l.MaxInflight, 64)
 	setDefault(&l.ReceiveMaximum, 256)
-	setDefault(&l.MaxQueuedBytes, 256<<20)
 	setDefault(&l.MaxClientMessages, 20_000)
 	setDefault(&l.MaxClientBytes, 8<<20)
-	setDefault(&l.MaxSessions, 100_000)
-	setDefault(&l.MaxSessionsPerUser, l.MaxSessions)
+	l.setShares()
+	setDefault(&l.MaxSessionsPerUser, l.MaxConnections)
 	setDefault(&l.MaxSubscriptions, 20_000)
-	setDefault(&l.MaxRetainedBytes, 256<<20)
-	setDefault(&l.MaxWillBytes, 64<<20)
 	setDefault(&l.MaxSessionExpiry, core.NeverExpires)
 	setDefault(&l.ConnectTimeout, 5*time.Second)
 	return c

@@ -180,7 +180,11 @@ func (c *conn) refuseBecause(r packet.Reason, why string) {
 	}
 	c.broker.complain("connection refused", about...)
 	if c.login != nil {
-		c.audit("login refused", c.login.user, c.login.attempt.clientID, "reason", cmp.Or(why, r.String()))
+		id := c.login.attempt.clientID
+		if c.login.attempt.assigned { // drawn, so that each would be another
+			id = ""
+		}
+		c.audit("login refused", c.login.user, id, "reason", cmp.Or(why, r.String()))
 	}
 	c.broker.count(r.String())
 	if c.version < packet.V5 {

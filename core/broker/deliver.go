@@ -282,6 +282,7 @@ func (c *conn) sendPublish(d core.Delivery, pid uint16, dup bool) {
 	} else {
 		c.out = c.broker.encoder.AppendPublish(c.output(), c.version, p)
 	}
+	c.countOutput()
 	c.broker.counters.messagesSent++
 	c.broker.counters.packetsSent++
 	c.broker.touch(c)

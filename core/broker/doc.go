@@ -73,6 +73,14 @@
 //	MaxClientMessages   in its queue, where they are shared with others
 //	MaxClientBytes
 //	MaxQueuedBytes      of all queues together
+//	MaxPendingBytes     of all output together that is not written yet
+//
+// Above the last the output of a turn is written at once instead of at its end, and
+// who does not read gets no more. It bounds, too, what all connections keep of packets
+// that have not come whole: who waits for the rest of a large one is ended then. On a
+// small machine these are shares of its memory (Limits.Memory): with table D of the
+// attacks in full, a gateway that may have 64 MiB lives and serves others
+// (TestExhaustionInLittleMemory of cmd/weir, WEIR_FAULTS=long).
 //
 // Beyond that a durable session falls behind and is served from the log, at QoS 1
 // and 2; what else it should have had is dropped as "queue-full". A peer that sends

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -221,5 +222,49 @@ func TestHostileClientIDsB15(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestHostileUserNamesB15: so is a user name, wherever an authenticator has it from: it
+// owns its sessions, and nobody else's, however it and the client id are put together.
+// B15.
+func TestHostileUserNamesB15(t *testing.T) {
+	long := strings.Repeat("é", 120)
+	auth := users{"a": "x", "a:b": "x", "__proto__": "x", "../../x": "x", "a\r\nPUB x": "x", "a\x1b[2J": "x", long: "x"}
+	for v, version := range map[packet.Version]string{packet.V311: "3.1.1", packet.V5: "5.0"} {
+		for user := range auth {
+			t.Run(fmt.Sprintf("%.20q %s", user, version), func(t *testing.T) {
+				in(t, broker.Config{Auth: auth}, func(t *testing.T, s *brokertest.Server) {
+					ids := []string{"b:c", "c", user, "constructor"}
+					for _, id := range ids {
+						c := s.Pipe()
+						c.Connect(as(v, user, "x", id, false))
+						c.Subscribe("mine", 1)
+						c.Close()
+					}
+					synctest.Wait()
+					s = s.Crash() // the names are in the record
+					for other := range auth {
+						for _, id := range ids {
+							if other != user {
+								if ack := s.Pipe().TryConnect(as(v, other, "x", id, true)); ack.Reason != refusedWith(v, packet.NotAuthorized) {
+									t.Errorf("%q at %q: %+v", other, id, ack)
+								}
+							}
+						}
+					}
+					for _, cl := range s.Clients() {
+						if cl.User != user || cl.Subscriptions != 1 || !slices.Contains(ids, cl.ClientID) {
+							t.Errorf("%+v", cl)
+						}
+					}
+					for _, id := range ids {
+						if ack := s.Pipe().Connect(as(v, user, "x", id, false)); !ack.SessionPresent {
+							t.Errorf("the session of %q is gone", id)
+						}
+					}
+				})
+			})
+		}
 	}
 }

@@ -563,3 +563,22 @@ func TestManyFromOneAddressA6(t *testing.T) {
 		t.Errorf("refused: %v", refused)
 	}
 }
+
+// TestManyFromOneNetworkA6: of IPv6 one peer has as many addresses as it likes; they
+// count together.
+func TestManyFromOneNetworkA6(t *testing.T) {
+	s := brokertest.Start(t, broker.Config{
+		Listeners: []broker.Listener{{Name: "p", Address: "127.0.0.1:0", Anonymous: true, ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}},
+		Limits:    broker.Limits{MaxPerAddress: 3},
+	})
+	from := func(source string) *brokertest.Client {
+		conn := tcp(t, s, "p")
+		fmt.Fprintf(conn, "PROXY TCP6 %s 2001:db8::ffff 4000 1883\r\n", source)
+		return brokertest.NewClient(t, conn)
+	}
+	for i := range 3 {
+		from(fmt.Sprintf("2001:db8:1:2::%x", i+1)).Connect(clean(fmt.Sprint(i)))
+	}
+	from("2001:db8:1:2:3:4:5:6").ExpectClosed()
+	from("2001:db8:1:3::1").Connect(clean("from another network"))
+}

@@ -199,7 +199,7 @@ func (l *listener) overfull(from netip.Addr) string {
 		return "too many connections"
 	case l.MaxConnections > 0 && l.connections >= l.MaxConnections:
 		return "too many connections of the listener"
-	case from.IsValid() && b.addresses[from] >= b.cfg.Limits.MaxPerAddress:
+	case from.IsValid() && b.addresses[transport.Network(from)] >= b.cfg.Limits.MaxPerAddress:
 		return "too many connections from the address"
 	}
 	return ""
@@ -224,14 +224,14 @@ func (c *conn) introduce(p peer) {
 	if c.phase == closed {
 		return
 	}
-	if p.addr != c.addr {
-		if p.addr.IsValid() && b.addresses[p.addr] >= b.cfg.Limits.MaxPerAddress {
+	if was, is := transport.Network(c.addr), transport.Network(p.addr); is != was {
+		if is.IsValid() && b.addresses[is] >= b.cfg.Limits.MaxPerAddress {
 			b.count("too many connections from the address")
 			c.close()
 			return
 		}
-		b.leaveAddress(c.addr)
-		b.addresses[p.addr]++
+		b.leaveAddress(was)
+		b.addresses[is]++
 	}
 	c.peer = p
 }

@@ -76,7 +76,7 @@ func (c *conn) maySubscribe(wish string) (filter string, reason packet.Reason) {
 	case !c.client.may(Subscribe, unshared(filter)):
 		c.auditDenied("subscribe", filter)
 		return filter, packet.NotAuthorized
-	case len(c.client.filters) >= c.broker.cfg.Limits.MaxSubscriptions:
+	case len(c.client.filters) >= c.broker.cfg.Limits.MaxSubscriptions, c.broker.subscriptions.Len() >= c.broker.cfg.Limits.MaxAllSubscriptions:
 		if _, replaces := c.client.grant(filter); !replaces {
 			return filter, packet.QuotaExceeded
 		}

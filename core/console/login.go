@@ -1,14 +1,20 @@
 package console
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/weir-edge/weir/core/broker/transport"
 )
 
 // Limits of logins.
@@ -16,8 +22,9 @@ const (
 	cookieName  = "weir"
 	stayFor     = 12 * time.Hour
 	maxStays    = 64 // the oldest gives way
-	wrongFree   = 5  // wrong tokens at once, and then
+	wrongFree   = 5  // wrong tokens at once from an address, and then
 	wrongAgain  = time.Second
+	maxWrong    = 1024 // addresses
 	maxPassword = 4 << 10
 )
 
@@ -30,12 +37,21 @@ type logins struct {
 	on    bool
 
 	mu    sync.Mutex
-	stays map[string]time.Time // until when, by cookie
-	wrong time.Time            // until when the wrong tokens of late would last, one each wrongAgain
+	stays map[string]stay // by cookie
+	// Until when the wrong tokens of late would last, one each wrongAgain: of each
+	// address, as nobody is to lock the others out.
+	wrong map[netip.Addr]time.Time
+}
+
+// stay is a login of a browser. Whatever it asked for ends with it, streams included.
+type stay struct {
+	until time.Time
+	ctx   context.Context
+	end   context.CancelFunc
 }
 
 func newLogins(token string) *logins {
-	return &logins{token: sha256.Sum256([]byte(token)), on: token != "", stays: make(map[string]time.Time)}
+	return &logins{token: sha256.Sum256([]byte(token)), on: token != "", stays: make(map[string]stay), wrong: make(map[netip.Addr]time.Time)}
 }
 
 func (l *logins) right(token string) bool {
@@ -53,71 +69,123 @@ func openToAll(path string) bool {
 	return false
 }
 
-// known says whether a request shows the token, or the cookie for it.
-func (l *logins) known(r *http.Request) bool {
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return l.allowed() && (l.right(token) || l.mistake())
+// known says whether a request shows the token, or the cookie for it. Then ctx ends when
+// the login does.
+func (l *logins) known(r *http.Request) (ctx context.Context, ok bool) {
+	if token, shown := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); shown {
+		return context.Background(), l.try(r, token) == nil
 	}
+	c, err := r.Cookie(cookieName)
+	if err != nil {
+		return nil, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, ok := l.stays[c.Value]
+	return s.ctx, ok && time.Now().Before(s.until)
+}
+
+// Why a token is not taken.
+var (
+	errWrong   = errors.New("that is not the token of this console")
+	errTooMany = errors.New("too many wrong tokens: wait a few seconds")
+)
+
+// try looks at a token, unless too many wrong ones came from the address.
+func (l *logins) try(r *http.Request, token string) error {
+	from := network(r.RemoteAddr)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	switch until := l.wrong[from]; {
+	case until.Sub(now) >= wrongFree*wrongAgain:
+		return errTooMany
+	case l.right(token):
+		return nil
+	case until.Before(now):
+		l.forgetWrong(now)
+		l.wrong[from] = now.Add(wrongAgain)
+	default:
+		l.wrong[from] = until.Add(wrongAgain)
+	}
+	return errWrong
+}
+
+// forgetWrong makes room for one more address; mu is held.
+func (l *logins) forgetWrong(now time.Time) {
+	if len(l.wrong) < maxWrong {
+		return
+	}
+	maps.DeleteFunc(l.wrong, func(_ netip.Addr, until time.Time) bool { return until.Before(now) })
+	for from := range l.wrong { // any one
+		if len(l.wrong) < maxWrong {
+			return
+		}
+		delete(l.wrong, from)
+	}
+}
+
+// network is whose mistakes a wrong token is: nobody's in particular on a Unix socket.
+func network(remote string) netip.Addr {
+	at, _ := netip.ParseAddrPort(remote)
+	return transport.Network(at.Addr())
+}
+
+// stay makes a cookie.
+func (l *logins) stay() *http.Cookie {
+	id := rand.Text()
+	s := stay{until: time.Now().Add(stayFor)}
+	s.ctx, s.end = context.WithDeadline(context.Background(), s.until)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.stays) >= maxStays {
+		oldest := ""
+		for other, o := range l.stays {
+			if oldest == "" || o.until.Before(l.stays[oldest].until) {
+				oldest = other
+			}
+		}
+		l.leaveLocked(oldest)
+	}
+	l.stays[id] = s
+	return &http.Cookie{Name: cookieName, Value: id, Path: "/", MaxAge: int(stayFor / time.Second), HttpOnly: true, SameSite: http.SameSiteStrictMode}
+}
+
+// leave ends the login behind the cookie of a request, if there is one.
+func (l *logins) leave(r *http.Request) bool {
 	c, err := r.Cookie(cookieName)
 	if err != nil {
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return time.Now().Before(l.stays[c.Value])
+	return l.leaveLocked(c.Value)
 }
 
-// allowed says whether a token is looked at now: not after too many wrong ones.
-func (l *logins) allowed() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Until(l.wrong) < wrongFree*wrongAgain
-}
-
-// mistake counts a wrong token. It is false.
-func (l *logins) mistake() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now := time.Now(); l.wrong.Before(now) {
-		l.wrong = now
+func (l *logins) leaveLocked(id string) bool {
+	s, ok := l.stays[id]
+	if ok {
+		s.end()
+		delete(l.stays, id)
 	}
-	l.wrong = l.wrong.Add(wrongAgain)
-	return false
-}
-
-// stay makes a cookie.
-func (l *logins) stay() *http.Cookie {
-	id := rand.Text()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.stays) >= maxStays {
-		oldest := ""
-		for other, until := range l.stays {
-			if oldest == "" || until.Before(l.stays[oldest]) {
-				oldest = other
-			}
-		}
-		delete(l.stays, oldest)
-	}
-	l.stays[id] = time.Now().Add(stayFor)
-	return &http.Cookie{Name: cookieName, Value: id, Path: "/", MaxAge: int(stayFor / time.Second), HttpOnly: true, SameSite: http.SameSiteStrictMode}
-}
-
-func (l *logins) leave(r *http.Request) {
-	if c, err := r.Cookie(cookieName); err == nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.stays, c.Value)
-	}
+	return ok
 }
 
 // admit lets through who is known. A person is sent to the page of logins, a program
 // is told what is missing.
 func (c *Console) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case !c.logins.on, openToAll(r.URL.Path), c.logins.known(r):
+		if !c.logins.on || openToAll(r.URL.Path) {
 			next.ServeHTTP(w, r)
+			return
+		}
+		login, ok := c.logins.known(r)
+		switch {
+		case ok:
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(login, cancel)()
+			next.ServeHTTP(w, r.WithContext(ctx))
 		case r.URL.Path == "/" && r.Method == http.MethodGet:
 			http.Redirect(w, r, "/login", http.StatusSeeOther)
 		default:
@@ -140,27 +208,30 @@ func (c *Console) servePageOfLogins(w http.ResponseWriter, r *http.Request) {
 // serveLogin is POST /login, with the token as its body.
 func (c *Console) serveLogin(w http.ResponseWriter, r *http.Request) {
 	token, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPassword))
-	l := c.logins
-	switch {
-	case err != nil:
+	if err != nil {
 		http.Error(w, "that is no token", http.StatusRequestEntityTooLarge)
-	case !l.allowed():
+		return
+	}
+	switch err := c.logins.try(r, strings.TrimSpace(string(token))); {
+	case errors.Is(err, errTooMany):
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, "too many wrong tokens: wait a few seconds", http.StatusTooManyRequests)
-	case !l.right(strings.TrimSpace(string(token))):
-		l.mistake()
+		http.Error(w, err.Error(), http.StatusTooManyRequests)
+	case err != nil:
 		c.note("console login refused", "address", r.RemoteAddr)
-		http.Error(w, "that is not the token of this console", http.StatusUnauthorized)
+		http.Error(w, err.Error(), http.StatusUnauthorized)
 	default:
 		c.note("console login", "address", r.RemoteAddr)
-		http.SetCookie(w, l.stay())
+		http.SetCookie(w, c.logins.stay())
 		w.WriteHeader(http.StatusNoContent)
 	}
 }
 
-// serveLogout is POST /logout.
+// serveLogout is POST /logout. The login ends here, and not only in the browser: its
+// cookie is good for nothing any more, and the streams that it has opened end.
 func (c *Console) serveLogout(w http.ResponseWriter, r *http.Request) {
-	c.logins.leave(r)
+	if c.logins.leave(r) {
+		c.note("console logout", "address", r.RemoteAddr)
+	}
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	w.WriteHeader(http.StatusNoContent)
 }

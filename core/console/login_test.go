@@ -2,10 +2,13 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,6 +68,9 @@ func TestAdminPlaneC20(t *testing.T) {
 		"cross-site":              {"POST", "/api/v1/bridges/cloud/pause", "", []string{"Authorization", bearer, "Sec-Fetch-Site", "cross-site"}, 403},
 		"another origin":          {"POST", "/api/v1/bridges/cloud/pause", "", []string{"Authorization", bearer, "Origin", "https://evil.example"}, 403},
 		"cross-site login":        {"POST", "/login", theToken, []string{"Origin", "https://evil.example"}, 403},
+		"cross-site logout":       {"POST", "/logout", "", []string{"Authorization", bearer, "Sec-Fetch-Site", "cross-site"}, 403},
+		"logout of nobody":        {"POST", "/logout", "", nil, 401},
+		"logout by a link":        {"GET", "/logout", "", []string{"Authorization", bearer}, 404},
 		"wrong token at log in":   {"POST", "/login", "wrong", nil, 401},
 		"GET is no command":       {"GET", "/api/v1/bridges/cloud/pause", "", []string{"Authorization", bearer}, 404},
 		"another method":          {"DELETE", "/api/v1/status", "", []string{"Authorization", bearer}, 405},
@@ -118,6 +124,108 @@ func TestLoginAndOut(t *testing.T) {
 	if resp := ask(h, "GET", "/api/v1/status", "", cookie...); resp.StatusCode != 401 {
 		t.Errorf("after the logout: %s", resp.Status)
 	}
+}
+
+// TestLogoutEndsEverything: with a login ends what it has opened, on the server, and not
+// what another has. It is in the audit.
+func TestLogoutEndsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var noted []string
+		c := New(Config{
+			Token: theToken, Snapshot: showing(example(), nil).cfg.Snapshot,
+			Audit: func(event string, args ...any) {
+				mu.Lock()
+				defer mu.Unlock()
+				noted = append(noted, event)
+			},
+		})
+		h := c.Handler()
+		ctx, stop := context.WithCancel(t.Context())
+		var children sync.WaitGroup
+		var cookies [3]string
+		var ended [3]atomic.Bool
+		for i := range cookies {
+			time.Sleep(time.Second)
+			cookies[i] = ask(h, "POST", "/login", theToken).Cookies()[0].Value
+			r := httptest.NewRequest("GET", "/api/v1/events", nil).WithContext(ctx)
+			r.Header.Set("Cookie", "weir="+cookies[i])
+			children.Go(func() {
+				h.ServeHTTP(&patient{httptest.NewRecorder()}, r)
+				ended[i].Store(true)
+			})
+		}
+		want := func(when string, first, second, third bool) {
+			t.Helper()
+			synctest.Wait()
+			if ended[0].Load() != first || ended[1].Load() != second || ended[2].Load() != third {
+				t.Errorf("%s: ended: %v, %v, %v", when, ended[0].Load(), ended[1].Load(), ended[2].Load())
+			}
+		}
+		want("at first", false, false, false)
+		if resp := ask(h, "POST", "/logout", "", "Cookie", "weir="+cookies[0], "Origin", "https://evil.example"); resp.StatusCode != http.StatusForbidden {
+			t.Errorf("another site logs out: %s", resp.Status)
+		}
+		want("after another site", false, false, false)
+		resp := ask(h, "POST", "/logout", "", "Cookie", "weir="+cookies[0])
+		if resp.StatusCode != http.StatusNoContent || len(resp.Cookies()) != 1 || resp.Cookies()[0].MaxAge >= 0 {
+			t.Errorf("%s %v", resp.Status, resp.Cookies())
+		}
+		want("after the logout", true, false, false)
+		ask(h, "POST", "/login", theToken)
+		for range maxStays - 2 { // with these the second is one too many
+			time.Sleep(time.Minute)
+			ask(h, "POST", "/login", theToken)
+		}
+		want("after too many", true, true, false)
+		time.Sleep(stayFor)
+		want("after its time", true, true, true)
+		stop()
+		children.Wait()
+		if n := len(noted); n != 3+1+maxStays-1 || noted[3] != "console logout" {
+			t.Errorf("%d in the audit: %q", n, noted[:min(n, 5)])
+		}
+	})
+}
+
+// patient is a recorder that has deadlines, as a connection does.
+type patient struct{ *httptest.ResponseRecorder }
+
+func (patient) SetReadDeadline(time.Time) error  { return nil }
+func (patient) SetWriteDeadline(time.Time) error { return nil }
+
+// TestNobodyIsLockedOut: wrong tokens from one address do not keep the others out, and
+// those of ever new addresses take bounded memory.
+func TestNobodyIsLockedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(Config{Token: theToken, Snapshot: showing(example(), nil).cfg.Snapshot})
+		h := c.Handler()
+		from := func(address, token string) int {
+			r := httptest.NewRequest("GET", "/api/v1/status", nil)
+			r.RemoteAddr = address
+			r.Header.Set("Authorization", "Bearer "+token)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w.Code
+		}
+		for range 100 {
+			from("10.0.0.1:1", "wrong")
+			from("[2001:db8::1]:1", "wrong")
+		}
+		for address, want := range map[string]int{
+			"10.0.0.1:2": 401, "10.0.0.2:1": 200, "[2001:db8::2]:1": 401, "[2001:db8:0:1::1]:1": 200, "@": 200,
+		} {
+			if got := from(address, theToken); got != want {
+				t.Errorf("%s: %d", address, got)
+			}
+		}
+		for i := range 3 * maxWrong {
+			from(fmt.Sprintf("10.%d.%d.1:1", 1+i/256, i%256), "wrong")
+		}
+		if n := len(c.logins.wrong); n > maxWrong {
+			t.Errorf("%d addresses are remembered", n)
+		}
+	})
 }
 
 // TestWrongTokens: they cannot be tried at any speed, and the right one works again

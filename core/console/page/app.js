@@ -10,6 +10,18 @@ function toLogin() {
 
 const $ = id => document.getElementById(id);
 
+// A console with a token has a page of logins, and then something to log out of.
+fetch("login", { method: "HEAD", redirect: "manual" }).then(r => { $("logout").hidden = !r.ok; }, () => {});
+
+$("logout").addEventListener("click", async () => {
+  try {
+    const answer = await fetch("logout", { method: "POST" });
+    if (answer.ok || answer.status === 401) location.replace("login");
+  } catch {
+    live.failure("The gateway does not answer: you are still logged in.");
+  }
+});
+
 // el makes an element with a class and children.
 function el(tag, cls, ...children) {
   const e = document.createElement(tag);
