@@ -60,7 +60,7 @@ type Broker struct {
 	sysFilters    int  // subscriptions to $SYS
 	sweeping      bool // $SYS is being published for single clients
 	loads         loads
-	retained      topic.Retained[*core.Message]
+	retained      topic.Retained[resting]
 	retainedBytes int64
 	willBytes     int64
 	sessionsOf    map[string]int      // of each user
