@@ -94,6 +94,7 @@ type Broker struct {
 	encoder     session.Encoder
 	measure     []byte
 	buffers     buffers
+	shelf       shelf
 
 	counters   counters
 	complaints quota
@@ -146,6 +147,7 @@ func New(cfg Config, store Store) (*Broker, error) {
 	b.events.b = b
 	b.flushTimer.ring = func(time.Time) { b.work(b.saveRetained) }
 	b.sysTimer.ring = b.sysDue
+	b.shelf.timer.ring = b.shelf.clear
 	b.tick()
 	b.counters.started = b.now
 	if err := b.load(); err != nil {
@@ -270,7 +272,8 @@ func (b *Broker) bury(c *conn) {
 	c.link.close()
 	c.link = nil
 	b.buffers.put(c.out)
-	c.out, c.tail, c.rest = nil, nil, nil
+	c.out, c.rest = nil, nil
+	c.dropTail()
 	if c.client != nil {
 		c.client.detach(c)
 	}

@@ -41,12 +41,14 @@ type conn struct {
 	// Input: an incomplete packet, and how long it will be at least.
 	rest  []byte
 	want  int
-	gave  bool // a message has taken over the memory of rest
-	whole bool // the packet that is being handled is in rest
+	gave  bool  // a message has taken over the memory of rest
+	loan  *loan // others send from it
+	whole bool  // the packet that is being handled is in rest
 
 	// Output: what the link has not taken yet.
 	out     []byte
 	tail    []byte // behind out: the payload of a large message, in its own memory
+	debt    *loan  // or in that of the packet that it came in
 	touched bool   // on the list of those to be written this turn
 	blocked bool   // the link takes no more for now
 	deaf    bool   // not read from, until the output has drained
@@ -122,21 +124,32 @@ func (c *conn) space() []byte {
 	}
 	missing := max(c.want-len(c.rest), 1)
 	if cap(c.rest)-len(c.rest) < min(missing, minRead) {
-		// Four times what has come, for few copies.
-		more := max(minRead, min(missing, 3*len(c.rest)))
-		c.rest = append(make([]byte, 0, len(c.rest)+more), c.rest...) // exactly: a message may keep it
+		c.rest = append(c.memory(missing), c.rest...)
 	}
 	return c.rest[len(c.rest):cap(c.rest)]
 }
 
 const minRead = 2 << 10
 
+// memory is where an incomplete packet goes on, when so much of it is missing: four
+// times what has come, for few copies, and exactly, for a message may keep it.
+func (c *conn) memory(missing int) []byte {
+	if ready := c.broker.shelf.get(c.want); ready != nil {
+		return ready
+	}
+	n := len(c.rest) + max(minRead, min(missing, 3*len(c.rest)))
+	if n >= largePayload { // the allocator's pages
+		n = (n + 8<<10 - 1) &^ (8<<10 - 1)
+	}
+	return make([]byte, 0, n)
+}
+
 // took: the link has put n bytes into space.
 func (c *conn) took(n int) {
 	c.broker.counters.bytesReceived += uint64(n)
 	if len(c.rest) == 0 {
 		if left := c.packets(c.broker.input[:n]); len(left) > 0 {
-			c.rest = append(c.rest, left...)
+			c.rest = append(c.broker.shelf.get(c.want), left...)
 		}
 		return
 	}
@@ -150,17 +163,19 @@ func (c *conn) took(n int) {
 // digest handles what is in rest. Where a message keeps its memory, what is left
 // behind it goes elsewhere.
 func (c *conn) digest() {
-	c.whole, c.gave = true, false
-	left := c.packets(c.rest)
+	memory := c.rest
+	c.whole, c.gave, c.loan = true, false, nil
+	left := c.packets(memory)
 	c.whole = false
-	switch {
-	case len(left) == 0:
-		c.rest = nil
-	case c.gave:
-		c.rest = append([]byte(nil), left...)
-	default:
-		c.rest = append(c.rest[:0], left...)
+	if small := len(memory) < largePayload; small && len(left) > 0 {
+		c.rest = append(memory[:0], left...)
+		return
 	}
+	c.rest = nil
+	if len(left) > 0 {
+		c.rest = append(c.broker.shelf.get(c.want), left...)
+	}
+	c.handled(memory)
 }
 
 // packets handles all complete packets in b and returns what is left.
@@ -286,7 +301,8 @@ func (c *conn) output() []byte {
 		c.out = c.broker.buffers.get()
 	}
 	if len(c.tail) > 0 { // something goes behind it: seldom, see hasRoom
-		c.out, c.tail = append(c.out, c.tail...), nil
+		c.out = append(c.out, c.tail...)
+		c.dropTail()
 	}
 	return c.out
 }
@@ -327,7 +343,7 @@ func (c *conn) write() {
 		c.out, c.tail = c.out[head:], c.tail[n-head:]
 		return
 	}
-	c.tail = nil
+	c.dropTail()
 	c.broker.buffers.put(c.out)
 	c.out = nil
 }
@@ -393,7 +409,8 @@ func (c *conn) endBecause(reason packet.Reason, text string) {
 
 // lost: the link has failed or the peer has closed it.
 func (c *conn) lost(error) {
-	c.out, c.tail, c.rest = nil, nil, nil
+	c.out, c.rest = nil, nil
+	c.dropTail()
 	if c.phase == open {
 		c.broker.count("connection lost")
 		c.broken = true
