@@ -145,6 +145,22 @@ func TestEnhancedAuthentication(t *testing.T) {
 	}
 }
 
+// TestAuthSaysNoMore: AUTH has neither a reason string nor user properties, so that it
+// is never larger for them than the client takes [MQTT-3.15.2-2] [MQTT-3.15.2-3].
+func TestAuthSaysNoMore(t *testing.T) {
+	in(t, broker.Config{Auth: new(asking)}, func(t *testing.T, s *brokertest.Server) {
+		c := s.Pipe()
+		prove(t, c, "alice")
+		for _, r := range []packet.Reason{packet.ReAuthenticate, packet.ContinueAuthentication} { // a question, the success
+			c.Send(authPacket(r, "ask", "alice"))
+			answer, ok := c.Next().(*packet.Auth)
+			if !ok || answer.Properties.ReasonString != nil || answer.Properties.User != nil {
+				t.Fatalf("got %+v", answer)
+			}
+		}
+	})
+}
+
 // TestPublishWhileRenewing: other packets go on during a re-authentication.
 func TestPublishWhileRenewing(t *testing.T) {
 	auth := new(asking)

@@ -61,7 +61,7 @@ type Broker struct {
 	sysFilters    int  // subscriptions to $SYS
 	sweeping      bool // $SYS is being published for single clients
 	loads         loads
-	retained      topic.Retained[*core.Message]
+	retained      topic.Retained[resting]
 	retainedBytes int64
 	willBytes     int64
 	sessionsOf    map[string]int      // of each user
@@ -96,6 +96,7 @@ type Broker struct {
 	encoder     session.Encoder
 	measure     []byte
 	buffers     buffers
+	shelf       shelf
 
 	counters   counters
 	complaints quota
@@ -148,6 +149,7 @@ func New(cfg Config, store Store) (*Broker, error) {
 	b.events.b = b
 	b.flushTimer.ring = func(time.Time) { b.work(b.saveRetained) }
 	b.sysTimer.ring = b.sysDue
+	b.shelf.timer.ring = b.shelf.clear
 	b.tick()
 	b.counters.started = b.now
 	if err := b.load(); err != nil {

@@ -42,12 +42,14 @@ type conn struct {
 	// Input: an incomplete packet, and how long it will be at least.
 	rest  []byte
 	want  int
-	gave  bool // a message has taken over the memory of rest
-	whole bool // the packet that is being handled is in rest
+	gave  bool  // a message has taken over the memory of rest
+	loan  *loan // others send from it
+	whole bool  // the packet that is being handled is in rest
 
 	// Output: what the link has not taken yet.
 	out       []byte
 	tail      []byte // behind out: the payload of a large message, in its own memory
+	debt      *loan  // or in that of the packet that it came in
 	touched   bool   // on the list of those to be written this turn
 	blocked   bool   // the link takes no more for now
 	unwritten int64  // out and tail, as counted in pending
@@ -130,21 +132,32 @@ func (c *conn) space() []byte {
 	}
 	missing := max(c.want-len(c.rest), 1)
 	if cap(c.rest)-len(c.rest) < min(missing, minRead) {
-		// Four times what has come, for few copies.
-		more := max(minRead, min(missing, 3*len(c.rest)))
-		c.keepRest(append(make([]byte, 0, len(c.rest)+more), c.rest...)) // exactly: a message may keep it
+		c.keepRest(append(c.memory(missing), c.rest...))
 	}
 	return c.rest[len(c.rest):cap(c.rest)]
 }
 
 const minRead = 2 << 10
 
+// memory is where an incomplete packet goes on, when so much of it is missing: four
+// times what has come, for few copies, and exactly, for a message may keep it.
+func (c *conn) memory(missing int) []byte {
+	if ready := c.broker.shelf.get(c.want); ready != nil {
+		return ready
+	}
+	n := len(c.rest) + max(minRead, min(missing, 3*len(c.rest)))
+	if n >= largePayload { // the allocator's pages
+		n = (n + 8<<10 - 1) &^ (8<<10 - 1)
+	}
+	return make([]byte, 0, n)
+}
+
 // took: the link has put n bytes into space.
 func (c *conn) took(n int) {
 	c.broker.counters.bytesReceived += uint64(n)
 	if len(c.rest) == 0 {
 		if left := c.packets(c.broker.input[:n]); len(left) > 0 {
-			c.keepRest(append(c.rest, left...))
+			c.keepRest(append(c.broker.shelf.get(c.want), left...))
 			c.leaveCrowd()
 		}
 		return
@@ -167,17 +180,19 @@ func (c *conn) leaveCrowd() {
 // digest handles what is in rest. Where a message keeps its memory, what is left
 // behind it goes elsewhere.
 func (c *conn) digest() {
-	c.whole, c.gave = true, false
-	left := c.packets(c.rest)
+	memory := c.rest
+	c.whole, c.gave, c.loan = true, false, nil
+	left := c.packets(memory)
 	c.whole = false
-	switch {
-	case len(left) == 0:
-		c.keepRest(nil)
-	case c.gave:
-		c.keepRest(append([]byte(nil), left...))
-	default:
-		c.keepRest(append(c.rest[:0], left...))
+	if small := len(memory) < largePayload; small && len(left) > 0 {
+		c.keepRest(append(memory[:0], left...))
+		return
 	}
+	c.keepRest(nil)
+	if len(left) > 0 {
+		c.keepRest(append(c.broker.shelf.get(c.want), left...))
+	}
+	c.handled(memory)
 }
 
 // packets handles all complete packets in b and returns what is left.
@@ -303,7 +318,8 @@ func (c *conn) output() []byte {
 		c.out = c.broker.buffers.get()
 	}
 	if len(c.tail) > 0 { // something goes behind it: seldom, see hasRoom
-		c.out, c.tail = append(c.out, c.tail...), nil
+		c.out = append(c.out, c.tail...)
+		c.dropTail()
 	}
 	return c.out
 }
@@ -345,7 +361,7 @@ func (c *conn) write() {
 		c.countOutput()
 		return
 	}
-	c.tail = nil
+	c.dropTail()
 	c.broker.buffers.put(c.out)
 	c.out = nil
 	c.countOutput()

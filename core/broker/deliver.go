@@ -43,7 +43,7 @@ func (cl *client) deliver(p *publication, d core.Delivery, live bool) {
 		cl.drop(core.DroppedOffline, 1)
 		return
 	case cl.queue.len() == 0 && cl.ready(d.QoS):
-		if large := len(d.Message.Payload) >= largePayload; large || cl.leaving.Len() > 0 {
+		if large := len(d.Message.Payload) >= largePayload; large && !p.lends() || cl.leaving.Len() > 0 {
 			// It is sent from where it is, or may have to wait behind others.
 			d.Message, d.Subscriptions = p.keep(), slices.Clone(d.Subscriptions)
 		}
@@ -279,6 +279,9 @@ func (c *conn) sendPublish(d core.Delivery, pid uint16, dup bool) {
 	if len(d.Message.Payload) >= largePayload {
 		c.out = c.broker.encoder.AppendHeader(c.output(), c.version, p)
 		c.tail = d.Message.Payload
+		if p := &c.broker.publication; d.Message == p.message && p.lends() {
+			c.borrow(p.from)
+		}
 	} else {
 		c.out = c.broker.encoder.AppendPublish(c.output(), c.version, p)
 	}

@@ -59,6 +59,7 @@ func (c *conn) flooded() bool {
 // forgetBytes lets go of what was not handled and not sent.
 func (c *conn) forgetBytes() {
 	c.keepRest(nil)
-	c.out, c.tail = nil, nil
+	c.out = nil
+	c.dropTail()
 	c.countOutput()
 }

@@ -47,7 +47,7 @@ func (p *publication) keep() *core.Message {
 // donates lets a large message have the memory in which it came, where not too much
 // of it is for something else.
 func (c *conn) donates(m *core.Message) bool {
-	if len(m.Payload) < largePayload || cap(c.rest) > len(m.Payload)+len(m.Payload)/4 {
+	if len(m.Payload) < largePayload || roomy(cap(c.rest), len(m.Payload)) {
 		return false
 	}
 	c.gave = true

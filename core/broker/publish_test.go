@@ -24,6 +24,33 @@ func durable(id string) packet.Connect {
 // clean is a CONNECT of a session that does not.
 func clean(id string) packet.Connect { return packet.Connect{ClientID: []byte(id), CleanStart: true} }
 
+// TestEverythingIsServed: every QoS and retained messages are, in subscriptions and
+// wills too, and so CONNACK says nothing of a limit [MQTT-3.2.2-9] [MQTT-3.2.2-10]
+// [MQTT-3.2.2-12] [MQTT-3.2.2-13]. That each is delivered as such: TestQoSGranted,
+// TestRetained.
+func TestEverythingIsServed(t *testing.T) {
+	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+		for qos := range byte(3) {
+			c, dying := s.Pipe(), s.Pipe()
+			ack := c.Connect(clean(fmt.Sprint("c", qos)))
+			if p := ack.Properties; p.MaximumQoS != nil || p.RetainAvailable != nil || p.WildcardAvailable != nil || p.SharedSubscriptionsAvl != nil {
+				t.Errorf("CONNACK with limits: %+v", p)
+			}
+			c.Send(&packet.Subscribe{PacketID: 1, Filters: []packet.Filter{{Filter: []byte("t"), Options: packet.Options(qos)}}})
+			c.Expect(&packet.Suback{PacketID: 1, Reasons: []packet.Reason{packet.Reason(qos)}})
+			hello := clean(fmt.Sprint("dying", qos))
+			hello.Will = &packet.Will{Topic: []byte(fmt.Sprint("will/", qos)), Payload: []byte("gone"), QoS: qos, Retain: true}
+			dying.Connect(hello)
+			dying.Close()
+			synctest.Wait()
+			c.Subscribe(fmt.Sprint("will/", qos), 2)
+			if m := c.NextPublish(); m.QoS != qos || !m.Retain {
+				t.Errorf("will of QoS %d came as %d, retained %v", qos, m.QoS, m.Retain)
+			}
+		}
+	})
+}
+
 func TestQoSGranted(t *testing.T) { // [MQTT-3.8.4-8]
 	for pub := range byte(3) {
 		for sub := range byte(3) {

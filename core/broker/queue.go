@@ -151,7 +151,7 @@ func (b *Broker) subscribe(q *Queue) {
 // subscription would get it. From then on it has seen everything.
 func (b *Broker) oweRetained(q *Queue) {
 	next := 0 // filter
-	var cursor *topic.Cursor[*core.Message]
+	var cursor *topic.Cursor[resting]
 	b.work(func() (more bool) {
 		if cursor == nil || cursor.Done() {
 			if next == len(q.cfg.Filters) {
@@ -160,7 +160,8 @@ func (b *Broker) oweRetained(q *Queue) {
 			cursor = b.retained.Cursor(q.cfg.Filters[next])
 			next++
 		}
-		for name, m := range cursor.Next(sliceSize) {
+		for name, r := range cursor.Next(sliceSize) {
+			m := r.wake(name, new(core.Message))
 			again := slices.ContainsFunc(q.cfg.Filters[:next-1], func(f string) bool { return topic.Match(f, name) })
 			if m.QoS > 0 && !again && m.Publisher != q.cfg.NoPublisher && !q.excluded(name) && !m.Expired(b.stamp) {
 				q.oweOne(m)

@@ -20,12 +20,14 @@ func (b *Broker) retain(p *publication) core.Ticket {
 			return 0
 		}
 	} else {
-		m = p.keep()
 		if b.retainedFull(m) { // from inside: it was delivered, and what was there is too old now
 			b.drop(core.DroppedRetainedFull, 1)
 			b.unsetRetained(m.Topic)
 			m = &core.Message{Topic: m.Topic, QoS: m.QoS}
 		} else {
+			if !fitsAtRest(m) {
+				m = p.keep()
+			}
 			b.setRetained(m)
 		}
 	}
@@ -37,13 +39,16 @@ func (b *Broker) retain(p *publication) core.Ticket {
 		return 0
 	}
 	delete(b.unsaved, m.Topic)
+	if len(m.Payload) > 0 {
+		m = p.keep()
+	}
 	return b.record(retainedChange(m.Topic, m))
 }
 
 // setRetained and unsetRetained are where the retained messages change.
 func (b *Broker) setRetained(m *core.Message) {
 	b.retainedBytes += retainedSize(m) - b.sizeRetained(m.Topic)
-	b.retained.Set(m.Topic, m)
+	b.retained.Set(rest(m))
 }
 
 func (b *Broker) unsetRetained(name string) bool {
@@ -53,11 +58,11 @@ func (b *Broker) unsetRetained(name string) bool {
 
 // sizeRetained is what the retained message of a topic takes, 0 if there is none.
 func (b *Broker) sizeRetained(name string) int64 {
-	m, ok := b.retained.Get(name)
+	r, ok := b.retained.Get(name)
 	if !ok {
 		return 0
 	}
-	return retainedSize(m)
+	return r.size(name)
 }
 
 // retainedSize is the memory of a retained message, with its place in the index.
@@ -100,7 +105,10 @@ func (b *Broker) saveRetained() (more bool) {
 		if n++; n > sliceSize {
 			return true
 		}
-		m, _ := b.retained.Get(name)
+		var m *core.Message
+		if r, ok := b.retained.Get(name); ok {
+			m = r.wake(name, new(core.Message))
+		}
 		b.store.Record(retainedChange(name, m), true)
 		delete(b.unsaved, name)
 	}
@@ -112,7 +120,7 @@ func (b *Broker) saveRetained() (more bool) {
 // neither a long turn nor memory, and a value that changes meanwhile is sent as
 // it is then. It outlives a connection of its session.
 type replay struct {
-	cursor  *topic.Cursor[*core.Message]
+	cursor  *topic.Cursor[resting]
 	options packet.Options
 	id      uint32
 }
@@ -143,9 +151,11 @@ func (cl *client) replayStep() (more bool) {
 		return false
 	}
 	r := cl.replays[0]
-	for _, m := range r.cursor.Next(sliceSize) {
+	for name, found := range r.cursor.Next(sliceSize) {
+		m := found.wake(name, &cl.broker.scratch)
+		qos := min(r.options.QoS(), m.QoS)
 		cl.sendRetained(m, r)
-		if !cl.connected() || cl.queue.len() > 0 || !cl.ready(min(r.options.QoS(), m.QoS)) {
+		if !cl.connected() || cl.queue.len() > 0 || !cl.ready(qos) {
 			cl.replaying = false // pump goes on, or the next connection
 			break
 		}
@@ -168,16 +178,17 @@ func (cl *client) sendRetained(m *core.Message, r *replay) {
 	if r.id != 0 {
 		d.Subscriptions = []uint32{r.id}
 	}
+	b.begin(m, m != &b.scratch)
 	live := true
 	if cl.receiver != 0 && d.QoS > 0 {
+		d.Message = b.publication.keep()
 		debt := []core.Debt{{Receiver: cl.receiver, Live: true}}
-		seq, _, err := b.store.Append(m, debt, cl.patience())
+		seq, _, err := b.store.Append(d.Message, debt, cl.patience())
 		if err != nil {
 			cl.drop(core.DroppedStoreFull, 1)
 			return
 		}
 		d.Seq, live = seq, debt[0].Live
 	}
-	b.begin(m, true)
 	cl.deliver(&b.publication, d, live)
 }

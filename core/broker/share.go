@@ -40,7 +40,7 @@ type share struct {
 	behind   bool
 	fetching bool
 	expected int
-	held     map[core.Seq]*client // begun at QoS 2 by a member
+	held     map[core.Seq]*client // by whom it was begun; QoS 1 until its connection ends
 	pace     pace                 // by Seq
 }
 
@@ -319,16 +319,19 @@ func (s *share) fetched(next []core.Delivery, caughtUp bool) {
 	}
 	s.behind = !caughtUp
 	for _, d := range next {
-		if holder := s.held[d.Seq]; holder != nil {
+		switch holder := s.held[d.Seq]; {
+		case holder != nil: // perhaps a client that is no member any more
 			s.resume(holder, d)
-			continue
+		case slices.ContainsFunc(s.again, func(a core.Delivery) bool { return a.Seq == d.Seq }):
+		default:
+			s.push(d)
 		}
-		s.push(d)
 	}
 	s.pump()
 }
 
-// resume gives a message of QoS 2 to the member that has begun it.
+// resume gives a message of QoS 2 to the member that has begun it, if it has not got
+// it at this moment.
 func (s *share) resume(holder *client, d core.Delivery) {
 	switch {
 	case s.broker.clients[holder.id] != holder: // [MQTT-4.8.2-5]
@@ -381,7 +384,7 @@ func (cl *client) lend(from *share, pid uint16, d core.Delivery) {
 		cl.leases = make(map[uint16]lease)
 	}
 	cl.leases[pid] = lease{d, from}
-	if d.Seq != 0 && d.QoS == core.ExactlyOnce {
+	if d.Seq != 0 {
 		from.held[d.Seq] = cl
 	}
 }
@@ -420,6 +423,7 @@ func (cl *client) returnLeases() {
 			continue
 		}
 		cl.out.Puback(pid)
+		delete(l.from.held, l.Seq)
 		l.Again = true
 		l.from.again = append(l.from.again, l.Delivery)
 	}
@@ -467,6 +471,15 @@ func (cl *client) leaveShares() {
 		l.from.pay(l.Seq)
 	}
 	cl.resuming = nil
+	if cl.out != nil { // also what was not fetched again since the broker's start
+		for sent := range cl.out.Begun() {
+			if s, ok := cl.broker.receivers[sent.Receiver].(*share); ok && s.held[sent.Seq] == cl {
+				delete(s.held, sent.Seq)
+				s.drop(core.DroppedSessionGone, 1)
+				s.pay(sent.Seq)
+			}
+		}
+	}
 	for len(cl.shares) > 0 {
 		cl.broker.leave(cl.shares[0].name, cl)
 	}

@@ -178,6 +178,55 @@ func TestShareExactlyOnce(t *testing.T) {
 	}
 }
 
+// TestShareEndsUnseen: what was begun at QoS 2 by a session that ends before it has
+// come again after a crash goes to nobody, also after the next crash [MQTT-4.8.2-5].
+func TestShareEndsUnseen(t *testing.T) {
+	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+		a := member(t, s, durable("a"), 2)
+		p := s.Pipe()
+		p.Connect(clean("p"))
+		p.Publish("t", "1", 2)
+		a.NextPublish()
+		member(t, s, durable("b"), 2).Close()
+		synctest.Wait()
+		s = s.Crash()
+		end := durable("a")
+		end.CleanStart = true
+		s.Pipe().Connect(end)
+		synctest.Wait()
+		s = s.Crash()
+		b := s.Pipe()
+		b.Connect(durable("b"))
+		b.ExpectNothing()
+		if st := s.Store.Status(); st.Messages+uint64(st.Held) != 0 {
+			t.Errorf("still owed: %+v", st)
+		}
+	})
+}
+
+// TestShareHeldByNoMember: who has left a share and not yet acknowledged what it got
+// from it keeps that for as long as it is there, whoever else comes and goes.
+func TestShareHeldByNoMember(t *testing.T) {
+	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+		a := member(t, s, durable("a"), 1)
+		p := s.Pipe()
+		p.Connect(clean("p"))
+		p.Publish("t", "1", 1)
+		a.NextPublish()
+		b := member(t, s, durable("b"), 1)
+		a.Send(&packet.Unsubscribe{PacketID: 9, Filters: [][]byte{[]byte("$share/g/t/#")}})
+		a.Expect(&packet.Unsuback{PacketID: 9, Reasons: []packet.Reason{0}})
+		b.Close()
+		synctest.Wait()
+		b = s.Pipe()
+		b.Connect(durable("b"))
+		b.ExpectNothing()
+		a.Close()
+		b.Receive("t", "1")
+		b.ExpectNothing()
+	})
+}
+
 // TestShareRefused: what a member refuses goes to nobody [MQTT-4.8.2-6].
 func TestShareRefused(t *testing.T) {
 	for qos, kind := range map[byte]packet.Type{1: packet.PUBACK, 2: packet.PUBREC} {

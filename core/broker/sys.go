@@ -26,7 +26,7 @@ func (b *Broker) publishSys() { b.eachSys(b.publishSysValue) }
 
 func (b *Broker) publishSysValue(name, value string) {
 	name = "$SYS/broker/" + name
-	if old, ok := b.retained.Get(name); ok && string(old.Payload) == value {
+	if old, ok := b.retained.Get(name); ok && old.says(value) {
 		return
 	}
 	b.publishOwn(name, []byte(value), true)

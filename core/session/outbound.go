@@ -204,6 +204,18 @@ func (o *Outbound) Knows(receiver core.ReceiverID, seq core.Seq) bool {
 	return ok
 }
 
+// Begun are the messages of QoS 2 that are in a log and may have reached the peer.
+func (o *Outbound) Begun() iter.Seq[Sent] {
+	return func(yield func(Sent) bool) {
+		for i := range o.slots {
+			f := &o.slots[i]
+			if f.step != free && f.qos == core.ExactlyOnce && f.seq != 0 && !yield(o.sent(f)) {
+				return
+			}
+		}
+	}
+}
+
 // Releasing is the message whose release under pid waits to be synced.
 func (o *Outbound) Releasing(pid uint16) (Sent, bool) {
 	if f := o.find(pid); f != nil && f.step == releasing {

@@ -21,6 +21,10 @@
 // subscriber, if it is the only one, in it; and 1.05 to 1.27 times as long, the more the
 // busier the machine is with other things.
 //
+// Devices publish to the same topics again and again. So what matched a name that
+// has come twice is remembered until the tree changes (see recent): half of the time of
+// a match at 1,100 filters, a third at 110,000, and the same for both.
+//
 // # Retained messages
 //
 // [Retained] goes the other way, from a filter to many names, and must be able to

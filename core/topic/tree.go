@@ -15,6 +15,8 @@ type Tree[K comparable, V any] struct {
 	seed  maphash.Seed
 	count int
 
+	recent recent[K, V]
+
 	// Scratch of Match, taken away while it is in use so that a match within a
 	// match has its own.
 	now, next []uint32
@@ -83,6 +85,7 @@ func (t *Tree[K, V]) Insert(filter string, key K, value V) (replaced bool) {
 	for level := range strings.SplitSeq(filter, "/") {
 		id = t.grow(id, level)
 	}
+	t.recent.forget()
 	replaced = t.nodes.at(id).subs.put(key, value)
 	if !replaced {
 		t.count++
@@ -106,6 +109,7 @@ func (t *Tree[K, V]) Remove(filter string, key K) bool {
 	if n == nil || !n.subs.remove(key) {
 		return false
 	}
+	t.recent.forget()
 	if t.count--; t.count == 0 && t.nodes.used > chunkRows {
 		*t = Tree[K, V]{} // arenas never shrink: let them go
 		return true
@@ -118,9 +122,34 @@ func (t *Tree[K, V]) Remove(filter string, key K) bool {
 // order. A key with several such filters comes as often. yield must not change
 // the tree.
 func (t *Tree[K, V]) Match(name string, yield func(key K, value V)) {
-	if t.count == 0 {
+	switch {
+	case t.count == 0:
+	case t.count < manyFilters:
+		t.walk(name, yield)
+	default:
+		t.remember(name, yield)
+	}
+}
+
+// remember is Match for names that may have come before.
+func (t *Tree[K, V]) remember(name string, yield func(K, V)) {
+	s, known := t.recent.recall(uint32(maphash.String(t.seed, name)), name)
+	if !known && s != nil {
+		var found []entry[K, V]
+		t.walk(name, func(k K, v V) { found = append(found, entry[K, V]{k, v}) })
+		t.recent.keep(s, name, found)
+	}
+	if s == nil || s.many {
+		t.walk(name, yield)
 		return
 	}
+	for _, e := range s.found {
+		yield(e.key, e.value)
+	}
+}
+
+// walk goes over the tree level by level.
+func (t *Tree[K, V]) walk(name string, yield func(K, V)) {
 	now, next := append(t.now[:0], root), t.next[:0]
 	t.now, t.next = nil, nil
 	skipWild := strings.HasPrefix(name, "$") // [MQTT-4.7.2-1]
