@@ -168,7 +168,7 @@ func readDrain(m *strict.Map, d *bridge.Drain) {
 	d.Burst = 100
 	m.Float("rate", &d.Rate, 0, math.Inf(1))
 	strict.Int(m, "burst", &d.Burst, 1, 1_000_000)
-	m.Unavailable("live_share", "remove it: the oldest message goes first")
+	m.Float("live_share", &d.LiveShare, 0, 1)
 }
 
 func readBackoff(m *strict.Map, b *bridge.Backoff) {

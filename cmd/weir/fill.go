@@ -60,8 +60,8 @@ func joinRules(b *core.BridgeStatus, buffer *core.BufferStatus) {
 	for i := range b.Rules {
 		r := &b.Rules[i]
 		for j := range buffer.Receivers {
-			if q := &buffer.Receivers[j]; r.Receiver != 0 && q.Receiver == r.Receiver {
-				r.Bytes, r.Oldest = q.Bytes, q.Oldest
+			if q := &buffer.Receivers[j]; q.Receiver != 0 && (q.Receiver == r.Receiver || q.Receiver == r.Beside) {
+				r.Bytes, r.Oldest = r.Bytes+q.Bytes, max(r.Oldest, q.Oldest)
 				r.Dropped = addReasons(r.Dropped, q.Dropped)
 			}
 		}
