@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,9 @@ type world struct {
 	bridge *bridge.Bridge
 	cancel context.CancelFunc
 	done   chan error
+
+	crashing sync.Mutex      // held while local and bridge change
+	upLost   map[string]bool // payloads, in F12
 
 	stop3   *stoppable // in F3
 	swapped bool       // with a live share: the first queue is that of what is new
