@@ -33,7 +33,7 @@ func testBacklogLimit(t *testing.T, onFull string) {
 		}
 		return n + s.Broker.Dropped["store-full"]
 	}
-	eventually(t, 30*time.Second, "the limit", func() bool { return dropped() > 50 })
+	eventually(t, 30*time.Second, "the limit", func() bool { return dropped() > 10 })
 	if r := g.status().Bridges[0].Rules[0]; r.Bytes > 200<<10 {
 		t.Errorf("%d bytes are owed", r.Bytes)
 	}

@@ -69,4 +69,3 @@ func joinRules(b *core.BridgeStatus, buffer *core.BufferStatus) {
 		}
 	}
 }
-
