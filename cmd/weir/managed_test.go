@@ -67,7 +67,7 @@ func TestBridgesAtWork(t *testing.T) {
 	expect(t, 0, []string{"bridge", "rm", "second", at}, "removed second")
 	eventually(t, 10*time.Second, "the audit", func() bool {
 		out, code := weir(t, "audit", at)
-		return code == 0 && strings.Contains(out, "bridge put") && strings.Contains(out, "bridge remove")
+		return code == 0 && strings.Contains(out, "bridge remove  bridge=second")
 	})
 	g.kill()
 	g.start()
