@@ -66,7 +66,7 @@ type Bridge struct {
 	owner     core.ReceiverID
 	publisher string
 	servers   []*server
-	outlets   []*outlet   // as configured
+	outlets   []*outlet   // as configured; of a rule in two parts the other one behind it
 	ranks     [][]*outlet // by priority, the highest first
 	inlets    []*inlet
 	kick      <-chan struct{} // some queue may have more
@@ -111,6 +111,11 @@ type outlet struct {
 	queue Queue
 	tally *tally
 
+	// Static, of a rule in two parts.
+	beside *outlet     // of the first part: the other one
+	fresh  func() bool // whether this is the part for what is new, and not beside
+	second bool        // this is the other one
+
 	// Shared.
 	paused atomic.Bool
 
@@ -120,6 +125,7 @@ type outlet struct {
 	paid     []core.Seq      // of the present turn
 	usual    int             // bytes of a message, smoothed
 	thin     *thinner        // nil: all goes
+	credit   float64         // of a rule in two parts: what is new may have so much more
 }
 
 // inlet is an in rule at work.
@@ -177,18 +183,26 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 
 func (b *Bridge) addRules(queues []Queue) {
 	for i, r := range b.cfg.Out {
-		b.outlets = append(b.outlets, &outlet{
-			rule: r, topic: templateOf(r.RemoteTopic), queue: queues[i], receiver: queues[i].Receiver(), usual: 256, tally: new(tally),
-			thin: newThinner(r.Thin),
-		})
+		o := b.newOutlet(r, queues[i])
+		b.outlets = append(b.outlets, o)
+		if p, ok := queues[i].(Parts); ok {
+			b.addParts(o, p)
+		}
 	}
-	byRank := slices.Clone(b.outlets)
+	byRank := slices.DeleteFunc(slices.Clone(b.outlets), func(o *outlet) bool { return o.second })
 	slices.SortStableFunc(byRank, func(x, y *outlet) int { return cmp.Compare(y.rule.Priority, x.rule.Priority) })
 	for rank := range chunkBy(byRank, func(o *outlet) int { return o.rule.Priority }) {
 		b.ranks = append(b.ranks, rank)
 	}
 	for _, r := range b.cfg.In {
 		b.inlets = append(b.inlets, &inlet{rule: r, filter: r.RemoteFilter(), topic: templateOf(r.LocalTopic), tally: new(tally)})
+	}
+}
+
+func (b *Bridge) newOutlet(r OutRule, q Queue) *outlet {
+	return &outlet{
+		rule: r, topic: templateOf(r.RemoteTopic), queue: q, receiver: q.Receiver(), usual: 256, tally: new(tally),
+		thin: newThinner(r.Thin),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +34,11 @@ type world struct {
 	cancel context.CancelFunc
 	done   chan error
 
-	stop3 *stoppable // in F3
+	crashing sync.Mutex      // held while local and bridge change
+	upLost   map[string]bool // payloads, in F12
+
+	stop3   *stoppable // in F3
+	swapped bool       // with a live share: the first queue is that of what is new
 }
 
 const address = "cloud:1883"
@@ -65,6 +70,9 @@ func (w *world) start() {
 	var queues []bridge.Queue
 	for _, q := range w.local.Queues() {
 		queues = append(queues, q)
+	}
+	if w.cfg.Drain.LiveShare > 0 {
+		queues = []bridge.Queue{bridge.Parts{Queue: queues[0], Beside: queues[1], Fresh: func() bool { return w.swapped }}}
 	}
 	link := bridge.LinkState{Owner: w.local.Owner(), Incoming: w.local.Incoming(), Outgoing: w.local.Outgoing()}
 	log := slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))

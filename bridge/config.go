@@ -144,6 +144,9 @@ func (r InRule) RemoteFilter() string { return r.RemotePrefix + r.Filter }
 type Drain struct {
 	Rate  float64 // messages a second; 0: as fast as the upstream takes them
 	Burst int     // default 100
+	// LiveShare is the part of what leaves that messages get that are new, while a
+	// backlog drains beside them; 0: they wait behind it. See the package comment.
+	LiveShare float64
 }
 
 // Backoff is the pause between attempts to connect: decorrelated jitter from Min
@@ -219,6 +222,7 @@ func (c Config) Validate() error {
 	f.check(c.Backoff.Min > 0 && c.Backoff.Min <= c.Backoff.Max, "backoff.min", c.Backoff.Min, "more than 0 and at most backoff.max")
 	f.check(c.Drain.Rate >= 0, "drain.rate", c.Drain.Rate, "0 or more")
 	f.check(c.Drain.Burst >= 1, "drain.burst", c.Drain.Burst, "at least 1")
+	f.check(c.Drain.LiveShare >= 0 && c.Drain.LiveShare <= 1, "drain.live_share", c.Drain.LiveShare, "between 0 and 1")
 	f.check(c.MaxInflight >= 0 && c.MaxInflight <= 65535, "max_inflight", c.MaxInflight, "at most 65535")
 	f.check(c.MaxPacket >= 1<<10 && c.MaxPacket <= packet.MaxLength, "max_packet", c.MaxPacket, "between 1 KiB and 256 MiB")
 	f.check(len(c.Out)+len(c.In) > 0, "out", "none", "given, or in: a bridge without rules does nothing")

@@ -33,7 +33,25 @@
 // When a connection is lost the queues are rewound, and everything unpaid comes
 // again in order. If the upstream has kept our session, a message that it may
 // have keeps its packet id and has DUP; PUBRELs go first. Within a rule the order
-// is kept, always; between rules priority decides.
+// is kept, always, unless a live share gives it up; between rules priority decides.
+//
+// # Fresh data beside the backlog
+//
+// After an outage the oldest goes first, and whoever looks at the plant sees the past
+// until the drain is over. With drain.live_share a rule of QoS 1 or 2 has two parts
+// (beside.go, and split in core/broker): what waited when the connection came, and
+// what has come since. Of each second what is new gets its share, if there is so
+// much, and the backlog all the rest. Each part is a receiver of its own in the log
+// and each message is owed to one of them only. So all that is promised of a rule,
+// through kills, lost connections and changes of the configuration, is promised of a
+// part, with no position that two readers would have to agree upon: nothing is lost,
+// at QoS 1 an in-flight window at most is sent twice, at QoS 2 nothing.
+//
+// What is given up is the order between the parts, and nothing else: within each it
+// is kept, and while nothing waits there is one. Retained messages keep their order
+// among themselves; they go behind the backlog, so that the last value upstream is
+// the last there was. max_bytes is for each part. When the share is taken out of the
+// configuration both parts drain, and what is new goes behind the backlog again.
 //
 // # The session upstream
 //

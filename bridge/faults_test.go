@@ -117,6 +117,9 @@ var faultCases = []faultCase{
 			t.Errorf("%d attempts in two minutes", n)
 		}
 	}},
+	tlsFault("F8 TLS: expired", -2*time.Hour, -time.Hour, true, "the upstream's certificate expired on"),
+	tlsFault("F8 TLS: not yet valid", time.Hour, 2*time.Hour, true, "the upstream's certificate is valid from"),
+	tlsFault("F8 TLS: another authority", -time.Hour, time.Hour, false, "signed by an authority that is not trusted"),
 	{name: "F9 maximum QoS 0", quirks: bridgetest.Quirks{MaximumQoS: new(byte(0))}, do: cutOnce, capped: true, lossy: true},
 	{name: "F9 maximum QoS 1", quirks: bridgetest.Quirks{MaximumQoS: new(byte(1))}, do: cutOnce, capped: true},
 	{name: "F9 no retain", quirks: bridgetest.Quirks{NoRetain: true}, do: cutOnce},
@@ -149,6 +152,25 @@ var faultCases = []faultCase{
 			time.Sleep(8 * time.Second)
 		}
 	}, repeats: true},
+	// What the upstream has acknowledged is its own: it is not kept, and not sent again.
+	{name: "F12 the upstream acknowledges, then loses", do: func(w *world) {
+		for range 3 {
+			time.Sleep(5 * time.Second)
+			w.lose(w.up.Lose())
+			time.Sleep(time.Second) // the acknowledgements of all that arrive
+			w.net.Cut()
+			w.up.Wipe()
+		}
+	}, repeats: true, check: func(t *testing.T, w *world) {
+		if len(w.upLost) == 0 {
+			t.Error("the upstream has lost nothing")
+		}
+		for _, r := range w.up.Got() {
+			if w.upLost[r.Payload] {
+				t.Errorf("%s was acknowledged and came again", r.Payload)
+			}
+		}
+	}},
 	{name: "F14 another with our client id", do: func(w *world) {
 		for range 4 {
 			w.rival()
@@ -162,6 +184,42 @@ var faultCases = []faultCase{
 			t.Errorf("%d connections: they throw each other out", n)
 		}
 	}},
+	{name: "F15 killed", do: func(w *world) {
+		for i := range 20 {
+			time.Sleep(time.Duration(1+(i*7919)%997) * time.Millisecond)
+			w.crash()
+		}
+	}},
+	{name: "F15 killed in an outage", do: func(w *world) {
+		w.net.Down(syscall.ECONNREFUSED)
+		w.net.Cut()
+		for range 5 {
+			time.Sleep(time.Second)
+			w.crash()
+		}
+		w.net.Down(nil)
+	}},
+}
+
+// crash is a SIGKILL and a start: what is not on disk is gone.
+func (w *world) crash() {
+	w.crashing.Lock()
+	defer w.crashing.Unlock()
+	next := w.local.Crash()
+	w.net.Cut()
+	w.stop()
+	w.local = next
+	w.start()
+}
+
+// lose notes what the upstream has lost.
+func (w *world) lose(got []bridgetest.Received) {
+	if w.upLost == nil {
+		w.upLost = make(map[string]bool)
+	}
+	for _, r := range got {
+		w.upLost[r.Payload] = true
+	}
 }
 
 func cutOnce(w *world) {
@@ -275,6 +333,7 @@ func (f *faultCase) audit(t *testing.T, w *world, sent []string) {
 		kind, _, _ := strings.Cut(p, "-")
 		at, ok := first[p]
 		switch {
+		case w.upLost[p]:
 		case !ok:
 			lost++
 		case at < last[kind]:
@@ -319,8 +378,10 @@ func startLoad(w *world) *load {
 			topic, qos := []string{"a", "b"}[i%2], core.QoS(1+i/2%2)
 			payload := topic + strconv.Itoa(int(qos)) + "-" + strconv.Itoa(i)
 			l.sent = append(l.sent, payload)
+			w.crashing.Lock()
 			w.put(qos, topic, payload)
 			l.inflight = max(l.inflight, w.bridge.Status().Inflight)
+			w.crashing.Unlock()
 		}
 	}()
 	return l

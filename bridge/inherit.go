@@ -17,6 +17,7 @@ func (b *Bridge) Inherit(old *Bridge) {
 			o.paused.Store(was.paused.Load())
 		}
 	}
+	b.inheritParts()
 	for _, in := range b.inlets {
 		for _, was := range old.inlets {
 			if was.filter == in.filter {

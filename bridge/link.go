@@ -39,7 +39,7 @@ type link struct {
 	full      bool                     // something had no room in the buffer in this turn
 	gather    gather
 	moved     int                 // messages that left in this turn
-	late      bool                // those that left last are of a backlog
+	late      bool                // some of those that left last are of a backlog
 	turns     int                 // whose turn it is among rules of the same priority
 	alone     bool                // the head is tried alone, see poison.go
 	user      []core.UserProperty // scratch

@@ -48,8 +48,20 @@ func (l *link) pump() {
 // go now.
 func (l *link) take(o *outlet) bool {
 	n := l.room(o)
-	if n <= 0 || o.paused.Load() {
+	switch {
+	case n <= 0 || o.paused.Load():
 		return false
+	case o.beside != nil:
+		return l.takeBeside(o, n) >= n
+	}
+	return l.takeFrom(o, n) >= n
+}
+
+// takeFrom sends at most n messages of a queue. used is how many of n that took: none
+// is sent for those that wait for their time or are dropped.
+func (l *link) takeFrom(o *outlet, n int) (used int) {
+	if n <= 0 {
+		return 0
 	}
 	o.taken = o.queue.Take(o.taken[:0], n)
 	sent := 0
@@ -59,17 +71,18 @@ func (l *link) take(o *outlet) bool {
 			sent++
 		}
 	}
-	got := len(o.taken)
-	if got > 0 {
-		l.late = l.stamp.Since(o.taken[got-1].Message.Received) > lateAfter
+	if used = len(o.taken); used > 0 {
+		late := l.stamp.Since(o.taken[used-1].Message.Received) > lateAfter
+		l.late = late || l.late && l.moved > 0
 	}
 	clear(o.taken)
-	if got < n { // only then the newest of a topic is known
-		sent += l.ripe(o, n-got)
+	if used < n { // only then the newest of a topic is known
+		ripe := l.ripe(o, n-used)
+		sent, used = sent+ripe, used+ripe
 	}
 	l.b.drain.spend(sent)
 	l.moved += sent
-	return got == n
+	return used
 }
 
 // thin says whether a message of a rule goes now. What has a packet id was sent

@@ -208,10 +208,13 @@ func (p *probe) retained() {
 func (p *probe) topics() {
 	dotted := p.topic + "/a.b"
 	back := p.arrives("topic with .", dotted)
-	p.arrives("topic with space", p.topic+"/a b")
+	spaced := p.arrives("topic with space", p.topic+"/a b")
 	p.arrives("topic of 9 levels", p.topic+strings.Repeat("/x", max(0, 8-strings.Count(p.topic, "/"))))
-	if back == strings.ReplaceAll(dotted, ".", "/") && p.limits.QoS < core.ExactlyOnce {
+	switch {
+	case back == strings.ReplaceAll(dotted, ".", "/") && p.limits.QoS < core.ExactlyOnce:
 		p.limits.Preset = "rabbitmq"
+	case p.v < packet.V5 && back == dotted && spaced == "":
+		p.limits.Preset = "nats"
 	}
 }
 

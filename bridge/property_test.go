@@ -73,15 +73,6 @@ func longWait(t *rapid.T) {
 	time.Sleep(time.Duration(rapid.IntRange(1, 12).Draw(t, "s")) * time.Second)
 }
 
-// crash loses everything that is not on disk.
-func (c *chaos) crash() {
-	next := c.local.Crash()
-	c.net.Cut()
-	c.stop()
-	c.local = next
-	c.start()
-}
-
 // settle gives everything time to arrive: at most as long as all pauses may take.
 func (c *chaos) settle() {
 	for range 300 {

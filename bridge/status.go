@@ -170,14 +170,21 @@ func (b *Bridge) Status() core.BridgeStatus {
 	s.RTT = time.Duration(b.status.rtt.Load()).Seconds()
 	s.Rules = make([]core.RuleStatus, 0, len(b.outlets)+len(b.inlets))
 	for _, o := range b.outlets {
-		n := o.tally.messages.Load()
-		s.Published += n
-		owed := o.queue.Owed()
-		s.Owed += owed
-		s.Rules = append(s.Rules, core.RuleStatus{
-			Direction: "out", Filter: o.rule.LocalFilter(), Messages: n, Owed: owed, Receiver: o.receiver, Paused: o.paused.Load(),
-			Dropped: sum(o.tally.drops(), o.queue.Dropped()),
-		})
+		if o.second {
+			continue
+		}
+		r := core.RuleStatus{
+			Direction: "out", Filter: o.rule.LocalFilter(), Messages: o.tally.messages.Load(), Owed: o.queue.Owed(), Receiver: o.receiver,
+			Paused: o.paused.Load(), Dropped: sum(o.tally.drops(), o.queue.Dropped()),
+		}
+		if o.beside != nil {
+			r.Beside = o.beside.receiver
+			r.Owed += o.beside.queue.Owed()
+			r.Dropped = sum(r.Dropped, o.beside.queue.Dropped())
+		}
+		s.Published += r.Messages
+		s.Owed += r.Owed
+		s.Rules = append(s.Rules, r)
 	}
 	for _, i := range b.inlets {
 		n := i.tally.messages.Load()

@@ -12,41 +12,42 @@ import (
 
 func (c *Config) readBridges(m *strict.Map) {
 	var names strict.Names
-	m.List("bridges", func(m *strict.Map) {
-		b := bridge.Config{
-			Keepalive: 30 * time.Second, Select: bridge.SelectPrimary, FailBack: time.Minute,
-			UserTimeout: 10 * time.Second, AckTimeout: time.Minute,
-		}
-		m.Need("name", &b.Name)
-		b.Name = m.Unique("name", b.Name, &names)
-		m.Require("url")
-		m.OneOrMore("url", &b.URLs)
-		readPreset(m, &b.Preset)
-		m.Need("client_id", &b.ClientID)
-		readLogin(m, &b)
-		m.SecretFile("sas_key_file", &b.SASKey)
-		strict.Choice(m, "select", &b.Select, bridge.SelectPrimary, bridge.SelectRoundRobin)
-		m.Duration("fail_back", &b.FailBack, time.Second, strict.Day)
-		m.Map("proxy", func(m *strict.Map) { readProxy(m, &b.Proxy) })
-		m.String("bind_address", &b.BindAddress)
-		m.Duration("tcp_user_timeout", &b.UserTimeout, time.Second, time.Hour)
-		m.Duration("ack_timeout", &b.AckTimeout, time.Second, time.Hour)
-		strict.Choice(m, "protocol", &b.Protocol, "5", "3.1.1")
-		m.Map("tls", func(m *strict.Map) { readTLS(m, &b.TLS) })
-		m.List("out", func(m *strict.Map) { b.Out = append(b.Out, readOut(m)) })
-		m.List("in", func(m *strict.Map) { b.In = append(b.In, readIn(m)) })
-		m.List("both", func(m *strict.Map) { readBoth(m, &b) })
-		m.Bool("transit", &b.Transit)
-		b.Gather = 5 * time.Millisecond
-		m.Duration("gather", &b.Gather, 0, time.Second)
-		m.Map("connect", func(m *strict.Map) { readConnect(m, &b.Connect) })
-		m.Section("drain", func(m *strict.Map) { readDrain(m, &b.Drain) })
-		m.Duration("keepalive", &b.Keepalive, time.Second, math.MaxUint16*time.Second)
-		m.Section("backoff", func(m *strict.Map) { readBackoff(m, &b.Backoff) })
-		strict.Int(m, "max_inflight", &b.MaxInflight, 0, math.MaxUint16)
-		m.Check(b.Validate())
-		c.Bridges = append(c.Bridges, b)
-	})
+	m.List("bridges", func(m *strict.Map) { c.Bridges = append(c.Bridges, readBridge(m, &names)) })
+}
+
+func readBridge(m *strict.Map, names *strict.Names) bridge.Config {
+	b := bridge.Config{
+		Keepalive: 30 * time.Second, Select: bridge.SelectPrimary, FailBack: time.Minute,
+		UserTimeout: 10 * time.Second, AckTimeout: time.Minute, Gather: 5 * time.Millisecond,
+	}
+	m.Need("name", &b.Name)
+	b.Name = m.Unique("name", b.Name, names)
+	m.Require("url")
+	m.OneOrMore("url", &b.URLs)
+	readPreset(m, &b.Preset)
+	m.Need("client_id", &b.ClientID)
+	readLogin(m, &b)
+	m.SecretFile("sas_key_file", &b.SASKey)
+	strict.Choice(m, "select", &b.Select, bridge.SelectPrimary, bridge.SelectRoundRobin)
+	m.Duration("fail_back", &b.FailBack, time.Second, strict.Day)
+	m.Map("proxy", func(m *strict.Map) { readProxy(m, &b.Proxy) })
+	m.String("bind_address", &b.BindAddress)
+	m.Duration("tcp_user_timeout", &b.UserTimeout, time.Second, time.Hour)
+	m.Duration("ack_timeout", &b.AckTimeout, time.Second, time.Hour)
+	strict.Choice(m, "protocol", &b.Protocol, "5", "3.1.1")
+	m.Map("tls", func(m *strict.Map) { readTLS(m, &b.TLS) })
+	m.List("out", func(m *strict.Map) { b.Out = append(b.Out, readOut(m)) })
+	m.List("in", func(m *strict.Map) { b.In = append(b.In, readIn(m)) })
+	m.List("both", func(m *strict.Map) { readBoth(m, &b) })
+	m.Bool("transit", &b.Transit)
+	m.Duration("gather", &b.Gather, 0, time.Second)
+	m.Map("connect", func(m *strict.Map) { readConnect(m, &b.Connect) })
+	m.Section("drain", func(m *strict.Map) { readDrain(m, &b.Drain) })
+	m.Duration("keepalive", &b.Keepalive, time.Second, math.MaxUint16*time.Second)
+	m.Section("backoff", func(m *strict.Map) { readBackoff(m, &b.Backoff) })
+	strict.Int(m, "max_inflight", &b.MaxInflight, 0, math.MaxUint16)
+	m.Check(b.Validate())
+	return b
 }
 
 func readPreset(m *strict.Map, preset *string) {
@@ -170,7 +171,7 @@ func readDrain(m *strict.Map, d *bridge.Drain) {
 	d.Burst = 100
 	m.Float("rate", &d.Rate, 0, math.Inf(1))
 	strict.Int(m, "burst", &d.Burst, 1, 1_000_000)
-	m.Unavailable("live_share", "remove it: the oldest message goes first")
+	m.Float("live_share", &d.LiveShare, 0, 1)
 }
 
 func readBackoff(m *strict.Map, b *bridge.Backoff) {

@@ -46,6 +46,8 @@ type Config struct {
 	// Warnings are what deserves attention but keeps nothing from working.
 	Warnings []Problem
 
+	managed map[string]bool // bridges that were added at work
+
 	tree strict.Tree
 	used map[string]string // addresses, and for what
 
@@ -89,16 +91,22 @@ type Log struct {
 	Format string // auto, text or json
 }
 
-// Load reads a file; "" is the default configuration. The error is an [*Errors].
+// Load reads a file, and the bridges that were added at work; "" is the default
+// configuration. The error is an [*Errors].
 func Load(path string) (*Config, error) {
 	if path == "" {
-		return Default(), nil
+		c := Default()
+		return c, c.loadManaged("the defaults")
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &Errors{File: path, Problems: []Problem{unreadable(err)}}
 	}
-	return Parse(path, data, os.LookupEnv)
+	c, err := Parse(path, data, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.loadManaged(path)
 }
 
 func unreadable(err error) Problem {

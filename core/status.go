@@ -184,6 +184,7 @@ type RuleStatus struct {
 	Messages  uint64            `json:"messages"`
 	Owed      uint64            `json:"owed"`
 	Receiver  ReceiverID        `json:"receiver,omitempty"` // of an out rule that keeps messages
+	Beside    ReceiverID        `json:"beside,omitempty"`   // the other part, where what is new goes beside a backlog
 	Bytes     uint64            `json:"bytes"`              // owed, roughly
 	Oldest    float64           `json:"oldest_seconds"`     // age of the oldest owed that is on disk
 	Paused    bool              `json:"paused,omitempty"`

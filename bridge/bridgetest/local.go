@@ -204,7 +204,7 @@ type Queue struct {
 type entry struct {
 	d          core.Delivery
 	paid, disk bool
-	taken      bool // since the start of the process
+	taken      bool // may have been sent: a store knows that through a crash, or takes it for granted
 }
 
 // NewQueue adds a queue.
@@ -347,7 +347,7 @@ func (q *Queue) crash(local *Local) *Queue {
 	next := newQueue(local, q.receiver)
 	for _, e := range q.log {
 		if e.d.Seq != 0 {
-			next.add(&entry{d: e.d, paid: e.disk, disk: e.disk})
+			next.add(&entry{d: e.d, paid: e.disk, disk: e.disk, taken: e.taken})
 		}
 	}
 	next.wake <- struct{}{}

@@ -570,6 +570,15 @@ func (u *Upstream) Wipe() {
 	}
 }
 
+// Lose forgets the messages that were published so far, and tells which.
+func (u *Upstream) Lose() []Received {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	got := u.got
+	u.got = nil
+	return got
+}
+
 // Change alters the quirks of an upstream at work.
 func (u *Upstream) Change(f func(*Quirks)) {
 	u.mu.Lock()

@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -37,7 +34,7 @@ func (w *where) console() (consoleAt, error) {
 
 func newBridgeCommand() *cobra.Command {
 	w := &where{}
-	c := &cobra.Command{Use: "bridge", Short: "Look at uplinks, try them, pause them"}
+	c := &cobra.Command{Use: "bridge", Short: "Look at uplinks, try them, pause them, add and remove them"}
 	w.flags(c)
 	rules := &cobra.Command{Use: "rules", Short: "What the rules do with a topic"}
 	rules.AddCommand(&cobra.Command{
@@ -61,6 +58,7 @@ func newBridgeCommand() *cobra.Command {
 		},
 		rules,
 	)
+	c.AddCommand(newBridgeAddCommand(w), newBridgeRemoveCommand(w))
 	c.AddCommand(
 		newSwitchCommand(w, "pause", "End the connection and keep everything for later", "keep only what this out rule sends, named by its local filter"),
 		newSwitchCommand(w, "resume", "Connect again", "let this out rule send again"),
@@ -155,35 +153,6 @@ func bridgeStatus(c *cobra.Command, w *where, args []string) error {
 		all = one
 	}
 	printBridges(&sheet{w: c.OutOrStdout()}, all)
-	return nil
-}
-
-// commandBridge asks the running gateway.
-func commandBridge(c *cobra.Command, w *where, name, rule, verb string) error {
-	address, err := w.console()
-	if err != nil {
-		return err
-	}
-	client, host := consoleClient(address)
-	client.Timeout = time.Minute
-	req, err := http.NewRequestWithContext(c.Context(), http.MethodPost,
-		"http://"+host+"/api/v1/bridges/"+url.PathEscape(name)+"/"+verb+"?"+url.Values{"rule": {rule}}.Encode(), http.NoBody)
-	if err != nil {
-		return usageError{fmt.Errorf("console address %q: %w", address, err)}
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return unavailableError{fmt.Errorf("no gateway answers at %s: %w", address, errors.Unwrap(err))}
-	}
-	defer resp.Body.Close()
-	var answer struct{ Result, Error string }
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&answer); err != nil {
-		return refusedBy(address, resp)
-	}
-	if answer.Error != "" {
-		return errors.New(answer.Error)
-	}
-	fmt.Fprintln(c.OutOrStdout(), answer.Result)
 	return nil
 }
 

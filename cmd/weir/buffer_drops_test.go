@@ -55,6 +55,11 @@ func TestDropsAreAnnounced(t *testing.T) {
 			t.Errorf("%s: dropped %q, because its queue was full %q", rule, all, why)
 		}
 	}
+	for _, r := range g.status().Bridges[0].Rules {
+		if k := r.Dropped[core.DroppedQueueFull]; k+r.Owed != n {
+			t.Errorf("%s: %d dropped, %d owed of %d", r.Filter, k, r.Owed, n)
+		}
+	}
 	var told core.BufferStatus
 	eventually(t, 10*time.Second, "the gateway's topic to say so", func() bool {
 		out, _ := run(t, lookPeer("mosquitto_sub"), "-p", port, "-t", "weir/+/buffer", "-C", "1", "-W", "5")

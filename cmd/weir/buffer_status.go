@@ -103,6 +103,12 @@ func newBufferLsCommand(f *bufferFlags) *cobra.Command {
 	}
 }
 
+// ruleOf is the rule that a receiver belongs to, by the names that core/broker gives to
+// what a rule keeps beside itself.
+func ruleOf(receiver string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(receiver, "history of "), "fresh of ")
+}
+
 // bufferOwners lists who is owed something, most first, and marks rules that were
 // taken out of the configuration.
 func bufferOwners(st core.BufferStatus, cfg *configs.Config) []bufferOwner {
@@ -116,7 +122,7 @@ func bufferOwners(st core.BufferStatus, cfg *configs.Config) []bufferOwner {
 	list := []bufferOwner{}
 	for _, r := range st.Receivers {
 		if r.Owed > 0 {
-			list = append(list, bufferOwner{ReceiverStatus: r, Stray: r.Rule && !known[strings.TrimPrefix(r.Name, "history of ")]})
+			list = append(list, bufferOwner{ReceiverStatus: r, Stray: r.Rule && !known[ruleOf(r.Name)]})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b bufferOwner) int { return cmp.Compare(b.Owed, a.Owed) })

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"maps"
 	"math"
 	"sync"
 	"time"
@@ -55,29 +54,18 @@ func (f *fill) seconds(s *core.BufferStatus, now time.Time) float64 {
 	return float64(left) / f.rate
 }
 
-// joinRules gives the rules of a bridge what the store knows of them.
+// joinRules gives the rules of a bridge what the store knows of them. What it has
+// dropped, it has told their queues, which have counted it.
 func joinRules(b *core.BridgeStatus, buffer *core.BufferStatus) {
 	for i := range b.Rules {
 		r := &b.Rules[i]
 		for j := range buffer.Receivers {
-			if q := &buffer.Receivers[j]; r.Receiver != 0 && q.Receiver == r.Receiver {
-				r.Bytes, r.Oldest = q.Bytes, q.Oldest
-				r.Dropped = addReasons(r.Dropped, q.Dropped)
+			if q := &buffer.Receivers[j]; q.Receiver != 0 && (q.Receiver == r.Receiver || q.Receiver == r.Beside) {
+				r.Bytes, r.Oldest = r.Bytes+q.Bytes, max(r.Oldest, q.Oldest)
 			}
 		}
 		if b.DrainRate < 0 && r.Owed > 0 {
 			b.FullSeconds = buffer.FullSeconds
 		}
 	}
-}
-
-func addReasons(a, b map[core.Reason]uint64) map[core.Reason]uint64 {
-	if len(b) == 0 {
-		return a
-	}
-	both := maps.Clone(b)
-	for why, n := range a {
-		both[why] += n
-	}
-	return both
 }

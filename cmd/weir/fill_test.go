@@ -43,14 +43,16 @@ func TestFill(t *testing.T) {
 
 func TestJoinRules(t *testing.T) {
 	b := core.BridgeStatus{DrainRate: -1, Rules: []core.RuleStatus{
-		{Direction: "out", Filter: "a", Receiver: 7, Owed: 3, Dropped: map[core.Reason]uint64{"expired": 1}},
+		{Direction: "out", Filter: "a", Receiver: 7, Beside: 8, Owed: 3, Dropped: map[core.Reason]uint64{"expired": 1}},
 		{Direction: "in", Filter: "b"},
 	}}
 	joinRules(&b, &core.BufferStatus{FullSeconds: 60, Receivers: []core.ReceiverStatus{
-		{Receiver: 7, Bytes: 100, Oldest: 5, Dropped: map[core.Reason]uint64{"expired": 2, "queue-full": 4}},
+		{Receiver: 7, Bytes: 100, Oldest: 5, Dropped: map[core.Reason]uint64{"expired": 1}},
+		{Receiver: 8, Bytes: 10, Oldest: 2},
+		{Receiver: 9, Bytes: 1000, Oldest: 20},
 	}})
 	r := b.Rules[0]
-	if r.Bytes != 100 || r.Oldest != 5 || r.Dropped["expired"] != 3 || r.Dropped["queue-full"] != 4 || b.FullSeconds != 60 || b.Rules[1].Bytes != 0 {
+	if r.Bytes != 110 || r.Oldest != 5 || r.Dropped["expired"] != 1 || b.FullSeconds != 60 || b.Rules[1].Bytes != 0 {
 		t.Errorf("%+v", b)
 	}
 }

@@ -60,7 +60,8 @@ type gateway struct {
 	broker  *broker.Broker // behind mu until open is done
 	console *console.Console
 
-	path       string // of the configuration; "": there is no file
+	path       string      // of the configuration; "": there is no file
+	work       chan func() // what is to be done beside reloads
 	seen       *bridge.Seen
 	supervisor *adapters.Supervisor
 
@@ -72,7 +73,7 @@ type gateway struct {
 
 // newGateway makes a gateway of which nothing is open.
 func newGateway(cfg *configs.Config, log *slog.Logger) *gateway {
-	g := &gateway{cfg: cfg, log: log, clock: core.NewClock(), started: time.Now(), fill: fill{reserve: uint64(cfg.Storage.Reserve)}}
+	g := &gateway{cfg: cfg, log: log, clock: core.NewClock(), started: time.Now(), work: make(chan func()), fill: fill{reserve: uint64(cfg.Storage.Reserve)}}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "weir"
@@ -156,6 +157,7 @@ func (g *gateway) openBroker() error {
 	cc := g.cfg.ConsoleConfig()
 	cc.Audit = g.audit.Note
 	cc.Snapshot, cc.Command, cc.Replay, cc.Trace, cc.Logger = g.status, g.command, b.Replay, g.trace, g.log
+	cc.Bridges = managed{g}
 	cc.Buffer = bufferAPI{liveStore{broker: b, store: g.store, dir: g.cfg.Store().Dir}}
 	g.console = console.New(cc)
 	return g.console.Start()
@@ -211,6 +213,8 @@ func (g *gateway) attend(ctx context.Context, say func(string, ...any), brokerFa
 			return nil
 		case err := <-brokerFailed:
 			return err
+		case do := <-g.work:
+			do()
 		case <-hup:
 			g.reloadCertificates()
 			g.reload(say)

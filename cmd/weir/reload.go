@@ -143,11 +143,12 @@ func (g *gateway) attach(cfg bridge.Config, was *attached) (*attached, error) {
 	wake := make(chan struct{}, 1)
 	for _, rule := range cfg.Out {
 		rc := ruleConfig(cfg.Name, rule, names, wake)
+		rc.Beside = cfg.Drain.LiveShare > 0
 		q, err := g.queue(rc, before)
 		if err != nil {
 			return nil, err
 		}
-		queues, a.queues[rc.Name] = append(queues, q), q
+		queues, a.queues[rc.Name] = append(queues, partsOf(q)), q
 	}
 	if err := g.detach(before); err != nil {
 		return nil, err
@@ -163,6 +164,14 @@ func (g *gateway) attach(cfg bridge.Config, was *attached) (*attached, error) {
 		a.Inherit(was.Bridge)
 	}
 	return a, nil
+}
+
+// partsOf is what a bridge takes out of a queue.
+func partsOf(q *broker.Queue) bridge.Queue {
+	if other := q.Beside(); other != nil {
+		return bridge.Parts{Queue: q, Beside: other, Fresh: q.Fresh}
+	}
+	return q
 }
 
 // queue is the one that the rule had, taken out of before, or a new one.

@@ -43,14 +43,6 @@ func (m *Map) Require(keys ...string) {
 	}
 }
 
-// Unavailable refuses a key that this version knows but cannot obey: what asks
-// for safety must never be ignored in silence.
-func (m *Map) Unavailable(key, instead string) {
-	if e, ok := m.ask(key); ok {
-		m.r.addAt(m.r.spotOf(e.key), m.join(key), fmt.Sprintf("%s is not available in this version", key), instead)
-	}
-}
-
 // Need reads a text that must be there. Where it is not, which is noted, v is a
 // stand-in, so that a later check does not miss it once more.
 func (m *Map) Need(key string, v *string) {

@@ -54,6 +54,10 @@ func (m *Map) SecretFile(key string, v *string) {
 	if path == "" {
 		return
 	}
+	if m.r.env == nil {
+		m.Problem(key, key+" is not for what is added at work", "give the secret itself: it is kept where nobody else reads it")
+		return
+	}
 	info, err := m.stat(key, path)
 	if err != nil {
 		return

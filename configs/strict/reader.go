@@ -24,7 +24,9 @@ type Result struct {
 }
 
 // Read reads the text of a file. schema asks the root for everything that it
-// knows. The error is an [*Errors] with all that was found, warnings included.
+// knows. Without env it knows no variable and reads no file with a secret: the text
+// comes from somebody who is not to have them. The error is an [*Errors] with all
+// that was found, warnings included.
 func Read(file string, data []byte, env Env, schema func(*Map)) (Result, error) {
 	r := newReader(file, data, env)
 	root := r.rootMap(data)

@@ -45,7 +45,10 @@ func (r *reader) expand(n *yaml.Node, path string) (scalar, bool) {
 			continue
 		}
 		name, tail, closed := strings.Cut(after, "}")
-		value, set := r.env(name)
+		value, set := "", false
+		if r.env != nil {
+			value, set = r.env(name)
+		}
 		if !closed || !set {
 			r.unset(n, path, name, closed)
 			ok = false

@@ -70,7 +70,6 @@ func (s *sample) read(m *Map) {
 		Int(m, "unit", &i.Unit, 0, 255)
 		s.Marks = append(s.Marks, i)
 	})
-	m.Unavailable("future", "wait for it")
 }
 
 func testEnv(name string) (string, bool) {
@@ -180,7 +179,6 @@ func TestProblems(t *testing.T) {
 		{"value from the environment", "count: ${SECRET}\n", []string{`1:8 count: count (${SECRET}) must be a whole number`}},
 		{"missing key", "inner: {b: 2}\n", []string{`1:1 inner.a: key "a" is missing here`}},
 		{"name twice", "items:\n- name: a\n- name: b\n- name: a\n", []string{`4:9 items[2].name: the name "a" is used twice = the first is in line 2; names must differ`}},
-		{"not available", "future: {x: 1}\n", []string{`1:1 future: future is not available in this version = wait for it`}},
 		{"merge of a value", "items: [{name: a, <<: b}]\n", []string{`1:23 items[0]: << must be followed by another section, but is followed by a single value = write <<: *name, where &name marks the section to take over`}},
 		{"all at once", "nmae: x\non: 1\nitems:\n- unit: 300\n- nam: x\n", []string{
 			`1:1 nmae: unknown key "nmae" = did you mean "name"?`,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -25,6 +26,7 @@ type RuleConfig struct {
 	MaxBytes          int           // default 4 MiB
 	Wake              chan struct{} // of one element, for several rules together; default: one of its own
 	History           time.Duration // how long what was delivered is kept; QoS 1 and 2
+	Beside            bool          // what is new goes beside a backlog, not behind it: see split
 }
 
 // LinkState is what is durable of a bridge's connection.
@@ -67,6 +69,7 @@ func (b *Broker) Attach(cfg RuleConfig) (*Queue, error) {
 			return
 		}
 		b.attach(q)
+		b.divide(q)
 	})
 	if err == nil && q == nil {
 		err = fmt.Errorf("rule %s is attached already", cfg.Name)
@@ -91,6 +94,7 @@ func (b *Broker) Reattach(q *Queue, cfg RuleConfig) error {
 		}
 		q.excludes, q.endpoint.name, q.buffers = cfg.Excludes, cfg.NoPublisher, q.buffering()
 		b.store.SetPolicy(q.receiver, cfg.Policy)
+		b.redivide(q)
 		b.subscribe(q)
 	})
 }
@@ -101,7 +105,10 @@ func (b *Broker) Detach(q *Queue) error {
 	return b.do(func() {
 		b.unsubscribe(q)
 		q.online = false
-		if q.receiver != 0 {
+		switch {
+		case q.split != nil:
+			q.split.detach()
+		case q.receiver != 0:
 			b.rules[q.cfg.Name].queue = nil
 			delete(b.receivers, q.receiver)
 		}
@@ -120,15 +127,20 @@ func (b *Broker) attach(q *Queue) {
 		if b.rules[q.cfg.Name] == nil {
 			b.oweRetained(q)
 		}
-		r := b.named(q.cfg.Name)
-		r.queue = q
-		q.receiver = r.receiver
-		q.behind = true
-		q.buffers = q.buffering()
-		b.receivers[q.receiver] = q
-		b.store.SetPolicy(q.receiver, q.cfg.Policy)
+		b.settleIn(q)
 	}
 	b.subscribe(q)
+}
+
+// settleIn gives a queue the receiver of its name.
+func (b *Broker) settleIn(q *Queue) {
+	r := b.named(q.cfg.Name)
+	r.queue = q
+	q.receiver = r.receiver
+	q.behind = true
+	q.buffers = q.buffering()
+	b.receivers[q.receiver] = q
+	b.store.SetPolicy(q.receiver, q.cfg.Policy)
 }
 
 func (b *Broker) subscribe(q *Queue) {
@@ -173,6 +185,7 @@ func (b *Broker) oweRetained(q *Queue) {
 
 // oweOne leaves a message in the log for the rule.
 func (q *Queue) oweOne(m *core.Message) {
+	q = q.part(m)
 	q.behind = true
 	debt := []core.Debt{{Receiver: q.receiver}}
 	if _, _, err := q.broker.store.Append(m, debt, q.broker.cfg.SpillAfter); err != nil {
@@ -227,6 +240,7 @@ type Queue struct {
 	cfg      RuleConfig
 	receiver core.ReceiverID // 0: a rule of QoS 0
 	wake     chan struct{}
+	fresh    atomic.Bool // of the two parts of a rule the one for what is new
 
 	// Owned by the loop.
 	online   bool
@@ -295,6 +309,9 @@ func (q *Queue) Online(on bool) {
 	q.broker.mail.post(func() {
 		q.online = on
 		if on {
+			if q.split != nil {
+				q.split.connected()
+			}
 			q.fetch()
 		}
 	})

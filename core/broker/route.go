@@ -18,6 +18,7 @@ type endpoint struct {
 	owner    *client  // whose rights count; nil: those inside may have everything
 	excludes []string // filters of what is not wanted all the same
 	buffers  *Queue   // keeps messages of QoS 0, too, when they cannot go; nil: does not
+	split    *split   // of whose parts it is one; nil: it is whole
 
 	mark  uint64 // the publication that it was last a target of,
 	at    int    // and its place among the targets
@@ -166,6 +167,9 @@ func (b *Broker) owe(p *publication) (seq core.Seq, settled bool, err error) {
 	hold := time.Duration(0)
 	for i := range p.targets {
 		t := &p.targets[i]
+		if t.to.split != nil {
+			t.to = &t.to.split.part(p.message).endpoint
+		}
 		if t.qos == 0 && t.to.buffers != nil && t.to.buffers.away(p.message.Size()) {
 			t.qos = core.AtLeastOnce
 		}

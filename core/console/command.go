@@ -2,8 +2,8 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"unicode"
@@ -43,27 +43,12 @@ func (c *Console) serveCommand(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, noToken, http.StatusForbidden)
 		return
 	}
-	code, answer := http.StatusNotFound, map[string]string{"error": "this gateway takes no commands"}
-	if c.cfg.Command != nil {
-		code, answer = http.StatusOK, map[string]string{}
-		rule := r.URL.Query().Get("rule")
-		text, err := c.cfg.Command(r.Context(), bridge, rule, verb)
-		c.note("bridge "+verb, "bridge", bridge, "rule", rule, "address", r.RemoteAddr, "done", err == nil)
-		switch {
-		case errors.Is(err, ErrUnknown):
-			code, answer["error"] = http.StatusNotFound, err.Error()
-		case err != nil:
-			code, answer["error"] = http.StatusConflict, err.Error()
-		default:
-			answer["result"] = text
-		}
-	}
-	body, err := json.Marshal(answer)
-	if err != nil {
-		failed(w, err)
+	if c.cfg.Command == nil {
+		c.answer(w, "", fmt.Errorf("%w: this gateway takes no commands", ErrUnknown))
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	w.Write(append(body, '\n')) // an error is the peer's own
+	rule := r.URL.Query().Get("rule")
+	text, err := c.cfg.Command(r.Context(), bridge, rule, verb)
+	c.note("bridge "+verb, "bridge", bridge, "rule", rule, "address", r.RemoteAddr, "done", err == nil)
+	c.answer(w, text, err)
 }

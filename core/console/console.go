@@ -40,6 +40,7 @@ type Config struct {
 	Audit    func(event string, args ...any)
 	Snapshot func(context.Context) (core.Status, error)
 	Command  Command // nil: commands are refused
+	Bridges  Bridges // nil: they stay as they are
 	// Replay sends again what a bridge has kept, until it is done or ctx ends.
 	// Its progress function does not wait and is not called after it has returned.
 	Replay func(ctx context.Context, want core.Replay, progress func(core.ReplayProgress)) error
@@ -148,6 +149,8 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/events", c.serveEvents)
 	mux.HandleFunc("GET /api/v1/adapters/{adapter}/trace", c.serveTrace)
 	mux.HandleFunc("POST /api/v1/bridges/{bridge}/{verb}", c.serveCommand)
+	mux.Handle("POST /api/v1/bridges", c.trusted(c.cfg.Bridges != nil, http.HandlerFunc(c.servePutBridge)))
+	mux.Handle("DELETE /api/v1/bridges/{bridge}", c.trusted(c.cfg.Bridges != nil, http.HandlerFunc(c.serveRemoveBridge)))
 	mux.Handle("POST /api/v1/replay", c.trusted(c.cfg.Replay != nil, http.HandlerFunc(c.serveReplay)))
 	mux.HandleFunc("GET /login", c.servePageOfLogins)
 	mux.HandleFunc("POST /login", c.serveLogin)

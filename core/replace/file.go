@@ -38,6 +38,19 @@ func replace(file string, data []byte, mode fs.FileMode) error {
 	if err := os.Rename(temp.Name(), file); err != nil {
 		return err
 	}
+	return syncFolder(file)
+}
+
+// Remove removes a file, if it is there, for good.
+func Remove(file string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncFolder(file)
+}
+
+// syncFolder keeps what was done with a file in its folder through a power cut.
+func syncFolder(file string) error {
 	d, err := os.Open(filepath.Dir(file))
 	if err != nil {
 		return err

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestBridgesAtWork: a bridge is added, changed and removed over the console, while
+// what other rules owe is not touched; a restart finds it again; mistakes are told all
+// at once and change nothing.
+func TestBridgesAtWork(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
+	up := startMosquitto(t)
+	g := startGateway(t, fmt.Sprintf(oneBridge, up.port))
+	g.connected()
+	at := "--config=" + g.config
+	expect(t, 0, []string{"bridge", "pause", "cloud", "--rule", "meter/+/#", at}, "paused")
+	publish(t, g.port, "meter/7/v/w", "kept") // of a bridge that nobody touches
+
+	file := filepath.Join(t.TempDir(), "second.yaml")
+	put := func(rules string, code int, want ...string) {
+		t.Helper()
+		text := fmt.Sprintf("name: second\nurl: mqtt://127.0.0.1:%d\nclient_id: gw-2\nbackoff: {min: 100ms, max: 500ms}\nout:\n%s", up.port, rules)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, code, []string{"bridge", "add", file, at}, want...)
+	}
+	put("  - {filter: \"a/#\", qos: 3}\n  - {filter: \"b/#/c\", prio: 1}\n", exitUsage, "qos (3) must be", "b/#/c", "prio")
+	put("  - {filter: \"a/#\", remote_prefix: \"x/\"}\npassword_file: /etc/passwd\nusername: ${HOME}\n", exitUsage, "password_file is not for what is added at work", "HOME is not set")
+	if n := len(g.status().Bridges); n != 1 {
+		t.Fatalf("%d bridges", n)
+	}
+	put("  - {filter: \"a/#\", remote_prefix: \"x/\"}\n  - {filter: \"b/#\", remote_prefix: \"x/\"}\n", 0, "added second")
+	g.allConnected(2)
+	sub := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-t", "x/#", "-t", "y/#", "-q", "1", "-v", "-C", "4", "-W", "40")
+	time.Sleep(300 * time.Millisecond) // there is nothing to see of a subscription at mosquitto
+	publish(t, g.port, "a/1", "one")
+	expect(t, 0, []string{"bridge", "pause", "second", at}, "paused")
+	publish(t, g.port, "b/1", "two")
+	put("  - {filter: \"b/#\", remote_prefix: \"y/\"}\n", 0, "changed second") // with its queue
+	g.kill()
+	g.start()
+	publish(t, g.port, "b/1", "three")
+	g.allConnected(2)
+	eventually(t, 10*time.Second, "the message of the first", func() bool { // nobody has paused it since the start
+		r := g.status().Bridges[0].Rules[1]
+		return r.Owed == 0 && r.Messages == 1
+	})
+	expect(t, 0, []string{"bridge", "test", "second", at}, "CONNACK")
+	g.signal(syscall.SIGHUP)
+	eventually(t, 10*time.Second, "reloaded", func() bool { return strings.Contains(g.out.String(), "reloaded: no bridge has changed") })
+	publish(t, g.port, "b/1", "four")
+	if code := sub.wait(50 * time.Second); code != 0 || sub.out.String() != "x/a/1 one\ny/b/1 two\ny/b/1 three\ny/b/1 four\n" {
+		t.Errorf("exit code %d, output %q", code, sub.out)
+	}
+
+	expect(t, exitFailed, []string{"bridge", "rm", "cloud", at}, "bridge cloud stands in "+g.config+": change it there")
+	expect(t, exitFailed, []string{"bridge", "rm", "third", at}, "bridge third is not known")
+	expect(t, 0, []string{"bridge", "rm", "second", at}, "removed second")
+	eventually(t, 10*time.Second, "the audit", func() bool {
+		out, code := weir(t, "audit", at)
+		return code == 0 && strings.Contains(out, "bridge remove  bridge=second")
+	})
+	g.kill()
+	g.start()
+	if b := g.status().Bridges; len(b) != 1 || b[0].Name != "cloud" {
+		t.Errorf("bridges %+v", b)
+	}
+}
+
+// TestBridgesAtWorkGuarded: no page of another site, and nobody without the header,
+// adds a bridge.
+func TestBridgesAtWorkGuarded(t *testing.T) {
+	g := startGateway(t, "data_dir: %DATA%\nlisteners: [{name: lan, address: \"%MQTT%\"}]\nconsole: {address: \"%CONSOLE%\"}\n")
+	for name, header := range map[string]http.Header{
+		"no header":  {},
+		"other site": {"Weir-Action": {"bridge"}, "Sec-Fetch-Site": {"cross-site"}},
+	} {
+		req, err := http.NewRequest(http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/api/v1/bridges", g.console), strings.NewReader("name: x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = header
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusForbidden {
+			t.Errorf("%s: %s", name, resp.Status)
+		}
+	}
+}
