@@ -46,6 +46,19 @@
 // begins anew, it is not caught up), and the status tells the period that can be
 // kept.
 //
+// # Periods keep their phase
+//
+// A round that is late stands for the period in which it began; one that comes
+// early, because a point was set, is one more. Neither moves the rounds after it.
+// So what is due together stays together, and the line sleeps between.
+//
+// # What a transaction costs
+//
+// Over TCP to a device that answers at once, a third is the network's, a third the
+// values and their document, and the rest that the gateway sleeps once for each
+// answer. So what was read is reported while the next answer is on its way, and no
+// timer is moved that need not be.
+//
 // # One bad register does not stop the others
 //
 // A block that is refused is halved until the culprit is alone, which is then

@@ -215,9 +215,9 @@ func testLibmodbus(t *testing.T, url string) {
 // server is started by a few lines.
 const pymodbusServer = `
 import sys
-from pymodbus.server import StartTcpServer, StartSerialServer
+from pymodbus.server import StartSerialServer, StartTcpServer, StartTlsServer
 from pymodbus.datastore import ModbusSequentialDataBlock as Block, ModbusSlaveContext, ModbusServerContext
-from pymodbus.transaction import ModbusAsciiFramer, ModbusRtuFramer
+from pymodbus.transaction import ModbusAsciiFramer, ModbusRtuFramer, ModbusSocketFramer
 
 def slave(unit):
     return ModbusSlaveContext(
@@ -226,11 +226,14 @@ def slave(unit):
         ir=Block(0, [0x4366, 0x199A] + [unit] * 98), zero_mode=True)
 
 context = ModbusServerContext(slaves={u: slave(u) for u in (1, 2, 17)}, single=False)
-if sys.argv[1] == "tcp":
-    StartTcpServer(context=context, address=("127.0.0.1", int(sys.argv[2])))
+framer = {"rtu": ModbusRtuFramer, "ascii": ModbusAsciiFramer, "tcp": ModbusSocketFramer}[sys.argv[2]]
+kind, place = sys.argv[1], sys.argv[3]
+if kind == "tcp":
+    StartTcpServer(context=context, framer=framer, address=("127.0.0.1", int(place)))
+elif kind == "tls":
+    StartTlsServer(context=context, framer=framer, address=("127.0.0.1", int(place)), certfile=sys.argv[4], keyfile=sys.argv[5])
 else:
-    framer = ModbusAsciiFramer if sys.argv[1] == "ascii" else ModbusRtuFramer
-    StartSerialServer(context=context, framer=framer, port=sys.argv[2], baudrate=115200, parity="N", stopbits=1, timeout=0.05)
+    StartSerialServer(context=context, framer=framer, port=place, baudrate=115200, parity="N", stopbits=1, timeout=0.05)
 `
 
 func TestPeerPymodbus(t *testing.T) {
@@ -239,24 +242,35 @@ func TestPeerPymodbus(t *testing.T) {
 	if exec.Command(python, "-c", "import pymodbus.server, serial_asyncio").Run() != nil {
 		missing(t, "python3-pymodbus with python3-serial-asyncio")
 	}
-	t.Run("tcp", func(t *testing.T) {
+	for scheme, framing := range map[string]string{"tcp": "tcp", "rtu+tcp": "rtu", "ascii+tcp": "ascii"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			port := freePort(t)
+			run(t, python, "-c", pymodbusServer, "tcp", framing, port)
+			testPymodbus(t, Config{URL: scheme + "://127.0.0.1:" + port})
+		})
+	}
+	t.Run("tls", func(t *testing.T) {
 		t.Parallel()
 		port := freePort(t)
-		run(t, python, "-c", pymodbusServer, "tcp", port)
-		testPymodbus(t, "tcp://127.0.0.1:"+port)
+		cert, key := certificate(t)
+		// The framer that it has for TLS leaves the header out, which the standard has
+		// there as well.
+		run(t, python, "-c", pymodbusServer, "tls", "tcp", port, cert, key)
+		testPymodbus(t, Config{URL: "tls://127.0.0.1:" + port, TLS: TLS{CA: cert}})
 	})
 	for _, framing := range []string{"rtu", "ascii"} {
 		t.Run(framing, func(t *testing.T) {
 			t.Parallel()
 			master, slave := ptyPair(t)
-			run(t, python, "-c", pymodbusServer, framing, slave)
-			testPymodbus(t, framing+"://"+master+"?baud=115200&parity=N")
+			run(t, python, "-c", pymodbusServer, "serial", framing, slave)
+			testPymodbus(t, Config{URL: framing + "://" + master + "?baud=115200&parity=N"})
 		})
 	}
 }
 
 // testPymodbus polls three units, and registers beyond the end of a table.
-func testPymodbus(t *testing.T, url string) {
+func testPymodbus(t *testing.T, c Config) {
 	var devices []Device
 	want := make(map[string]any)
 	commands := make(map[string]string)
@@ -283,7 +297,8 @@ func testPymodbus(t *testing.T, url string) {
 		commands["p/"+name+"/coil/set"] = "true"
 	}
 	bus := newRecorder()
-	a := newAdapter(t, Config{URL: url, Timeout: time.Second, Devices: devices})
+	c.Timeout, c.Devices = time.Second, devices
+	a := newAdapter(t, c)
 	start(t, a, bus)
 	bus.await(t, "first readings", func(m map[string]readingDoc) bool {
 		return m["p/u1/set"].Value != nil && m["p/u2/set"].Value != nil && m["p/u17/set"].Value != nil

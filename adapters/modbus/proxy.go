@@ -133,6 +133,24 @@ var reading = []byte{
 	modbus.FuncCodeReadFIFOQueue, funcReportServerID, funcEncapsulated,
 }
 
+// wholeRequest says whether pdu, of a function that [expect] knows, is as long as
+// its function has it. On a serial line a device takes what is beyond for the next
+// frame, which could be anything: a write, where other masters may only read.
+func wholeRequest(pdu []byte) bool {
+	counted := func(at int) bool { return len(pdu) > at && len(pdu) == at+1+int(pdu[at]) }
+	switch pdu[0] {
+	case modbus.FuncCodeWriteMultipleCoils, modbus.FuncCodeWriteMultipleRegisters:
+		return counted(5)
+	case modbus.FuncCodeReadWriteMultipleRegisters:
+		return counted(9)
+	case modbus.FuncCodeMaskWriteRegister:
+		return len(pdu) == 7
+	case modbus.FuncCodeReadFIFOQueue, funcReportServerID, funcEncapsulated:
+		return true // expect knows no others
+	}
+	return len(pdu) == 5
+}
+
 // answer is the PDU of the answer to a request.
 func (p *proxy) answer(ctx context.Context, unit byte, pdu []byte) []byte {
 	refuse := func(code byte) []byte { return []byte{pdu[0] | exceptionFlag, code} }
@@ -140,6 +158,8 @@ func (p *proxy) answer(ctx context.Context, unit byte, pdu []byte) []byte {
 	switch {
 	case !known, !p.config.Writable && !slices.Contains(reading, pdu[0]):
 		return refuse(exceptionIllegalFunction)
+	case !wholeRequest(pdu):
+		return refuse(exceptionIllegalValue)
 	case len(p.config.Units) > 0 && !slices.Contains(p.config.Units, int(unit)):
 		return refuse(modbus.ExceptionCodeGatewayPathUnavailable)
 	case p.member.trunk.line.Serial() && (unit < 1 || unit > 247):

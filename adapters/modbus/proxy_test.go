@@ -1,10 +1,15 @@
 package modbus
 
 import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,5 +83,83 @@ func TestPeerMbpollProxy(t *testing.T) {
 	}
 	if got := u.Get(simulator.Holdings, 2); got != 55 {
 		t.Errorf("register is %d", got)
+	}
+}
+
+// A request may not be longer than its function has it: on a serial line a device
+// takes the rest for a request of its own.
+func TestProxySmuggling(t *testing.T) {
+	s := simulator.New()
+	u := s.Unit(1)
+	u.Set(simulator.Holdings, 0, 100, 101)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error)
+	go func() { served <- s.ServeRTUOverTCP(ctx, ln, simulator.Wire{}) }()
+	t.Cleanup(func() { cancel(); <-served })
+	frame := func(body string) []byte {
+		b := unhex(t, body)
+		return binary.LittleEndian.AppendUint16(b, crc16(b))
+	}
+	smuggled := slices.Concat(frame("01 03 0000 0001"), frame("01 06 0001 BEEF"))[1:] // the unit is in the header
+
+	address := freeAddress(t)
+	a := newAdapter(t, Config{URL: "rtu+tcp://" + ln.Addr().String(), Timeout: 300 * time.Millisecond, Proxy: Proxy{Address: address}, Devices: []Device{{Name: "d", Unit: 1, Points: []Point{{Name: "p", Register: "holding:0"}}}}})
+	bus := newRecorder()
+	start(t, a, bus)
+	bus.await(t, "a value", func(m map[string]readingDoc) bool { return m["p/d/p"].Value == 100.0 })
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, c := range []struct {
+		request []byte
+		want    string
+	}{
+		{smuggled, "8303"},
+		{unhex(t, "03 0000 0001"), "03020064"},
+	} {
+		head := []byte{0, 1, 0, 0, 0, byte(1 + len(c.request)), 1}
+		if _, err := conn.Write(append(head, c.request...)); err != nil {
+			t.Fatal(err)
+		}
+		want := unhex(t, c.want)
+		answer := make([]byte, tcpHeader+len(want))
+		if _, err := io.ReadFull(conn, answer); err != nil || !bytes.Equal(answer[tcpHeader:], want) {
+			t.Errorf("% x is answered by % x, %v; want % x", c.request, answer[tcpHeader:], err, want)
+		}
+	}
+	if got := u.Get(simulator.Holdings, 1); got != 101 {
+		t.Errorf("register is %#x: it was written", got)
+	}
+}
+
+func TestWholeRequest(t *testing.T) {
+	for request, want := range map[string]bool{
+		"03 0000 0001":                            true,
+		"03 0000 0001 00":                         false,
+		"05 0000 FF00":                            true,
+		"06 0000 1234 5678":                       false,
+		"0F 0000 0009 02 FFFF":                    true,
+		"0F 0000 0009":                            false,
+		"0F 0000 0009 02 FF":                      false,
+		"10 0000 0001 02 1234":                    true,
+		"10 0000 0001 02 1234 56":                 false,
+		"11":                                      true,
+		"16 0000 FFFF 0001":                       true,
+		"16 0000 FFFF 0001 00":                    false,
+		"17 0000 0001 0000 0001 02 1234":          true,
+		"17 0000 0001 0000 0001 02 1234 01 06 00": false,
+		"17 0000 0001 0000":                       false,
+		"18 0000":                                 true,
+		"2B 0E 01 00":                             true,
+	} {
+		if got := wholeRequest(unhex(t, request)); got != want {
+			t.Errorf("%s: %v, want %v", request, got, want)
+		}
 	}
 }
