@@ -240,11 +240,11 @@ func TestExhaustionInLittleMemory(t *testing.T) {
 	}{
 		{"D1 ids that are never released", func(t *testing.T, g *testGateway) string { return heldIDs(t, g, n(4, 30)) }},
 		{"D2 a session that is away", func(t *testing.T, g *testGateway) string { return awaySession(t, g, n(96, 1024)) }},
-		{"D3 sessions without end", func(t *testing.T, g *testGateway) string { return endlessSessions(t, g, n(6_000, 100_000)) }},
+		{"D3 sessions without end", func(t *testing.T, g *testGateway) string { return endlessSessions(t, g, n(4_500, 100_000)) }},
 		{"D4 filters", func(t *testing.T, g *testGateway) string { return manyFilters(t, g, n(30_000, 100_000)) }},
 		{"D5 retained topics", func(t *testing.T, g *testGateway) string { return manyRetained(t, g, n(50_000, 1_000_000)) }},
 		{"D5 delayed wills", func(t *testing.T, g *testGateway) string { return manyWills(t, g, n(1_000, 10_000)) }},
-		{"D6 nobody reads", func(t *testing.T, g *testGateway) string { return nobodyReads(t, g, n(300, 3_000)) }},
+		{"D6 nobody reads", func(t *testing.T, g *testGateway) string { return nobodyReads(t, g, n(120, 3_000)) }},
 		{"D7 again and again", reconnects},
 		{"large packets that never come whole", func(t *testing.T, g *testGateway) string { return halfPackets(t, g, n(200, 2_000)) }},
 		{"long names of those who are refused", func(t *testing.T, g *testGateway) string { return longNames(t, g, n(500, 5_000)) }},
