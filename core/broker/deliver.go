@@ -286,6 +286,7 @@ func (c *conn) sendPublish(d core.Delivery, pid uint16, dup bool) {
 		c.out = c.broker.encoder.AppendPublish(c.output(), c.version, p)
 	}
 	c.broker.counters.messagesSent++
+	c.broker.counters.payloadSent += uint64(len(d.Message.Payload))
 	c.broker.counters.packetsSent++
 	c.broker.touch(c)
 }
