@@ -120,8 +120,8 @@
 //     collector. The memory is used again now (see shelf), which leaves the system's own
 //     copying, and 22 instead of 54 MiB. It helps who takes messages at once; what is
 //     owed to a durable session or waits in a queue still has memory of its own.
-//   - A retained message takes 242 bytes here (see resting): 144 for its topic and
-//     payload, 98 in the index. The rest is the store, whose tables in memory and
+//   - A retained message takes 259 bytes here (see resting): 144 for its topic and
+//     payload, 115 in the index. The rest is the store, whose tables in memory and
 //     buffers of a flush have grown by then, about 10 MB; at 200,000 it would be half as
 //     much for each. As an ordinary message it had a header of 112 bytes, which is what
 //     the collector had to look at, too.
