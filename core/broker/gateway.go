@@ -61,6 +61,7 @@ func (b *Broker) publishInside(m *core.Message, lazy bool, changes ...core.Chang
 	b.begin(m, true)
 	b.publication.lazy = lazy
 	b.counters.messagesReceived++
+	b.counters.payloadReceived += uint64(len(m.Payload))
 	return b.take(changes...)
 }
 

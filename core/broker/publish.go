@@ -22,6 +22,7 @@ func (c *conn) handlePublish(h packet.Header, body []byte) error {
 		return err
 	}
 	b.counters.messagesReceived++
+	b.counters.payloadReceived += uint64(len(p.Payload))
 	defer c.paced()
 	if err := c.message(p); err != nil {
 		return err

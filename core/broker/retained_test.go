@@ -192,7 +192,7 @@ func TestSys(t *testing.T) {
 		c.Receive("$SYS/broker/version", "weir version 1.2.3")
 		c.Subscribe("$SYS/broker/clients/#", 0)
 		got := map[string]string{}
-		for range 6 { // one is the event of this subscription
+		for range 8 { // one is the event of this subscription
 			m := c.NextPublish()
 			got[string(m.Topic)] = string(m.Payload)
 		}
@@ -204,7 +204,7 @@ func TestSys(t *testing.T) {
 			t.Errorf("got %s", brokertest.Show(m))
 		}
 		time.Sleep(10 * time.Second)
-		for _, name := range []string{"total", "connected", "maximum"} { // what has changed
+		for _, name := range []string{"total", "connected", "active", "maximum"} { // what has changed
 			c.Receive("$SYS/broker/clients/"+name, "2")
 		}
 		c.ExpectNothing() // a leading wildcard does not match [MQTT-4.7.2-1]

@@ -16,6 +16,9 @@ type counters struct {
 	packetsSent      uint64
 	messagesReceived uint64
 	messagesSent     uint64
+	payloadReceived  uint64 // bytes of payloads
+	payloadSent      uint64
+	maxHeap          uint64 // as far as it was asked for
 	bytesReceived    uint64
 	bytesSent        uint64
 	accepted         uint64

@@ -105,6 +105,43 @@ func TestLoads(t *testing.T) {
 	})
 }
 
+// TestSysNames: all that Mosquitto 2 tells is there under the same name.
+func TestSysNames(t *testing.T) {
+	names := strings.Fields(`version uptime bytes/received bytes/sent heap/current heap/maximum
+		clients/active clients/connected clients/disconnected clients/expired clients/inactive clients/maximum clients/total
+		messages/received messages/sent messages/stored publish/bytes/received publish/bytes/sent
+		publish/messages/dropped publish/messages/received publish/messages/sent
+		store/messages/count subscriptions/count shared_subscriptions/count`)
+	for _, what := range strings.Fields("messages/received messages/sent publish/received publish/sent publish/dropped bytes/received bytes/sent sockets connections") {
+		for _, span := range []string{"1min", "5min", "15min"} {
+			names = append(names, "load/"+what+"/"+span)
+		}
+	}
+	names = append(names, "retained messages/count")
+	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+		c := s.Pipe()
+		c.Connect(clean("c"))
+		c.Publish("t", "four", 0)
+		c.Subscribe("$SYS/broker/#", 0)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		told := map[string]string{}
+		for p, ok := c.Poll(); ok; p, ok = c.Poll() {
+			if m, ok := p.(*packet.Publish); ok {
+				told[string(m.Topic)] = string(m.Payload)
+			}
+		}
+		for _, name := range names {
+			if told["$SYS/broker/"+name] == "" {
+				t.Errorf("%s is not told", name)
+			}
+		}
+		if n := told["$SYS/broker/publish/bytes/received"]; n != "4" {
+			t.Errorf("%s bytes of payloads", n)
+		}
+	})
+}
+
 // TestSweep: what waits for each of many clients is told, in more than one turn.
 func TestSweep(t *testing.T) {
 	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {

@@ -1,5 +1,7 @@
 package session
 
+import "strings"
+
 // AliasesIn resolves the topic aliases that a peer sends. They belong to a connection.
 type AliasesIn struct {
 	topics []string
@@ -42,7 +44,8 @@ func NewAliasesOut(maximum uint16) *AliasesOut {
 }
 
 // Assign is the alias of a topic, 0 for none. The first time the topic must be
-// sent along (known is false), from then on the alias stands for it.
+// sent along (known is false), from then on the alias stands for it. It may lie in a
+// buffer that is used again.
 func (a *AliasesOut) Assign(topic string) (alias uint16, known bool) {
 	if len(a.topics) <= 1 {
 		return 0, false
@@ -52,6 +55,7 @@ func (a *AliasesOut) Assign(topic string) (alias uint16, known bool) {
 	}
 	a.next = a.next%(len(a.topics)-1) + 1
 	delete(a.alias, a.topics[a.next])
+	topic = strings.Clone(topic)
 	a.topics[a.next] = topic
 	a.alias[topic] = uint16(a.next)
 	return uint16(a.next), false
