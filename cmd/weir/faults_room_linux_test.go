@@ -34,8 +34,8 @@ bridges:
 func TestRoom(t *testing.T) {
 	need(t, "mosquitto", "mosquitto_pub", "mosquitto_sub")
 	for _, c := range []struct {
-		name string
-		disk func(testing.TB) *disk
+		name    string
+		disk    func(testing.TB) *disk
 		exhaust func(t *testing.T, dir string)
 	}{
 		{"files", func(t testing.TB) *disk { return newDisk(t, 96<<20, "-N", "384") }, takeFiles},
