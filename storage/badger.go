@@ -119,6 +119,7 @@ type journal struct {
 	next  int        // number of the file that does not exist yet,
 	name  string     // and its name
 	dirty []*os.File // written to since the last sync, oldest first; the last is the current one
+	fresh bool       // the name of the current one may not be durable: Badger does not see to that
 }
 
 // openJournal begins with the newest file.
@@ -144,7 +145,7 @@ func (j *journal) follow() error {
 		if err != nil {
 			return fmt.Errorf("open journal: %w", err)
 		}
-		j.dirty = append(j.dirty, f)
+		j.dirty, j.fresh = append(j.dirty, f), true
 		if err := j.seam.allocate(f, j.size); err != nil {
 			return err
 		}
@@ -168,23 +169,32 @@ func (j *journal) sync() error {
 			return fmt.Errorf("sync journal: %w", err)
 		}
 	}
-	if j.trim() {
-		return j.seam.syncDir(j.dir) // the new file's name
+	j.trim()
+	return j.syncName()
+}
+
+// syncName makes the name of the current file durable, if it is a new one.
+func (j *journal) syncName() error {
+	if !j.fresh {
+		return nil
 	}
+	if err := j.seam.syncDir(j.dir); err != nil {
+		return err
+	}
+	j.fresh = false
 	return nil
 }
 
 // trim forgets all files but the current one.
-func (j *journal) trim() (more bool) {
+func (j *journal) trim() {
 	n := len(j.dirty) - 1
 	if n <= 0 {
-		return false
+		return
 	}
 	for _, f := range j.dirty[:n] {
 		f.Close()
 	}
 	j.dirty = append(j.dirty[:0], j.dirty[n])
-	return true
 }
 
 func (j *journal) close() {

@@ -29,8 +29,8 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 	if err := guardTables(o); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, transient(fmt.Errorf("make directory: %w", err))
+	if err := s.makeDir(dir); err != nil {
+		return nil, transient(err)
 	}
 	if err := checkFiles(dir, o); err != nil {
 		return nil, err

@@ -2,10 +2,8 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -224,9 +222,6 @@ func (c *committer) activate() error {
 		}
 	}
 	s := c.ring.newSegment(c.next)
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("make segment: %w", err)
-	}
 	if err := s.openWriter(); err != nil {
 		return err
 	}

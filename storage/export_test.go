@@ -225,3 +225,13 @@ func Upgraded(c Config, marks ...string) Config {
 
 // ErrNewer is what an older program says.
 var ErrNewer = errNewer
+
+// Syncs has a function told of every sync of a directory.
+func Syncs(c Config, note func(dir string)) Config {
+	c.seam = newSeam()
+	c.seam.syncDir = func(dir string) error {
+		note(dir)
+		return syncDir(dir)
+	}
+	return c
+}

@@ -267,6 +267,9 @@ func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
 	if err := w.commit(); err != nil {
 		return err
 	}
+	if err := m.journal.syncName(); err != nil { // Badger has synced what is in it
+		return err
+	}
 	m.checkpoint = c
 	return nil
 }
@@ -335,7 +338,7 @@ func (m *metaDB) renew() error {
 	if err := m.seam.removeAll(trash); err != nil {
 		return fmt.Errorf("remove copy of meta: %w", err)
 	}
-	if err := os.MkdirAll(m.dir, 0o700); err != nil {
+	if err := m.seam.makeDir(m.dir); err != nil {
 		return fmt.Errorf("make copy of meta: %w", err)
 	}
 	if err := m.open(); !errors.Is(err, errEmpty) {

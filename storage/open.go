@@ -24,7 +24,7 @@ import (
 //     anything is given out.
 func Open(cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
-	dir, err := prepareDir(cfg.Dir)
+	dir, err := prepareDir(cfg.Dir, cfg.seam)
 	if err != nil {
 		return nil, err
 	}
@@ -45,16 +45,16 @@ func Open(cfg Config) (*Log, error) {
 
 // prepareDir makes the directory. The path must be that which the kernel shows
 // in the list of mappings.
-func prepareDir(dir string) (string, error) {
+func prepareDir(dir string, s *seam) (string, error) {
 	if dir == "" {
 		return "", errors.New("open store: no directory given")
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make store: %w", err)
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("find store: %w", err)
+	}
+	if err := s.makeDir(abs); err != nil {
+		return "", fmt.Errorf("make store: %w", err)
 	}
 	return filepath.EvalSymlinks(abs)
 }

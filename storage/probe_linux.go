@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // room finds out what may be written to the file system of a store. Some limits are
@@ -31,8 +29,8 @@ const (
 
 // of is what may be written to dir.
 func (r *room) of(dir string) (int64, error) {
-	free, err := freeBytes(dir)
-	if err != nil || free < watermark || !hidesLimits(dir) {
+	free, hidden, err := freeBytes(dir)
+	if err != nil || free < watermark || !hidden {
 		return free, err
 	}
 	r.mu.Lock()
@@ -44,12 +42,6 @@ func (r *room) of(dir string) (int64, error) {
 		return 0, nil
 	}
 	return free, nil
-}
-
-// hidesLimits says whether the file system of dir has limits that it does not tell.
-func hidesLimits(dir string) bool {
-	var st unix.Statfs_t
-	return unix.Statfs(dir, &st) == nil && st.Type == unix.BTRFS_SUPER_MAGIC
 }
 
 // canAllocate tries it. What it made is gone again when it returns.

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -46,7 +47,7 @@ func newRing(root string, s *seam, log *slog.Logger) *ring {
 
 // list finds the segments on disk.
 func (r *ring) list() ([]*segment, error) {
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+	if err := r.seam.makeDir(r.dir); err != nil {
 		return nil, fmt.Errorf("make ring: %w", err)
 	}
 	if err := r.tidy(); err != nil {
@@ -142,7 +143,7 @@ func (r *ring) closeAll() (err error) {
 
 // setAside moves a directory that can not be read to quarantine.
 func (r *ring) setAside(dir string, why error) error {
-	if err := os.MkdirAll(r.quarantine, 0o700); err != nil {
+	if err := r.seam.makeDir(r.quarantine); err != nil {
 		return fmt.Errorf("make quarantine: %w", err)
 	}
 	name := time.Now().UTC().Format("20060102T150405.000000000") + "-" + filepath.Base(dir)
@@ -150,7 +151,7 @@ func (r *ring) setAside(dir string, why error) error {
 	if err := r.seam.rename(dir, target); err != nil {
 		return fmt.Errorf("move to quarantine: %w", err)
 	}
-	if err := r.seam.syncDir(r.quarantine); err != nil {
+	if err := errors.Join(r.seam.syncDir(r.quarantine), r.seam.syncDir(filepath.Dir(dir))); err != nil {
 		return err
 	}
 	r.aside.Add(1)

@@ -54,6 +54,24 @@ func syncDir(dir string) error {
 	return nil
 }
 
+// makeDir makes a directory and those above it, as far as they are missing, and
+// makes their names durable.
+func (s *seam) makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	above := filepath.Dir(dir)
+	if above != dir {
+		if err := s.makeDir(above); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !os.IsExist(err) {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	return s.syncDir(above)
+}
+
 // replaceFile puts data under name, whole or not at all.
 func (s *seam) replaceFile(name string, data []byte) error {
 	temp := name + ".new"

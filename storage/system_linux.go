@@ -17,19 +17,21 @@ const fewFiles = 64
 
 // freeBytes is what may be written: what is free, none when no more files can be
 // made, and no more than the quota allows.
-func freeBytes(dir string) (int64, error) {
+//
+// hidden says that the file system may have limits beyond that, which it does not tell.
+func freeBytes(dir string) (free int64, hidden bool, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("statfs: %w", err)
+		return 0, false, fmt.Errorf("statfs: %w", err)
 	}
 	if st.Files > 0 && st.Ffree < fewFiles {
-		return 0, nil
+		return 0, false, nil
 	}
-	free := int64(st.Bavail) * int64(st.Bsize)
+	free = int64(st.Bavail) * int64(st.Bsize)
 	if left, ok := quotaLeft(dir); ok {
 		free = min(free, left)
 	}
-	return free, nil
+	return free, int64(st.Type) == unix.BTRFS_SUPER_MAGIC, nil
 }
 
 // allocate gives the first size bytes of f their blocks, so that a store into

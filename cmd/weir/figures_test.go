@@ -210,13 +210,15 @@ func acksOf(t *testing.T, port, n, window int, payloadOf func(i int) []byte) flo
 	return float64(n) / time.Since(begun).Seconds()
 }
 
-// randomPayload can not be compressed.
-func randomPayload(int) []byte {
-	b := make([]byte, 0, 200)
-	for len(b) < cap(b) {
+func randomPayload(int) []byte { return randomBytes(200) }
+
+// randomBytes can not be compressed.
+func randomBytes(n int) []byte {
+	b := make([]byte, 0, n+8)
+	for len(b) < n {
 		b = binary.BigEndian.AppendUint64(b, rand.Uint64())
 	}
-	return b
+	return b[:n]
 }
 
 func appendLength(b []byte, n int) []byte {
