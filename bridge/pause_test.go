@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,4 +68,39 @@ func TestPauseRule(t *testing.T) {
 		w.wantPayloads("1", "0")
 		w.end()
 	})
+}
+
+// TestPauseRuleInFlight: what is under way when a rule is paused is finished, at QoS 2
+// with all its steps, and nothing of the rule follows until it is resumed.
+func TestPauseRuleInFlight(t *testing.T) {
+	for qos := core.AtLeastOnce; qos <= core.ExactlyOnce; qos++ {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, func(c *bridge.Config) { c.MaxInflight = 3 })
+			w.net.SetLatency(time.Second)
+			w.start()
+			after(10 * time.Second)
+			var want []string
+			for i := range 10 {
+				want = append(want, fmt.Sprint(i))
+				w.put(qos, "a", want[i])
+			}
+			after(500 * time.Millisecond) // three are on their way, and nothing has come of them
+			if err := w.bridge.PauseRule("#"); err != nil {
+				t.Fatal(err)
+			}
+			after(time.Hour)
+			w.wantPayloads(want[:3]...)
+			w.wantOwed(7)
+			if n := w.bridge.Status().Inflight; n != 0 {
+				t.Errorf("QoS %d: %d under way", qos, n)
+			}
+			if err := w.bridge.ResumeRule("#"); err != nil {
+				t.Fatal(err)
+			}
+			after(time.Minute)
+			w.wantPayloads(want...)
+			w.wantOwed(0)
+			w.end()
+		})
+	}
 }
