@@ -41,6 +41,10 @@ type Config struct {
 	Out []OutRule
 	In  []InRule
 
+	// StateTopic is where the upstream shows, retained, whether the uplink is "online"
+	// or "offline", also when it ends without a goodbye. Default: nowhere.
+	StateTopic string
+
 	// Gather is how long the messages of a steady stream may wait for each other, so
 	// that several leave at once; see gather.go. 0: none waits.
 	Gather    time.Duration
@@ -227,6 +231,9 @@ func (c Config) Validate() error {
 	f.check(c.MaxPacket >= 1<<10 && c.MaxPacket <= packet.MaxLength, "max_packet", c.MaxPacket, "between 1 KiB and 256 MiB")
 	f.check(len(c.Out)+len(c.In) > 0, "out", "none", "given, or in: a bridge without rules does nothing")
 	c.Connect.check(&f)
+	if err := topic.ValidName(c.StateTopic); c.StateTopic != "" && err != nil {
+		f.check(false, "state_topic", c.StateTopic, "a topic: "+err.Error())
+	}
 	c.checkServers(&f)
 	for i, r := range c.Out {
 		r.check(&f, fmt.Sprintf("out[%d]", i))

@@ -86,6 +86,11 @@
 // changes is ended; the next one inherits its packet ids and counters (inherit.go),
 // and the rules keep their queues.
 //
+// # State
+//
+// Here it is shown by the console, the metrics and retained under weir/<gateway>/; at
+// the upstream on state_topic (announce.go).
+//
 // # Loops
 //
 // What came in over a bridge is not sent out over it. In MQTT 5 the upstream is

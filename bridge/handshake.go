@@ -160,6 +160,7 @@ func (b *Bridge) connectPacket(v packet.Version, clean bool, user, password stri
 		Username:    []byte(user),
 		HasPassword: password != "",
 		Password:    []byte(password),
+		Will:        b.will(),
 	}
 	if v == packet.V5 {
 		p.Properties = &packet.Properties{

@@ -176,6 +176,7 @@ func (l *link) open() {
 	b := l.b
 	l.settle(b.events.take())
 	b.home = l.g.server
+	l.announce(stateOnline)
 	window := l.window
 	if l.alone {
 		window = 1
@@ -409,6 +410,7 @@ func (l *link) farewell(cause error) {
 	if l.g.version < packet.V5 && p.Reason != packet.Success {
 		return
 	}
+	l.announce(stateOffline)
 	l.filling = p.AppendTo(l.filling, l.g.version)
 	if !l.wire.started {
 		l.wire.finish(l.filling)

@@ -98,6 +98,7 @@ func (c *Config) checkPreset(f *faults) {
 	if p.clientID > 0 {
 		f.check(len(c.ClientID) <= p.clientID, "client_id", c.ClientID, fmt.Sprintf("at most %d bytes with preset %s", p.clientID, c.Preset))
 	}
+	f.check(c.StateTopic == "" || !p.noRetain && !p.azure, "state_topic", c.StateTopic, "left out with preset "+c.Preset+", which takes no retained messages")
 	f.check(c.SASKey == "" || p.azure, "sas_key", "given", "without: only azure-iot-hub knows it")
 }
 

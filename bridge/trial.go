@@ -33,7 +33,7 @@ func Trial(ctx context.Context, cfg Config, url, clientID, topic string, report 
 		return err
 	}
 	cfg = cfg.withDefaults()
-	cfg.SessionExpiry = 0
+	cfg.SessionExpiry, cfg.StateTopic = 0, "" // the state is that of the gateway at work
 	s, err := parseServer(url)
 	if err != nil {
 		return err

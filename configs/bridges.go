@@ -41,6 +41,7 @@ func readBridge(m *strict.Map, names *strict.Names) bridge.Config {
 	m.List("both", func(m *strict.Map) { readBoth(m, &b) })
 	m.Bool("transit", &b.Transit)
 	m.Duration("gather", &b.Gather, 0, time.Second)
+	m.String("state_topic", &b.StateTopic)
 	m.Map("connect", func(m *strict.Map) { readConnect(m, &b.Connect) })
 	m.Section("drain", func(m *strict.Map) { readDrain(m, &b.Drain) })
 	m.Duration("keepalive", &b.Keepalive, time.Second, math.MaxUint16*time.Second)
