@@ -71,6 +71,7 @@ type Broker struct {
 
 	timers     timers
 	flushTimer timer
+	sweepTimer timer
 	sysTimer   timer
 	chores     fifo[func() (more bool)] // long work, cut into slices
 
@@ -148,6 +149,7 @@ func New(cfg Config, store Store) (*Broker, error) {
 	b.matched = b.match
 	b.events.b = b
 	b.flushTimer.ring = func(time.Time) { b.work(b.saveRetained) }
+	b.sweepTimer.ring = b.sweep
 	b.sysTimer.ring = b.sysDue
 	b.shelf.timer.ring = b.shelf.clear
 	b.tick()

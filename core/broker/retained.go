@@ -49,6 +49,9 @@ func (b *Broker) retain(p *publication) core.Ticket {
 func (b *Broker) setRetained(m *core.Message) {
 	b.retainedBytes += retainedSize(m) - b.sizeRetained(m.Topic)
 	b.retained.Set(rest(m))
+	if m.Expiry > 0 {
+		b.awaitSweep()
+	}
 }
 
 func (b *Broker) unsetRetained(name string) bool {

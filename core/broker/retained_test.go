@@ -109,6 +109,41 @@ func retainedAfter(t *testing.T, s *brokertest.Server) string {
 	return strings.Join(all, " ")
 }
 
+// TestRetainedExpires: what has expired goes from memory and from the store, also
+// when nobody asks for it; what has not stays.
+func TestRetainedExpires(t *testing.T) {
+	in(t, broker.Config{RetainedFlush: time.Second}, func(t *testing.T, s *brokertest.Server) {
+		p := s.Pipe()
+		p.Connect(clean("p"))
+		expires := func(topic string, seconds uint32) {
+			p.PublishPacket(packet.Publish{
+				Topic: []byte(topic), Payload: []byte("x"), QoS: 1, Retain: true,
+				Properties: &packet.Properties{MessageExpiry: &seconds},
+			})
+		}
+		for i := range 500 {
+			expires(fmt.Sprint("soon/", i), 30)
+		}
+		expires("later", 100)
+		retain(t, p, "never", "x", 1)
+		for _, c := range []struct {
+			wait time.Duration
+			n    int
+			kept string
+		}{{70 * time.Second, 2, "later=x never=x"}, {70 * time.Second, 1, "never=x"}, {time.Hour, 1, "never=x"}} {
+			time.Sleep(c.wait)
+			retain(t, p, "never", "x", 1) // what is lazy rides with it
+			synctest.Wait()
+			if n := s.Status().Retained; n != c.n {
+				t.Errorf("%d retained, want %d", n, c.n)
+			}
+			if got := retainedAfter(t, s); got != c.kept {
+				t.Errorf("in the store: %.60s, want %s", got, c.kept)
+			}
+		}
+	})
+}
+
 // TestManyRetained: all of them arrive, however many, and others are served
 // meanwhile.
 func TestManyRetained(t *testing.T) {
