@@ -59,13 +59,18 @@ func (g *gather) holds(now time.Time) bool {
 
 // left notes that n messages have left, of a backlog or not, and that no more could.
 // A backlog comes from the disk in large pieces: it gathers only while the window is
-// full, for the sake of the acknowledgements.
+// full, for the sake of the acknowledgements, and not for long: each moment of that is
+// one of the round trip that limits it.
 func (g *gather) left(now time.Time, n int, backlog, full bool) {
 	g.sent += n
 	g.behind = backlog
-	g.due = now
-	if full || !backlog {
+	switch {
+	case !backlog:
 		g.due = now.Add(g.most)
+	case full:
+		g.due = now.Add(g.most / 2)
+	default:
+		g.due = now
 	}
 }
 

@@ -123,7 +123,7 @@ func TestGatherBacklog(t *testing.T) {
 		{"steady", false, false, 5 * time.Millisecond, 20 * time.Millisecond},
 		{"steady, window full", false, true, 5 * time.Millisecond, 20 * time.Millisecond},
 		{"backlog", true, false, 0, 0},
-		{"backlog, window full", true, true, 5 * time.Millisecond, 5 * time.Millisecond},
+		{"backlog, window full", true, true, 2500 * time.Microsecond, 2500 * time.Microsecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newStream()
