@@ -75,7 +75,7 @@ var faultCases = []faultCase{
 		w.stop3.stop()
 		time.Sleep(40 * time.Second)
 		w.stop3.resume()
-	}},
+	}, heals: 30 * time.Second}, // what stood still may take over the session once, which is a long pause
 	{name: "F4 64 kbit/s, 800 ms, 20 % loss", setUp: func(w *world) {
 		w.net.SetLine(400*time.Millisecond, 8000, 0.2, 1)
 	}, do: func(*world) { time.Sleep(time.Minute) }, heals: time.Minute},

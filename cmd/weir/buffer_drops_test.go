@@ -112,10 +112,7 @@ func TestQuarantineReplay(t *testing.T) {
 	if g.status().Buffer.Quarantined != len(tables) {
 		t.Errorf("%d parts in quarantine instead of %d", g.status().Buffer.Quarantined, len(tables))
 	}
-	take := func(n int) string {
-		return mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "away", "-q", "1", "-t", "plant/#", "-C", strconv.Itoa(n), "-W", "10")
-	}
-	if out := take(3); out != "one\ntwo\nthree\n" {
+	if out := take(t, g.port, "away", 3); out != "one two three" {
 		t.Errorf("what can be read of it comes as %q", out)
 	}
 	name := asideName(t, g)
@@ -130,7 +127,7 @@ func TestQuarantineReplay(t *testing.T) {
 		if !running {
 			g.start()
 		}
-		if out := take(3); out != "one\ntwo\nthree\n" {
+		if out := take(t, g.port, "away", 3); out != "one two three" {
 			t.Errorf("running %t: what is owed once more comes as %q", running, out)
 		}
 	}
