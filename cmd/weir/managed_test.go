@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,8 +41,9 @@ func TestBridgesAtWork(t *testing.T) {
 	}
 	put("  - {filter: \"a/#\", remote_prefix: \"x/\"}\n  - {filter: \"b/#\", remote_prefix: \"x/\"}\n", 0, "added second")
 	g.allConnected(2)
-	sub := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-t", "x/#", "-t", "y/#", "-q", "1", "-v", "-C", "4", "-W", "40")
-	time.Sleep(300 * time.Millisecond) // there is nothing to see of a subscription at mosquitto
+	watch := []string{"-p", strconv.Itoa(up.port), "-c", "-i", "watch", "-t", "x/#", "-t", "y/#", "-q", "1"}
+	mustRun(t, "mosquitto_sub", append(slices.Clone(watch), "-E")...) // returns when it has subscribed
+	sub := start(t, lookPeer("mosquitto_sub"), append(watch, "-v", "-C", "4", "-W", "40")...)
 	publish(t, g.port, "a/1", "one")
 	expect(t, 0, []string{"bridge", "pause", "second", at}, "paused")
 	publish(t, g.port, "b/1", "two")

@@ -14,8 +14,10 @@
 // The file is 0600 and bounded: when it has reached half of its size it becomes
 // audit.log.1, in the place of the one before. What peers can cause at will is gathered:
 // the first of the same is written at once, and how many more there were after ten
-// seconds. A text of more than 256 bytes is cut. Of those who are refused from one address eight
-// are told apart in that time; "who" says that a line is about the others. Who notes something never waits for the disk. Where the file cannot be
-// written the gateway goes on, the log says so, and what is lost is counted in the next
-// line that can be.
+// seconds. A text of more than 256 bytes is cut. Of those who are refused from one
+// address eight are told apart in that time; "who" says that a line is about the others.
+//
+// Who notes something never waits for the disk: what was noted in the last second may be
+// lost in a crash. Where the file cannot be written the gateway goes on, the log says so,
+// and what is lost is counted in the next line that can be.
 package audit

@@ -56,6 +56,10 @@ func TestCarry(t *testing.T) {
 	s.Wake()
 	turn("channel", call{}, core.NextTurn{At: later, Write: true})
 	turn("room to write", call{out: true}, core.NextTurn{At: time.Now().Add(time.Millisecond)})
+	turn("time", call{}, core.NextTurn{At: time.Now().Add(50 * time.Millisecond), Deaf: true})
+	unix.Write(fds[1], []byte("x"))
+	turn("time, not the input", call{}, core.NextTurn{At: later})
+	turn("the input that had waited", call{in: true}, core.NextTurn{At: time.Now().Add(time.Millisecond)})
 	turn("time", call{}, core.NextTurn{Last: true})
 	if err := <-ended; err != nil {
 		t.Error(err)

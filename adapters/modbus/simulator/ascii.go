@@ -20,9 +20,7 @@ func (s *Slave) ServeASCII(ctx context.Context, line Line, wire Wire) error {
 // of ln.
 func (s *Slave) ServeASCIIOverTCP(ctx context.Context, ln net.Listener, wire Wire) error {
 	return s.listen(ctx, ln, func(ctx context.Context, conn net.Conn) error {
-		defer conn.Close()
-		defer context.AfterFunc(ctx, func() { conn.Close() })()
-		return s.ServeASCII(ctx, conn, wire)
+		return onConn(ctx, conn, func(line Line) error { return s.ServeASCII(ctx, line, wire) })
 	})
 }
 

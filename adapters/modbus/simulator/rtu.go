@@ -19,10 +19,15 @@ func (s *Slave) ServeRTU(ctx context.Context, line Line, wire Wire) error {
 // ServeRTUOverTCP is a serial device server: RTU frames on the connections of ln.
 func (s *Slave) ServeRTUOverTCP(ctx context.Context, ln net.Listener, wire Wire) error {
 	return s.listen(ctx, ln, func(ctx context.Context, conn net.Conn) error {
-		defer conn.Close()
-		defer context.AfterFunc(ctx, func() { conn.Close() })()
-		return s.ServeRTU(ctx, conn, wire)
+		return onConn(ctx, conn, func(line Line) error { return s.ServeRTU(ctx, line, wire) })
 	})
+}
+
+// onConn serves a connection as a line, and closes it.
+func onConn(ctx context.Context, conn net.Conn, serve func(Line) error) error {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	return serve(conn)
 }
 
 // rtuFraming is RTU: unit, PDU, CRC. Where a request ends is known from its
