@@ -9,14 +9,14 @@
 // order comes for free. A turn of the loop reads every socket that is ready,
 // decodes in place, routes, appends to the log, and then writes to each connection
 // that was touched once. It never waits for the disk, a lock or a peer; what could
-// take long (retained messages for "#", the end of a session with many
-// subscriptions) is cut into slices between turns.
+// take long (retained messages for "#", the sweep of those that have expired, the end
+// of a session with many subscriptions) is cut into slices between turns.
 //
 // Devices send one small message at a time, so what a message costs is a wake-up
 // and two system calls, and what decides is how often one thread hands over to
 // another. A goroutine for each connection costs twice as much as a loop; a loop
 // that blocks in epoll_wait pays a hand-over for every wake-up. So the epoll set
-// waits in Go's own poller (see epoll).
+// waits in Go's own poller, and its deadlines are a timer within the set (see epoll).
 //
 // # What is connected to what
 //
