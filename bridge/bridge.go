@@ -28,9 +28,10 @@ type Queue interface {
 	// Rewind: the connection was lost. Everything unpaid comes again, in order, and
 	// nothing that was on its way before.
 	Rewind()
-	// Online says whether there is a connection. Without one, messages of QoS 0 are
-	// dropped and counted.
-	Online(bool)
+	// Online says that there is a connection, with so many messages under way at most.
+	Online(inflight int)
+	// Offline says that there is none. Messages of QoS 0 are dropped then, and counted.
+	Offline()
 	Receiver() core.ReceiverID
 	Owed() uint64
 	// Dropped counts what was dropped before the bridge could take it, by reason.
@@ -251,7 +252,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	b.running = ctx
 	b.kick = b.merge(ctx, &wg)
 	for _, o := range b.outlets {
-		o.queue.Online(false)
+		o.queue.Offline()
 	}
 	shown := ""
 	for {

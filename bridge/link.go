@@ -104,7 +104,7 @@ func (b *Bridge) serve(ctx context.Context, g *greeting) error {
 	for _, o := range b.outlets {
 		o.pay()
 		o.forgetWaiting()
-		o.queue.Online(false)
+		o.queue.Offline()
 		o.queue.Rewind()
 	}
 	return err
@@ -199,7 +199,7 @@ func (l *link) open() {
 		l.ping()
 	}
 	for _, o := range b.outlets {
-		o.queue.Online(true)
+		o.queue.Online(window)
 	}
 	b.status.connected(l.g, l.window, l.id > 1)
 	if text := b.rivals.warning(l.now); text != "" {

@@ -18,6 +18,9 @@ const (
 	Memory  Promise = "memory"  // in memory: acknowledged at once, written without haste
 )
 
+// inflightMost is the largest window that SetInflight may ask for.
+const inflightMost = 1000
+
 // Level is the promise of a single message.
 func (p Promise) Level() core.Promise {
 	switch p {
@@ -47,7 +50,8 @@ type Config struct {
 	// whatever the policies say, because memory is not to be had. A quarter of it
 	// is only for messages that need no disk. Default 16 MiB.
 	MaxTail int64
-	// MaxInflight is the usual window of unacknowledged messages of a receiver.
+	// MaxInflight is the usual window of unacknowledged messages of a receiver, and
+	// so how many payments a kill may undo. A receiver may be given more: SetInflight.
 	// After so many payments a position is written. Default 64.
 	MaxInflight int
 	// RetainedFlush bounds how long a lazy change waits for a commit. Default 10 s.

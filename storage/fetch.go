@@ -144,7 +144,7 @@ func (r *receiver) tooOld(m *core.Message, now core.Stamp) bool {
 // delivery must be made right after hand, which raises sent.
 func (r *receiver) delivery(seq core.Seq, m *core.Message) core.Delivery {
 	again := seq <= r.resent
-	if r.again > 0 {
+	if !again && r.again > 0 {
 		r.again--
 		again = true
 	}

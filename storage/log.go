@@ -160,8 +160,11 @@ func refuseLive(debts []core.Debt, r core.ReceiverID) {
 // nothing, because live values pass all the same, and a full disk has to be
 // drained.
 func (l *Log) holdsBack(r *receiver) bool {
-	return r.behind(l.cfg.MaxInflight) && l.health.err == nil && !l.health.full()
+	return r.behind(l.repeats(r)) && l.health.err == nil && !l.health.full()
 }
+
+// repeats is how many payments of a receiver a kill may undo: a window of them.
+func (l *Log) repeats(r *receiver) int { return max(l.cfg.MaxInflight, r.inflight) }
 
 // tailLimit leaves a quarter of the tail to messages that may pass through
 // memory, for the time when the disk takes nothing.
@@ -286,6 +289,11 @@ func (l *Log) Owed(id core.ReceiverID) uint64 {
 func (l *Log) SetPolicy(id core.ReceiverID, p core.Policy) {
 	l.receiver(id).policy = p
 	l.noRoom = 0
+}
+
+// SetInflight says how large the window of a receiver is. See broker.Log.
+func (l *Log) SetInflight(id core.ReceiverID, n int) {
+	l.receiver(id).inflight = min(n, inflightMost)
 }
 
 // Rewind begins anew with what is owed to a receiver. See broker.Log.

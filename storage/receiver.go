@@ -19,10 +19,11 @@ import (
 // position <= window <= cursor <= last; ahead lies above the position, spans
 // tell what is on disk, and what is in the tail comes after what is on disk.
 type receiver struct {
-	id     core.ReceiverID
-	name   string
-	rule   bool // of a bridge, not a session
-	policy core.Policy
+	id       core.ReceiverID
+	name     string
+	rule     bool // of a bridge, not a session
+	policy   core.Policy
+	inflight int // SetInflight
 
 	position core.Seq
 	paidAt   core.Stamp // when the message at the position was received

@@ -90,6 +90,9 @@ func (l *Log) loadPositions() error {
 		r.settleSpans()
 		if r.onDisk > 0 && !l.clean {
 			r.again = l.cfg.MaxInflight
+			if r.rule { // it may have had a larger window
+				r.again = max(r.again, inflightMost)
+			}
 		}
 	}
 	return nil

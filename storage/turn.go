@@ -91,7 +91,7 @@ func (l *Log) due() (at time.Time, ok bool) {
 	for _, r := range l.dirty {
 		switch {
 		case !r.needed():
-		case r.unsaved >= l.cfg.MaxInflight:
+		case r.unsaved >= l.repeats(r):
 			earliest(time.Time{})
 		default:
 			earliest(l.health.positionAt)

@@ -308,7 +308,11 @@ func (q *Queue) Rewind() {
 	q.cursor = q.oldest
 }
 
-func (q *Queue) Online(on bool) {
+func (q *Queue) Online(int) { q.connected(true) }
+
+func (q *Queue) Offline() { q.connected(false) }
+
+func (q *Queue) connected(on bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.online = on

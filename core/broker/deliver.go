@@ -12,6 +12,7 @@ import (
 // How much of the log is fetched at a time.
 const (
 	fetchMessages = 256
+	fetchMost     = 1000 // for an uplink with a large window
 	fetchBytes    = 256 << 10
 )
 

@@ -385,7 +385,11 @@ func (b *bridged) attach() {
 func (b *bridged) toggle() {
 	b.online = !b.online
 	b.unpaid = nil
-	b.q.Online(b.online)
+	if b.online {
+		b.q.Online(64)
+	} else {
+		b.q.Offline()
+	}
 }
 
 func (b *bridged) take() {

@@ -35,6 +35,7 @@ type Queue struct {
 	history  *history // nil: what was delivered is not kept
 
 	mu        sync.Mutex
+	batch     int // how many are fetched at a time
 	ready     fifo[core.Delivery]
 	bytes     int
 	rewinding int  // rewinds that the loop has not seen: what it delivers meanwhile comes again
@@ -58,7 +59,7 @@ func (q *Queue) Take(buf []core.Delivery, max int) []core.Delivery {
 		q.bytes -= d.Message.Size()
 		buf = append(buf, d)
 	}
-	if q.hungry && q.ready.len() <= fetchMessages/4 {
+	if q.hungry && q.ready.len() <= q.low() {
 		q.hungry = false
 		q.broker.mail.post(q.fetch)
 	}
@@ -85,21 +86,16 @@ func (q *Queue) Rewind() {
 	q.broker.mail.post(q.rewind)
 }
 
-// Online says whether there is a connection. While there is none QoS 0 is dropped
-// and counted, unless the rule buffers it, and the rest goes to the log.
-func (q *Queue) Online(on bool) {
-	q.broker.mail.post(func() {
-		q.online = on
-		if on {
-			if q.split != nil {
-				q.split.connected()
-			}
-			q.fetch()
-		}
-	})
-	if !on {
-		q.Rewind()
-	}
+// Online says that there is a connection, on which so many messages may be under way.
+func (q *Queue) Online(inflight int) {
+	q.broker.mail.post(func() { q.connected(inflight) })
+}
+
+// Offline says that there is none: QoS 0 is dropped and counted, unless the rule
+// buffers it, and the rest goes to the log.
+func (q *Queue) Offline() {
+	q.broker.mail.post(func() { q.online = false })
+	q.Rewind()
 }
 
 // Owed counts what the upstream has not acknowledged.
@@ -124,7 +120,24 @@ func (q *Queue) clearLocked() {
 	}
 }
 
+// low is how many are still ready when more are fetched. mu is held.
+func (q *Queue) low() int { return q.batch / 2 }
+
 // The rest is called on the loop.
+
+func (q *Queue) connected(inflight int) {
+	q.online = true
+	q.mu.Lock()
+	q.batch = min(max(inflight, fetchMessages), fetchMost)
+	q.mu.Unlock()
+	if q.receiver != 0 {
+		q.broker.store.SetInflight(q.receiver, inflight)
+	}
+	if q.split != nil {
+		q.split.connected()
+	}
+	q.fetch()
+}
 
 func (q *Queue) debt() debtor {
 	if q.online && !q.behind && !q.fits(q.broker.publication.message.Size()) {
@@ -219,12 +232,12 @@ func (q *Queue) fetch() {
 		return
 	}
 	q.mu.Lock()
-	q.hungry = q.ready.len() > fetchMessages/4
-	wait := q.hungry || q.rewinding > 0
+	q.hungry = q.ready.len() > q.low()
+	wait, batch := q.hungry || q.rewinding > 0, q.batch
 	q.mu.Unlock()
 	if !wait {
 		q.fetching = true
-		q.broker.store.Fetch(q.receiver, fetchMessages, fetchBytes)
+		q.broker.store.Fetch(q.receiver, batch, fetchBytes)
 	}
 }
 

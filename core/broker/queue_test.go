@@ -55,7 +55,7 @@ func want(t *testing.T, got []string, want ...string) {
 func TestQueueLive(t *testing.T) {
 	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
 		q := attach(t, s, uplink)
-		q.Online(true)
+		q.Online(64)
 		synctest.Wait()
 		p := s.Pipe()
 		p.Connect(clean("p"))
@@ -90,7 +90,7 @@ func TestQueueBuffersQoS0(t *testing.T) {
 		q := attach(t, s, cfg)
 		publish(t, s, "up/1", "out", 0)
 		publish(t, s, "up/1", "out, too", 1)
-		q.Online(true)
+		q.Online(64)
 		texts, seqs := take(q, 1)
 		want(t, texts, "out q1 again=false")
 		publish(t, s, "up/1", "behind", 0) // there is an uplink again: it goes, behind what waits
@@ -121,17 +121,17 @@ func TestQueueOffline(t *testing.T) {
 		}
 		texts, _ := take(q, 100)
 		want(t, texts)
-		q.Online(true)
+		q.Online(64)
 		texts, seqs := take(q, 1)
 		want(t, texts, "1 q1 again=false")
 		q.Rewind() // and what was ready is gone
 		texts, _ = take(q, 100)
 		want(t, texts, "1 q1 again=true", "2 q1 again=true")
 		q.Paid(seqs[0])
-		q.Online(false)
+		q.Offline()
 		publish(t, s, "up/1", "3", 1)
 		publish(t, s, "up/1", "QoS 0", 0)
-		q.Online(true)
+		q.Online(64)
 		texts, _ = take(q, 100)
 		want(t, texts, "2 q1 again=true", "3 q1 again=false")
 		if got := q.Dropped(); got[core.DroppedOffline] != 2 {
@@ -152,7 +152,7 @@ func TestQueueBehind(t *testing.T) {
 		cfg.QoS = qos
 		in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
 			q := attach(t, s, cfg)
-			q.Online(true)
+			q.Online(64)
 			next, published := 0, 0
 			for round := range 60 {
 				for range 50 - round%3*25 {
@@ -208,7 +208,7 @@ func TestQueueRestart(t *testing.T) {
 		r := q.Receiver()
 		publish(t, s, "up", "a", 1)
 		publish(t, s, "up", "b", 1)
-		q.Online(true)
+		q.Online(64)
 		_, seqs := take(q, 1)
 		q.Paid(seqs...)
 		commit(s)
@@ -217,7 +217,7 @@ func TestQueueRestart(t *testing.T) {
 		if q.Receiver() != r {
 			t.Error("the rule has got another receiver")
 		}
-		q.Online(true)
+		q.Online(64)
 		texts, _ := take(q, 10)
 		want(t, texts, "b q1 again=true")
 		if _, err := s.Attach(uplink); err == nil {
@@ -236,7 +236,7 @@ func TestQueueFilters(t *testing.T) {
 	}
 	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
 		q := attach(t, s, cfg)
-		q.Online(true)
+		q.Online(64)
 		publish(t, s, "up/debug/x", "excluded", 1)
 		publish(t, s, "up/1", "once", 1)
 		s.Accept(&core.Message{Topic: "up/2", Publisher: "bridge:cloud", Payload: []byte("its own")}, nil, func(error) {})
@@ -374,7 +374,7 @@ func TestQueueGetsRetained(t *testing.T) {
 		cfg := uplink
 		cfg.Filters, cfg.Excludes = []string{"up/#", "up/+"}, []string{"up/007"}
 		q := attach(t, s, cfg)
-		q.Online(true)
+		q.Online(64)
 		synctest.Wait()
 		publish(t, s, "up/new", "new", 1)
 		texts, seqs := take(q, 1000)
@@ -389,7 +389,7 @@ func TestQueueGetsRetained(t *testing.T) {
 		commit(s)
 		s = s.Crash()
 		q = attach(t, s, cfg)
-		q.Online(true)
+		q.Online(64)
 		texts, _ = take(q, 10)
 		want(t, texts)
 	})

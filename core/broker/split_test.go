@@ -30,15 +30,15 @@ func partsOf(q *broker.Queue) parts {
 
 // linkUp is what a bridge does at the beginning of a connection.
 func linkUp(q *broker.Queue) parts {
-	q.Online(true)
-	q.Beside().Online(true)
+	q.Online(64)
+	q.Beside().Online(64)
 	synctest.Wait()
 	return partsOf(q)
 }
 
 func linkDown(q *broker.Queue) {
-	q.Online(false)
-	q.Beside().Online(false)
+	q.Offline()
+	q.Beside().Offline()
 	synctest.Wait()
 }
 
@@ -130,7 +130,7 @@ func TestSplitReattach(t *testing.T) {
 			t.Error("in two parts")
 		}
 		publish(t, s, "up/1", "last", 1)
-		q.Online(true)
+		q.Online(64)
 		want(t, takeAndPay(q, 9), "last q1 again=false")
 		if err := s.Detach(q); err != nil {
 			t.Fatal(err)

@@ -46,6 +46,10 @@ type Log interface {
 	// Owed counts what is owed to r.
 	Owed(r core.ReceiverID) (messages uint64)
 
+	// SetInflight says how many messages r may have under way, if that is more than
+	// usual. After a kill as many may come again although they were paid.
+	SetInflight(r core.ReceiverID, n int)
+
 	// SetPolicy bounds what may be owed to r. Default: no bound but the budget, DropOldest.
 	SetPolicy(r core.ReceiverID, p core.Policy)
 }

@@ -280,6 +280,9 @@ func (m *Memory) Owed(r core.ReceiverID) uint64 {
 	return 0
 }
 
+// SetInflight is broker.Log's; here nothing that was paid comes again.
+func (m *Memory) SetInflight(core.ReceiverID, int) {}
+
 // SetPolicy bounds what may be owed to r.
 func (m *Memory) SetPolicy(r core.ReceiverID, p core.Policy) { m.queue(r).policy = p }
 

@@ -14,6 +14,7 @@ type Store interface {
 	Fetch(r core.ReceiverID, maxMessages, maxBytes int)
 	Rewind(r core.ReceiverID)
 	Owed(r core.ReceiverID) (messages uint64)
+	SetInflight(r core.ReceiverID, n int)
 	SetPolicy(r core.ReceiverID, p core.Policy)
 	Record(c core.Change, lazy bool) core.Ticket
 	Load(visit func(core.Change)) error

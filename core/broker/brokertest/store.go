@@ -242,6 +242,9 @@ func (s *Store) Owed(r core.ReceiverID) (n uint64) {
 	return n
 }
 
+// SetInflight is broker.Log's; here nothing that was paid comes again.
+func (s *Store) SetInflight(core.ReceiverID, int) {}
+
 // SetPolicy is broker.Log's; this store has room for everything.
 func (s *Store) SetPolicy(core.ReceiverID, core.Policy) {}
 
