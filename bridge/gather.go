@@ -40,6 +40,7 @@ const (
 	gatherRest    = time.Minute            // and in the end
 	gatherFewest  = 2                      // messages that must come while some gather, or it is in vain
 	gatherHarm    = 0.75                   // of the messages before: fewer are harm. A stream varies by itself
+	gatherPart    = 20                     // of a round trip is what a backlog gathers
 	gatherLate    = 4                      // times most: the longest that the last of a stream wait
 )
 
@@ -57,18 +58,19 @@ func (g *gather) holds(now time.Time) bool {
 	return g.on() && now.Before(g.due)
 }
 
-// left notes that n messages have left, of a backlog or not, and that no more could.
-// A backlog comes from the disk in large pieces: it gathers only while the window is
-// full, for the sake of the acknowledgements, and not for long: each moment of that is
-// one of the round trip that limits it.
-func (g *gather) left(now time.Time, n int, backlog, full bool) {
+// left notes that n messages have left, of a backlog or not. rtt is the round trip if
+// they have filled the window, and else 0: a backlog comes from the disk in large
+// pieces, and gathers only while the window is full, for the sake of the
+// acknowledgements. Each moment of that is one of the round trip that limits it, so it
+// is a small part of that, and nothing while no acknowledgements come.
+func (g *gather) left(now time.Time, n int, backlog bool, rtt time.Duration) {
 	g.sent += n
 	g.behind = backlog
 	switch {
 	case !backlog:
 		g.due = now.Add(g.most)
-	case full:
-		g.due = now.Add(g.most / 2)
+	case n > 0:
+		g.due = now.Add(min(g.most, rtt/gatherPart))
 	default:
 		g.due = now
 	}

@@ -48,7 +48,7 @@ func (s *stream) turn() {
 		s.turns++
 		s.lastLeft = s.now
 	}
-	s.left(s.now, s.waiting, false, false)
+	s.left(s.now, s.waiting, false, 0)
 	s.sent += s.waiting
 	s.waiting = 0
 }
@@ -114,21 +114,26 @@ func TestGatherHarm(t *testing.T) {
 // TestGatherBacklog: what waits behind a full window leaves on time, with no message
 // coming; and what the disk has for a window with room, at once.
 func TestGatherBacklog(t *testing.T) {
+	const ms = time.Millisecond
 	for _, c := range []struct {
-		name          string
-		backlog, full bool
-		held          time.Duration
-		wake          time.Duration // zero: none
+		name    string
+		backlog bool
+		n       int
+		rtt     time.Duration // 0: the window has room
+		held    time.Duration
+		wake    time.Duration // zero: none
 	}{
-		{"steady", false, false, 5 * time.Millisecond, 20 * time.Millisecond},
-		{"steady, window full", false, true, 5 * time.Millisecond, 20 * time.Millisecond},
-		{"backlog", true, false, 0, 0},
-		{"backlog, window full", true, true, 2500 * time.Microsecond, 2500 * time.Microsecond},
+		{"steady", false, 100, 0, 5 * ms, 20 * ms},
+		{"steady, window full", false, 100, 100 * ms, 5 * ms, 20 * ms},
+		{"backlog", true, 100, 0, 0, 0},
+		{"backlog, window full", true, 100, 40 * ms, 2 * ms, 2 * ms},
+		{"backlog, window full, long way", true, 100, time.Second, 5 * ms, 5 * ms},
+		{"backlog, window full, no acknowledgements", true, 0, 100 * ms, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newStream()
 			s.mode, s.keep, s.begin = gatherOn, s.now.Add(gatherVerdict), s.now
-			s.left(s.now, 100, c.backlog, c.full)
+			s.left(s.now, c.n, c.backlog, c.rtt)
 			if at := s.wakeAt(s.now); c.wake == 0 && !at.IsZero() || c.wake > 0 && !at.Equal(s.now.Add(c.wake)) {
 				t.Errorf("a turn is due at %v, want one after %v", at, c.wake)
 			}

@@ -302,22 +302,31 @@ func (l *link) turn() {
 	if l.b.out.Active() == 0 && len(l.subs) == 0 {
 		l.progress = l.now
 	}
-	held := l.gather.holds(l.now)
+	wait := l.gather.holds(l.now)
 	l.moved = 0
 	for range 2 { // what does not fit into one buffer goes into the other
 		l.full = false
 		l.release()
 		l.acknowledge()
-		if !held {
+		if !wait {
 			l.pump()
 		}
 		l.commit()
 		l.flush()
 	}
-	if !held {
-		l.gather.left(l.now, l.moved, l.late, l.b.out.Room() == 0)
+	if !wait {
+		l.gather.left(l.now, l.moved, l.late, l.held())
 	}
 	l.b.status.inflight.Store(int64(l.b.out.Active()))
+}
+
+// held is for how long each message that is under way keeps one back: 0 while the
+// window has room.
+func (l *link) held() time.Duration {
+	if l.b.out.Room() > 0 {
+		return 0
+	}
+	return time.Duration(l.b.status.rtt.Load())
 }
 
 // settle takes in the answers of the local broker.

@@ -155,14 +155,14 @@ func parseChange(key, value []byte) (core.Change, error) {
 	case keyWill:
 		var r willRecord
 		_, err := r.UnmarshalMsg(value)
-		m := r.Message.message(stampRecord{})
+		m := r.Message.message(stampRecord{}, nil)
 		return core.WillSaved{Will: core.Will{
 			ClientID: text, Identity: r.Identity, Delay: time.Duration(r.Delay), Message: &m,
 		}}, err
 	case keyRetained:
 		var r messageRecord
 		_, err := r.UnmarshalMsg(value)
-		m := r.message(stampRecord{})
+		m := r.message(stampRecord{}, nil)
 		return core.RetainedSaved{Message: &m}, err
 	case keySubscription, keyIncoming, keyOutgoing:
 		if len(key) < 9 {

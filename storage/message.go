@@ -2,7 +2,10 @@ package storage
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/tinylib/msgp/msgp"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -26,10 +29,10 @@ func (s stampRecord) stamp() core.Stamp {
 func toRecord(seq, base core.Seq, m *core.Message, stamp stampRecord) messageRecord {
 	r := messageRecord{
 		Seq:       uint64(seq - base),
-		Topic:     m.Topic,
+		Topic:     name{text: m.Topic},
 		Payload:   m.Payload,
 		Flags:     m.QoS & flagQoS,
-		Publisher: m.Publisher,
+		Publisher: name{text: m.Publisher},
 		Mono:      m.Received.Mono - stamp.Mono,
 		Skew:      (m.Received.Wall - m.Received.Mono) - (stamp.Wall - stamp.Mono),
 		Boot:      m.Received.Boot ^ stamp.Boot,
@@ -49,14 +52,14 @@ func toRecord(seq, base core.Seq, m *core.Message, stamp stampRecord) messageRec
 }
 
 // message undoes toRecord.
-func (r *messageRecord) message(stamp stampRecord) core.Message {
+func (r *messageRecord) message(stamp stampRecord, known names) core.Message {
 	mono := r.Mono + stamp.Mono
 	m := core.Message{
-		Topic:     r.Topic,
+		Topic:     known.of(r.Topic),
 		Payload:   r.Payload,
 		QoS:       r.Flags & flagQoS,
 		Retain:    r.Flags&flagRetain != 0,
-		Publisher: r.Publisher,
+		Publisher: known.of(r.Publisher),
 		Received: core.Stamp{
 			Mono:   mono,
 			Wall:   mono + r.Skew + (stamp.Wall - stamp.Mono),
@@ -132,14 +135,15 @@ func (c *codec) messagesOf(p *page) ([]stored, error) {
 	}
 	list := make([]stored, p.messages)
 	messages := make([]core.Message, p.messages)
-	names := make(map[string]string) // topics and publishers repeat
+	known := make(names) // topics and publishers repeat
+	var payloads slab
 	for i := range list {
-		var r messageRecord
+		r := messageRecord{Payload: payloads.free()}
 		if body, err = r.UnmarshalMsg(body); err != nil {
 			return nil, fmt.Errorf("%w: message %d: %w", errDamaged, i, err)
 		}
-		r.Topic, r.Publisher = intern(names, r.Topic), intern(names, r.Publisher)
-		messages[i] = r.message(p.index.Base)
+		r.Payload = payloads.take(r.Payload)
+		messages[i] = r.message(p.index.Base, known)
 		list[i] = stored{seq: core.Seq(p.base + r.Seq), m: &messages[i], owed: r.Owed}
 	}
 	if len(body) > 0 {
@@ -148,10 +152,61 @@ func (c *codec) messagesOf(p *page) ([]stored, error) {
 	return list, nil
 }
 
-func intern(names map[string]string, s string) string {
-	if known, ok := names[s]; ok {
+// slab is memory for payloads, shared by some that come one after the other.
+type slab struct{ rest []byte }
+
+const slabSize = 4 << 10
+
+// free is where the next payload may be put. A larger one gets memory of its own.
+func (s *slab) free() []byte {
+	if cap(s.rest) < slabSize/8 {
+		s.rest = make([]byte, 0, slabSize)
+	}
+	return s.rest
+}
+
+// take is told what was put there, if it was enough.
+func (s *slab) take(payload []byte) []byte {
+	if n := len(payload); n <= cap(s.rest) {
+		s.rest = s.rest[n:n]
+	}
+	return slices.Clip(payload)
+}
+
+// name is a topic or a publisher. Where it was decoded it lies in the page: most are
+// known by then, and need no memory of their own.
+type name struct {
+	text string // to be written
+	raw  []byte // as it was read
+}
+
+// MarshalMsg is msgp's.
+func (n name) MarshalMsg(b []byte) ([]byte, error) {
+	if n.raw != nil {
+		return msgp.AppendStringFromBytes(b, n.raw), nil
+	}
+	return msgp.AppendString(b, n.text), nil
+}
+
+// UnmarshalMsg is msgp's.
+func (n *name) UnmarshalMsg(b []byte) (rest []byte, err error) {
+	n.raw, rest, err = msgp.ReadStringZC(b)
+	return rest, err
+}
+
+// Msgsize is msgp's.
+func (n name) Msgsize() int { return msgp.StringPrefixSize + len(n.text) + len(n.raw) }
+
+// names are those that were read before; nil remembers none.
+type names map[string]string
+
+func (ns names) of(n name) string {
+	if known, ok := ns[string(n.raw)]; ok {
 		return known
 	}
-	names[s] = s
+	s := string(n.raw)
+	if ns != nil {
+		ns[s] = s
+	}
 	return s
 }

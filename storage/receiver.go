@@ -150,6 +150,9 @@ func (r *receiver) store(seq core.Seq, page uint64) {
 }
 
 func (r *receiver) inWindow(seq core.Seq) (int, bool) {
+	if len(r.window) > 0 && r.window[0].seq == seq { // most are paid in order
+		return 0, true
+	}
 	return slices.BinarySearchFunc(r.window, seq, func(h handed, s core.Seq) int { return cmp.Compare(h.seq, s) })
 }
 

@@ -10,10 +10,10 @@ package storage
 //msgp:tuple messageRecord
 type messageRecord struct {
 	Seq        uint64 // above the page's base
-	Topic      string
+	Topic      name
 	Payload    []byte `msg:",limit=67108864"`
 	Flags      uint8  // see flagRetain and its kin
-	Publisher  string
+	Publisher  name
 	Mono       int64  // above the base
 	Skew       int64  // wall minus monotonic time, above that of the base
 	Boot       uint64 // xor that of the base

@@ -354,10 +354,18 @@ func (z *messageRecord) MarshalMsg(b []byte) (o []byte, err error) {
 	// array header, size 12
 	o = append(o, 0x9c)
 	o = msgp.AppendUint64(o, z.Seq)
-	o = msgp.AppendString(o, z.Topic)
+	o, err = z.Topic.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "Topic")
+		return
+	}
 	o = msgp.AppendBytes(o, z.Payload)
 	o = msgp.AppendUint8(o, z.Flags)
-	o = msgp.AppendString(o, z.Publisher)
+	o, err = z.Publisher.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "Publisher")
+		return
+	}
 	o = msgp.AppendInt64(o, z.Mono)
 	o = msgp.AppendInt64(o, z.Skew)
 	o = msgp.AppendUint64(o, z.Boot)
@@ -396,7 +404,7 @@ func (z *messageRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Seq")
 		return
 	}
-	z.Topic, bts, err = msgp.ReadStringBytes(bts)
+	bts, err = z.Topic.UnmarshalMsg(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Topic")
 		return
@@ -427,7 +435,7 @@ func (z *messageRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Flags")
 		return
 	}
-	z.Publisher, bts, err = msgp.ReadStringBytes(bts)
+	bts, err = z.Publisher.UnmarshalMsg(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Publisher")
 		return
@@ -501,7 +509,7 @@ func (z *messageRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *messageRecord) Msgsize() (s int) {
-	s = 1 + msgp.Uint64Size + msgp.StringPrefixSize + len(z.Topic) + msgp.BytesPrefixSize + len(z.Payload) + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Publisher) + msgp.Int64Size + msgp.Int64Size + msgp.Uint64Size + msgp.Int64Size + msgp.Uint8Size
+	s = 1 + msgp.Uint64Size + z.Topic.Msgsize() + msgp.BytesPrefixSize + len(z.Payload) + msgp.Uint8Size + z.Publisher.Msgsize() + msgp.Int64Size + msgp.Int64Size + msgp.Uint64Size + msgp.Int64Size + msgp.Uint8Size
 	if z.Properties == nil {
 		s += msgp.NilSize
 	} else {
