@@ -93,6 +93,7 @@ func (l *Log) answer(r *receiver, f *fetched, h core.LogHandler) {
 	now := l.cfg.Clock.Now()
 	var next []core.Delivery
 	if f != nil {
+		next = make([]core.Delivery, 0, len(f.found))
 		for _, m := range f.found {
 			if l.takeStored(r, m, now) {
 				next = append(next, r.delivery(m.seq, m.m))

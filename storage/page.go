@@ -63,8 +63,9 @@ var errDamaged = errors.New("page is damaged")
 
 // codec compresses and expands sections. It belongs to one goroutine.
 type codec struct {
-	enc *zstd.Encoder
-	dec *zstd.Decoder
+	enc      *zstd.Encoder
+	dec      *zstd.Decoder
+	expanded []byte // memory for the next section
 }
 
 // zstdWindow keeps the memory of encoder and decoder small; a page is hardly larger.
@@ -118,7 +119,8 @@ func (c *codec) appendSection(b, raw []byte) (out []byte, kind byte) {
 	return append(b, raw...), codecNone
 }
 
-// section expands a stored section. Without compression the result aliases it.
+// section expands a stored section. The result is valid until the next, and aliases
+// the stored one where that is not compressed.
 func (c *codec) section(stored []byte, kind byte, raw uint32) ([]byte, error) {
 	if raw > sectionMax {
 		return nil, fmt.Errorf("%w: section of %d bytes", errDamaged, raw)
@@ -130,9 +132,12 @@ func (c *codec) section(stored []byte, kind byte, raw uint32) ([]byte, error) {
 		}
 		return stored, nil
 	case codecZstd:
-		out, err := c.dec.DecodeAll(stored, nil)
+		out, err := c.dec.DecodeAll(stored, c.expanded[:0])
 		if err != nil || uint64(len(out)) != uint64(raw) {
 			return nil, fmt.Errorf("%w: section does not expand", errDamaged)
+		}
+		if cap(out) <= 2*pageRaw {
+			c.expanded = out
 		}
 		return out, nil
 	default:

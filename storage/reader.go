@@ -50,6 +50,7 @@ type reader struct {
 	log     *slog.Logger
 	ring    *ring
 	codec   *codec
+	page    []byte // memory for the next page as it is stored
 	cache   pageCache
 	open    []*segment // sealed ones that were read last, newest use last
 	jobs    *mailbox[*fetchJob]
@@ -136,6 +137,9 @@ func (r *reader) pick(f *fetched, p *decoded, bytes *int) bool {
 		if len(f.found) > 0 && (len(f.found) >= j.maxMessages || *bytes+s.m.Size() > j.maxBytes) {
 			return true
 		}
+		if f.found == nil {
+			f.found = make([]located, 0, min(j.maxMessages, len(p.messages)))
+		}
 		f.found = append(f.found, located{seq: s.seq, m: s.m, page: f.page})
 		*bytes += s.m.Size()
 	}
@@ -147,9 +151,12 @@ func (r *reader) load(seg *segment, n uint64) (*decoded, error) {
 	if p := r.cache.get(n); p != nil {
 		return p, nil
 	}
-	b, err := seg.read(n, nil)
+	b, err := seg.read(n, r.page[:0])
 	if err != nil {
 		return nil, err
+	}
+	if cap(b) <= 2*pageRaw {
+		r.page = b
 	}
 	p, err := r.codec.parsePage(b)
 	if err != nil {
