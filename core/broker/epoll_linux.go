@@ -86,7 +86,7 @@ func newEpoll() (*epoll, error) {
 	p := &epoll{fd: fd, wakeFD: wakeFD, timeFD: timeFD, file: os.NewFile(uintptr(fd), "epoll")}
 	p.raw, err = p.file.SyscallConn()
 	if err == nil {
-		err = errors.Join(p.add(wakeFD, (*waker)(p)), p.add(timeFD, (*alarm)(p)))
+		err = errors.Join(p.addEvents(wakeFD, (*waker)(p)), p.addEvents(timeFD, (*alarm)(p)))
 	}
 	if err != nil {
 		p.close()
@@ -203,8 +203,14 @@ func (p *epoll) close() error {
 }
 
 // add watches fd for input on behalf of m.
-func (p *epoll) add(fd int, m member) error {
-	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)}
+func (p *epoll) add(fd int, m member) error { return p.addFor(unix.EPOLLIN|unix.EPOLLRDHUP, fd, m) }
+
+// addEvents watches an fd that is a counter of events: each is told once, and nobody
+// has to read the counter.
+func (p *epoll) addEvents(fd int, m member) error { return p.addFor(unix.EPOLLIN|unix.EPOLLET, fd, m) }
+
+func (p *epoll) addFor(events uint32, fd int, m member) error {
+	e := unix.EpollEvent{Events: events, Fd: int32(fd)}
 	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &e); err != nil {
 		return err
 	}
@@ -230,24 +236,18 @@ func (p *epoll) modify(fd int, in, out bool) error {
 // remove forgets fd, which is about to be closed (that takes it out of the set).
 func (p *epoll) remove(fd int) { p.members[fd] = nil }
 
-// waker empties the eventfd.
+// waker is the eventfd.
 type waker epoll
 
-// ready is all that there is to do: the loop is awake already.
-func (w *waker) ready(bool, bool) (drained bool) {
-	var count [8]byte
-	rawRead(w.wakeFD, count[:])
-	return true
-}
+// ready: the loop is awake, and that was all.
+func (*waker) ready(bool, bool) (drained bool) { return true }
 
-// alarm empties the timerfd.
+// alarm is the timerfd.
 type alarm epoll
 
 // ready: the timer has rung, and is not set any more. Who is due is found in the
 // turn that goes on here.
 func (a *alarm) ready(bool, bool) (drained bool) {
-	var count [8]byte
-	rawRead(a.timeFD, count[:])
 	a.armed = time.Time{}
 	return true
 }
