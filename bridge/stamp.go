@@ -52,7 +52,8 @@ func timestamp(t time.Time) string {
 // no log gives.
 func (b *Bridge) id(seq core.Seq) string {
 	if seq != 0 {
-		return b.cfg.Gateway + "/" + strconv.FormatUint(uint64(seq), 10)
+		var room [64]byte // for most names
+		return string(strconv.AppendUint(append(append(room[:0], b.cfg.Gateway...), '/'), uint64(seq), 10))
 	}
 	b.unlogged++
 	return b.cfg.Gateway + "/0-" + strconv.FormatUint(b.unlogged, 36)
@@ -60,7 +61,8 @@ func (b *Bridge) id(seq core.Seq) string {
 
 // ours says whether a message that came in has left this very gateway before.
 func (b *Bridge) ours(m *core.Message) bool {
-	return b.cfg.Gateway != "" && strings.HasPrefix(property(m, propID), b.cfg.Gateway+"/")
+	rest, ok := strings.CutPrefix(property(m, propID), b.cfg.Gateway)
+	return ok && b.cfg.Gateway != "" && strings.HasPrefix(rest, "/")
 }
 
 func property(m *core.Message, name string) string {
