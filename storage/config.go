@@ -51,7 +51,7 @@ type Config struct {
 	// is only for messages that need no disk. Default 16 MiB.
 	MaxTail int64
 	// MaxInflight is the usual window of unacknowledged messages of a receiver, and
-	// so how many payments a kill may undo. A receiver may be given more: SetInflight.
+	// how many payments a kill may undo. A receiver may have a larger one: SetInflight.
 	// After so many payments a position is written. Default 64.
 	MaxInflight int
 	// RetainedFlush bounds how long a lazy change waits for a commit. Default 10 s.

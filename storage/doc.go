@@ -61,9 +61,10 @@
 // What a receiver has paid is a position (everything up to it), a sparse set
 // above it, and the count of what it paid in the oldest segment that it still
 // needs. Positions of those who paid something that is on disk ride in every
-// group; where no group comes about, they are written after a window of payments
-// without a sync of their own. A kill repeats at most one window, a power cut at
-// most what the kernel had not written yet. A receiver that owes nothing on disk
+// group; where no group comes about, they are written after a number of payments
+// without a sync of their own: as many as a client may have under way, or a quarter of
+// the window of an uplink, which may be 1,000. A kill repeats as much at most, and what
+// was under way; a power cut at most what the kernel had not written yet. A receiver that owes nothing on disk
 // costs no write.
 //
 // # What is marked as sent before

@@ -155,16 +155,17 @@ func refuseLive(debts []core.Debt, r core.ReceiverID) {
 	}
 }
 
-// holdsBack: a receiver that has paid a window on disk gets nothing more until
-// that is written, so that a kill can not repeat more; unless the disk takes
+// holdsBack: a receiver that has paid so much on disk gets nothing more until
+// that is written, so that a kill repeats it and what was under way, and no more; unless the disk takes
 // nothing, because live values pass all the same, and a full disk has to be
 // drained.
 func (l *Log) holdsBack(r *receiver) bool {
 	return r.behind(l.repeats(r)) && l.health.err == nil && !l.health.full()
 }
 
-// repeats is how many payments of a receiver a kill may undo: a window of them.
-func (l *Log) repeats(r *receiver) int { return max(l.cfg.MaxInflight, r.inflight) }
+// repeats is how many payments of a receiver a kill may undo: with a small window as
+// many as that, and of a large one a quarter. More would hardly be cheaper.
+func (l *Log) repeats(r *receiver) int { return max(l.cfg.MaxInflight, r.inflight/4) }
 
 // tailLimit leaves a quarter of the tail to messages that may pass through
 // memory, for the time when the disk takes nothing.

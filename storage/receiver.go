@@ -23,7 +23,7 @@ type receiver struct {
 	name     string
 	rule     bool // of a bridge, not a session
 	policy   core.Policy
-	inflight int // SetInflight
+	inflight int // SetInflight; 0: not told
 
 	position core.Seq
 	paidAt   core.Stamp // when the message at the position was received
@@ -319,10 +319,10 @@ func (r *receiver) leave(first uint64) {
 	r.spans = slices.DeleteFunc(r.spans, func(s *span) bool { return s.seg.first == first })
 }
 
-// behind says whether a kill could repeat a window of what is paid: then nothing
-// more is handed out before positions are on disk.
-func (r *receiver) behind(window int) bool {
-	return r.unsaved+r.flying >= window && (r.flying > 0 || r.needed())
+// behind says whether a kill could repeat as many payments: then nothing more is
+// handed out before positions are on disk.
+func (r *receiver) behind(repeats int) bool {
+	return r.unsaved+r.flying >= repeats && (r.flying > 0 || r.needed())
 }
 
 // needed says whether a kill could make the receiver look at what it has paid:

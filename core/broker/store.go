@@ -47,7 +47,7 @@ type Log interface {
 	Owed(r core.ReceiverID) (messages uint64)
 
 	// SetInflight says how many messages r may have under way, if that is more than
-	// usual. After a kill as many may come again although they were paid.
+	// usual. After a kill a quarter of that may come again although it was paid.
 	SetInflight(r core.ReceiverID, n int)
 
 	// SetPolicy bounds what may be owed to r. Default: no bound but the budget, DropOldest.
