@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -73,10 +74,13 @@ type Broker struct {
 	flushTimer timer
 	sweepTimer timer
 	sysTimer   timer
+	roomTimer  timer
 	chores     fifo[func() (more bool)] // long work, cut into slices
 
 	shares  map[string]*share   // by $share/GROUP/FILTER
 	flows   flows               // publications that wait for their turn
+	cramped list.List           // of func(): what waits for room in the store, see awaitRoom
+	noRoom  bool                // somebody has begun to wait since it was cleared
 	waiting map[core.Seq]waiter // for a message to be settled
 	gate    session.Gate[gated] // for a ticket to be synced
 	done    []core.Seq          // settled in this turn
@@ -151,6 +155,7 @@ func New(cfg Config, store Store) (*Broker, error) {
 	b.flushTimer.ring = func(time.Time) { b.work(b.saveRetained) }
 	b.sweepTimer.ring = b.sweep
 	b.sysTimer.ring = b.sysDue
+	b.roomTimer.ring = func(time.Time) { b.giveRoom() }
 	b.shelf.timer.ring = b.shelf.clear
 	b.tick()
 	b.counters.started = b.now

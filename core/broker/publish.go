@@ -21,9 +21,7 @@ func (c *conn) handlePublish(h packet.Header, body []byte) error {
 	if err := p.Parse(h.Flags, body, c.version); err != nil {
 		return err
 	}
-	b.counters.messagesReceived++
-	b.counters.payloadReceived += uint64(len(p.Payload))
-	defer c.paced()
+	defer c.counted(len(p.Payload))
 	if err := c.message(p); err != nil {
 		return err
 	}
@@ -50,6 +48,16 @@ func (c *conn) handlePublish(h packet.Header, body []byte) error {
 		c.publish2(p.PacketID)
 	}
 	return nil
+}
+
+// counted counts a PUBLISH, if it is not to come once more.
+func (c *conn) counted(payload int) {
+	if c.waits != nil {
+		return
+	}
+	c.broker.counters.messagesReceived++
+	c.broker.counters.payloadReceived += uint64(payload)
+	c.paced()
 }
 
 // ackOf is the packet that answers a PUBLISH.
@@ -237,10 +245,14 @@ func (c *conn) refuseMessage(kind packet.Type, pid uint16, r packet.Reason) {
 	c.acknowledge(kind, pid, r, promise{})
 }
 
-// unkept answers a publication for which there is no room. Before MQTT 5 there is
+// unkept answers a publication for which there is no room, or lets it wait for some. Before MQTT 5 there is
 // no word for it and an acknowledgement would be a lie, so the connection is
 // closed: the client sends the message again when it has come back.
 func (c *conn) unkept(kind packet.Type, pid uint16, err error) {
+	if errors.Is(err, core.ErrBusy) {
+		c.hold(kind, pid)
+		return
+	}
 	reason := packet.ImplementationSpecificError
 	if errors.Is(err, core.ErrFull) {
 		reason = packet.QuotaExceeded

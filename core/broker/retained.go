@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -126,6 +127,8 @@ type replay struct {
 	cursor  *topic.Cursor[resting]
 	options packet.Options
 	id      uint32
+	left    string // the topic for which the store had no room; "": none
+	waits   bool   // for room
 }
 
 func (cl *client) newReplay(filter string, o packet.Options, id uint32) *replay {
@@ -154,28 +157,58 @@ func (cl *client) replayStep() (more bool) {
 		return false
 	}
 	r := cl.replays[0]
-	for name, found := range r.cursor.Next(sliceSize) {
-		m := found.wake(name, &cl.broker.scratch)
-		qos := min(r.options.QoS(), m.QoS)
-		cl.sendRetained(m, r)
-		if !cl.connected() || cl.queue.len() > 0 || !cl.ready(qos) {
-			cl.replaying = false // pump goes on, or the next connection
-			break
+	if name := r.left; name != "" {
+		r.left = ""
+		if found, ok := cl.broker.retained.Get(name); ok {
+			cl.replayOne(r, name, &found)
 		}
 	}
-	if r.cursor.Done() {
+	if cl.replaying {
+		for name, found := range r.cursor.Next(sliceSize) {
+			if cl.replayOne(r, name, &found); !cl.replaying {
+				break
+			}
+		}
+	}
+	if r.cursor.Done() && r.left == "" {
 		cl.replays = slices.Delete(cl.replays, 0, 1)
 	}
 	return cl.replaying
 }
 
+// replayOne sends a retained message, and stops the replay where it cannot go on now.
+func (cl *client) replayOne(r *replay, name string, found *resting) {
+	m := found.wake(name, &cl.broker.scratch)
+	qos := min(r.options.QoS(), m.QoS)
+	if !cl.sendRetained(m, r) {
+		r.left, cl.replaying = name, false
+		cl.awaitReplay(r)
+		return
+	}
+	if !cl.connected() || cl.queue.len() > 0 || !cl.ready(qos) {
+		cl.replaying = false // pump goes on, or the next connection
+	}
+}
+
+// awaitReplay goes on with a replay when the store may have room.
+func (cl *client) awaitReplay(r *replay) {
+	if r.waits {
+		return
+	}
+	r.waits = true
+	cl.broker.awaitRoom(func() {
+		r.waits = false
+		cl.resumeReplays()
+	})
+}
+
 // sendRetained sends one message with the retain flag set [MQTT-3.3.1-8]. To a
 // durable session it is owed like any other; where the store has no room for that
-// it is left out, and its topic keeps it.
-func (cl *client) sendRetained(m *core.Message, r *replay) {
+// it is left out, and its topic keeps it. False: there is no room for a moment only.
+func (cl *client) sendRetained(m *core.Message, r *replay) (done bool) {
 	b := cl.broker
 	if m.Expired(b.stamp) || !cl.mayReceive(m.Topic) {
-		return
+		return true
 	}
 	d := core.Delivery{Message: m, QoS: min(r.options.QoS(), m.QoS), Retain: true}
 	if r.id != 0 {
@@ -187,11 +220,15 @@ func (cl *client) sendRetained(m *core.Message, r *replay) {
 		d.Message = b.publication.keep()
 		debt := []core.Debt{{Receiver: cl.receiver, Live: true}}
 		seq, _, err := b.store.Append(d.Message, debt, cl.patience())
-		if err != nil {
+		switch {
+		case errors.Is(err, core.ErrBusy):
+			return false
+		case err != nil:
 			cl.drop(core.DroppedStoreFull, 1)
-			return
+			return true
 		}
 		d.Seq, live = seq, debt[0].Live
 	}
 	cl.deliver(&b.publication, d, live)
+	return true
 }
