@@ -50,6 +50,7 @@ func (b *Broker) giveRoom() {
 func (c *conn) hold(kind packet.Type, pid uint16) {
 	c.client.inbound().Acked(kind, pid)
 	c.gave = false
+	c.broker.counters.storeWaits++
 	c.waits = c.broker.awaitRoom(c.goOn)
 	c.hear()
 }

@@ -73,8 +73,8 @@ func TestFasterThanTheDisk(t *testing.T) {
 				fast.Expect(&packet.Ack{Kind: kind, PacketID: uint16(1 + i)})
 			}
 			fast.ExpectNothing()
-			if n := s.Status().MessagesReceived; n != 12 {
-				t.Errorf("%d messages were counted", n)
+			if st := s.Status(); st.MessagesReceived != 12 || st.StoreWaits < 3 {
+				t.Errorf("%d messages were counted, and that it waited %d times", st.MessagesReceived, st.StoreWaits)
 			}
 			s.Store.Hold(false)
 			away := join(s, lasting(v, "away"))
