@@ -86,7 +86,7 @@ func (g *gateway) scramLogin(ctx context.Context, user, password string) (*scram
 		OnServerDisconnect: func(d *paho.Disconnect) { c.ended <- d },
 	})
 	ack, err := c.Connect(ctx, &paho.Connect{
-		ClientID: "scram", KeepAlive: 30, CleanStart: true,
+		ClientID: user, KeepAlive: 30, CleanStart: true,
 		Properties: &paho.ConnectProperties{AuthMethod: scramMethod, AuthData: c.begin(password), RequestProblemInfo: true},
 	})
 	return c, ack, err
