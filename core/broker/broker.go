@@ -58,6 +58,7 @@ type Broker struct {
 	opening       int                // connections that are no clients yet
 	openings      fifo[*conn]        // those, the oldest first, and some that are not any more
 	locals        map[*local]struct{}
+	surveys       map[*survey]struct{} // that are under way
 	subscriptions topic.Tree[*endpoint, grant]
 	sysFilters    int  // subscriptions to $SYS
 	sweeping      bool // $SYS is being published for single clients
@@ -133,6 +134,7 @@ func New(cfg Config, store Store) (*Broker, error) {
 		conns:      map[*conn]struct{}{},
 		addresses:  map[netip.Addr]int{},
 		locals:     map[*local]struct{}{},
+		surveys:    map[*survey]struct{}{},
 		unsaved:    map[string]struct{}{},
 		sessionsOf: map[string]int{},
 		shares:     map[string]*share{},

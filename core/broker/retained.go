@@ -49,6 +49,9 @@ func (b *Broker) retain(p *publication) core.Ticket {
 // setRetained and unsetRetained are where the retained messages change.
 func (b *Broker) setRetained(m *core.Message) {
 	b.retainedBytes += retainedSize(m) - b.sizeRetained(m.Topic)
+	for s := range b.surveys {
+		s.since[strings.Clone(m.Topic)] = struct{}{}
+	}
 	b.retained.Set(rest(m))
 	if m.Expiry > 0 {
 		b.awaitSweep()
