@@ -56,6 +56,8 @@ type conn struct {
 	deaf      bool   // not read from, until the output has drained
 
 	waits      func()  // for room in the store; it ends that. nil: does not
+	unanswered int     // packets whose answers wait for the disk, besides acks
+	overdrawn  bool    // there are so many that it is not read from
 	pacing     *pacing // nil where there is no publish rate
 	login      *login  // nil: nothing about it can change
 	refusal    refusal
@@ -294,7 +296,7 @@ func (c *conn) overdue(now time.Time) {
 		c.broker.count("connect-timeout")
 		c.close()
 	case c.phase != open || c.silence == 0:
-	case c.waits != nil:
+	case c.held():
 		c.broker.timers.set(&c.timer, now.Add(c.silence))
 	case now.Sub(c.heard) < c.silence:
 		c.broker.timers.set(&c.timer, c.heard.Add(c.silence))

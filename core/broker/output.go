@@ -49,6 +49,7 @@ func (c *conn) hasRoom() bool {
 func (c *conn) flush() {
 	c.touched = false
 	c.releaseAcks()
+	c.relent()
 	if !c.blocked {
 		c.write()
 	}

@@ -111,7 +111,7 @@ func (c *conn) resolve(name string, props *packet.Properties) (string, error) {
 	switch {
 	case ok:
 		return known, nil
-	case name == "" && *props.TopicAlias <= maxAliases: // [MQTT-3.3.2-7]
+	case name == "" && *props.TopicAlias > 0 && *props.TopicAlias <= maxAliases: // [MQTT-3.3.2-7]
 		return "", &packet.Error{Reason: packet.ProtocolError, Text: "topic alias that was never set"}
 	default: // [MQTT-3.3.2-9]
 		return "", &packet.Error{Reason: packet.TopicAliasInvalid, Clause: "MQTT-3.3.2-9", Text: "topic alias beyond the maximum"}
@@ -220,6 +220,7 @@ func (c *conn) acknowledge(kind packet.Type, pid uint16, r packet.Reason, wait p
 	c.acks.Push(kind, pid, r, wait)
 	c.broker.await(wait, waiter{conn: c})
 	c.broker.touch(c)
+	c.overdraw()
 }
 
 // denied answers a publication that the client may not make. Before MQTT 5 it
@@ -340,6 +341,6 @@ func (c *conn) handlePubrel(pid uint16) {
 		c.sendAck(packet.PUBCOMP, pid, packet.Success)
 	default:
 		ticket := c.broker.record(core.IncomingReleased{Owner: cl.receiver, PacketID: pid})
-		c.broker.after(ticket, func() { c.sendAck(packet.PUBCOMP, pid, packet.Success) })
+		c.answer(ticket, func() { c.sendAck(packet.PUBCOMP, pid, packet.Success) })
 	}
 }

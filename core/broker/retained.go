@@ -210,7 +210,8 @@ func (cl *client) awaitReplay(r *replay) {
 // it is left out, and its topic keeps it. False: there is no room for a moment only.
 func (cl *client) sendRetained(m *core.Message, r *replay) (done bool) {
 	b := cl.broker
-	if m.Expired(b.stamp) || !cl.mayReceive(m.Topic) {
+	mine := r.options.NoLocal() && m.Publisher == cl.id // [MQTT-3.8.3-3]
+	if mine || m.Expired(b.stamp) || !cl.mayReceive(m.Topic) {
 		return true
 	}
 	d := core.Delivery{Message: m, QoS: min(r.options.QoS(), m.QoS), Retain: true}

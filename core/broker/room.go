@@ -3,6 +3,7 @@ package broker
 import (
 	"time"
 
+	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/packet"
 )
 
@@ -51,14 +52,51 @@ func (c *conn) hold(kind packet.Type, pid uint16) {
 	c.client.inbound().Acked(kind, pid)
 	c.gave = false
 	c.broker.counters.storeWaits++
-	c.waits = c.broker.awaitRoom(c.goOn)
+	c.waits = c.broker.awaitRoom(func() {
+		c.waits = nil
+		c.goOn()
+	})
 	c.hear()
 }
 
 // goOn handles what was left in the input.
 func (c *conn) goOn() {
-	c.waits = nil
 	c.heard = c.broker.now // it may have spoken: we did not listen
 	c.digest()
 	c.hear()
+}
+
+// Nor may answers that wait for the disk use up the memory: who has too many of them to
+// come is not read from until half of them have left.
+
+// maxUnanswered is more than a client needs to keep a disk busy that syncs in 100 ms.
+const maxUnanswered = 4096
+
+// answer gives an answer when t is synced.
+func (c *conn) answer(t core.Ticket, send func()) {
+	if t == 0 {
+		send()
+		return
+	}
+	c.unanswered++
+	c.overdraw()
+	c.broker.after(t, func() {
+		c.unanswered--
+		send()
+		c.relent()
+	})
+}
+
+func (c *conn) overdraw() {
+	if !c.overdrawn && c.acks.Len()+c.unanswered >= maxUnanswered {
+		c.overdrawn = true
+		c.hear()
+	}
+}
+
+func (c *conn) relent() {
+	if c.overdrawn && c.phase == open && c.acks.Len()+c.unanswered <= maxUnanswered/2 {
+		c.overdrawn = false
+		c.goOn()
+	}
 }

@@ -136,6 +136,37 @@ func TestFullWhileHeld(t *testing.T) {
 	})
 }
 
+// TestUnanswered: answers that wait for the disk are bounded, too; all come in the end.
+func TestUnanswered(t *testing.T) {
+	const n, most = 10_000, 4096
+	for name, tc := range map[string]struct {
+		one  packet.Packet
+		kind packet.Type
+	}{
+		"retained":  {&packet.Publish{Topic: []byte("t"), Payload: []byte("x"), QoS: 1, Retain: true, PacketID: 1}, packet.PUBACK},
+		"repeated":  {&packet.Publish{Topic: []byte("t"), Payload: []byte("x"), QoS: 2, PacketID: 1}, packet.PUBREC},
+		"subscribe": {&packet.Subscribe{PacketID: 1, Filters: []packet.Filter{{Filter: []byte("t")}}}, packet.SUBACK},
+	} {
+		onBoth(t, name, broker.Config{Limits: broker.Limits{ReceiveMaximum: 65535}}, func(t *testing.T, s *brokertest.Server, v packet.Version) {
+			c := join(s, lasting(v, "c"))
+			s.Store.Hold(true)
+			go c.Write(bytes.Repeat(raw(tc.one, v), n)...)
+			synctest.Wait()
+			before := s.Status().MessagesReceived
+			if before > most {
+				t.Errorf("%d were taken", before)
+			}
+			time.Sleep(time.Second)
+			s.Store.Hold(false)
+			for range n {
+				if p := c.Next(); p.Type() != tc.kind {
+					t.Fatalf("got %s", brokertest.Show(p))
+				}
+			}
+		})
+	}
+}
+
 // TestWillWaitsForTheDisk: nor is a will given up because the disk is slow.
 func TestWillWaitsForTheDisk(t *testing.T) {
 	onBoth(t, "will", broker.Config{}, func(t *testing.T, s *brokertest.Server, v packet.Version) {

@@ -54,7 +54,7 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 		suback.Reasons = append(suback.Reasons, reason)
 	}
 	c.explainSuback(suback, p.Filters)
-	c.broker.after(ticket, func() {
+	c.answer(ticket, func() {
 		if c.phase != open {
 			return
 		}
@@ -168,7 +168,7 @@ func (c *conn) handleUnsubscribe(p *packet.Unsubscribe) error {
 		}
 		unsuback.Reasons = append(unsuback.Reasons, reason) // [MQTT-3.11.3-1]
 	}
-	c.broker.after(ticket, func() { c.send(unsuback) }) // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
+	c.answer(ticket, func() { c.send(unsuback) }) // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
 	return nil
 }
 

@@ -44,10 +44,10 @@ type Sent struct {
 type Started struct {
 	PacketID uint16
 	QoS      core.QoS // at which it is to be sent: that at which it was begun
-	Dup      bool // it was sent before under this packet id [MQTT-3.3.1-1]
-	Save     bool // record OutgoingSaved, wait for the sync, call Saved, then send
-	Known    bool // it is in flight since an earlier connection
-	Released bool // the peer has it: pay the debt again and send no PUBLISH
+	Dup      bool     // it was sent before under this packet id [MQTT-3.3.1-1]
+	Save     bool     // record OutgoingSaved, wait for the sync, call Saved, then send
+	Known    bool     // it is in flight since an earlier connection
+	Released bool     // the peer has it: pay the debt again and send no PUBLISH
 }
 
 // Step is what an acknowledgement asks of the owner.
