@@ -60,8 +60,9 @@ type Broker struct {
 	locals        map[*local]struct{}
 	surveys       map[*survey]struct{} // that are under way
 	subscriptions topic.Tree[*endpoint, grant]
-	sysFilters    int  // subscriptions to $SYS
-	sweeping      bool // $SYS is being published for single clients
+	sysFilters    int       // subscriptions to $SYS
+	sysAt         time.Time // the turn in which it was made up for who subscribes
+	sweeping      bool      // $SYS is being published for single clients
 	loads         loads
 	retained      topic.Retained[resting]
 	retainedBytes int64

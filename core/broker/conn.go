@@ -56,7 +56,7 @@ type conn struct {
 	deaf      bool   // not read from, until the output has drained
 
 	waits      func()  // for room in the store; it ends that. nil: does not
-	unanswered int     // packets whose answers wait for the disk, besides acks
+	unanswered int     // by the disk so far, besides acks: packets, and filters of SUBSCRIBE
 	overdrawn  bool    // there are so many that it is not read from
 	pacing     *pacing // nil where there is no publish rate
 	login      *login  // nil: nothing about it can change

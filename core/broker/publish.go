@@ -341,6 +341,6 @@ func (c *conn) handlePubrel(pid uint16) {
 		c.sendAck(packet.PUBCOMP, pid, packet.Success)
 	default:
 		ticket := c.broker.record(core.IncomingReleased{Owner: cl.receiver, PacketID: pid})
-		c.answer(ticket, func() { c.sendAck(packet.PUBCOMP, pid, packet.Success) })
+		c.answer(ticket, 1, func() { c.sendAck(packet.PUBCOMP, pid, packet.Success) })
 	}
 }

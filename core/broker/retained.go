@@ -1,13 +1,9 @@
 package broker
 
 import (
-	"errors"
-	"slices"
 	"strings"
 
 	"github.com/weir-edge/weir/core"
-	"github.com/weir-edge/weir/core/packet"
-	"github.com/weir-edge/weir/core/topic"
 )
 
 // retain makes the publication the retained message of its topic
@@ -120,119 +116,4 @@ func (b *Broker) saveRetained() (more bool) {
 		delete(b.unsaved, name)
 	}
 	return false
-}
-
-// replay sends the retained messages that match a new subscription. It looks at
-// the index a slice at a time and only when the client has room, so it costs
-// neither a long turn nor memory, and a value that changes meanwhile is sent as
-// it is then. It outlives a connection of its session.
-type replay struct {
-	cursor  *topic.Cursor[resting]
-	options packet.Options
-	id      uint32
-	left    string // the topic for which the store had no room; "": none
-	waits   bool   // for room
-}
-
-func (cl *client) newReplay(filter string, o packet.Options, id uint32) *replay {
-	return &replay{cursor: cl.broker.retained.Cursor(filter), options: o, id: id}
-}
-
-// replay begins replays.
-func (cl *client) replay(rs []*replay) {
-	cl.replays = append(cl.replays, rs...)
-	cl.resumeReplays()
-}
-
-// resumeReplays goes on with the first of them, if it had no room.
-func (cl *client) resumeReplays() {
-	if len(cl.replays) == 0 || cl.replaying || cl.behind {
-		return
-	}
-	cl.replaying = true
-	cl.broker.work(cl.replayStep)
-}
-
-// replayStep sends the next retained messages of the first replay.
-func (cl *client) replayStep() (more bool) {
-	cl.replaying = cl.connected() && !cl.behind && len(cl.replays) > 0
-	if !cl.replaying {
-		return false
-	}
-	r := cl.replays[0]
-	if name := r.left; name != "" {
-		r.left = ""
-		if found, ok := cl.broker.retained.Get(name); ok {
-			cl.replayOne(r, name, &found)
-		}
-	}
-	if cl.replaying {
-		for name, found := range r.cursor.Next(sliceSize) {
-			if cl.replayOne(r, name, &found); !cl.replaying {
-				break
-			}
-		}
-	}
-	if r.cursor.Done() && r.left == "" {
-		cl.replays = slices.Delete(cl.replays, 0, 1)
-	}
-	return cl.replaying
-}
-
-// replayOne sends a retained message, and stops the replay where it cannot go on now.
-func (cl *client) replayOne(r *replay, name string, found *resting) {
-	m := found.wake(name, &cl.broker.scratch)
-	qos := min(r.options.QoS(), m.QoS)
-	if !cl.sendRetained(m, r) {
-		r.left, cl.replaying = name, false
-		cl.awaitReplay(r)
-		return
-	}
-	if !cl.connected() || cl.queue.len() > 0 || !cl.ready(qos) {
-		cl.replaying = false // pump goes on, or the next connection
-	}
-}
-
-// awaitReplay goes on with a replay when the store may have room.
-func (cl *client) awaitReplay(r *replay) {
-	if r.waits {
-		return
-	}
-	r.waits = true
-	cl.broker.awaitRoom(func() {
-		r.waits = false
-		cl.resumeReplays()
-	})
-}
-
-// sendRetained sends one message with the retain flag set [MQTT-3.3.1-8]. To a
-// durable session it is owed like any other; where the store has no room for that
-// it is left out, and its topic keeps it. False: there is no room for a moment only.
-func (cl *client) sendRetained(m *core.Message, r *replay) (done bool) {
-	b := cl.broker
-	mine := r.options.NoLocal() && m.Publisher == cl.id // [MQTT-3.8.3-3]
-	if mine || m.Expired(b.stamp) || !cl.mayReceive(m.Topic) {
-		return true
-	}
-	d := core.Delivery{Message: m, QoS: min(r.options.QoS(), m.QoS), Retain: true}
-	if r.id != 0 {
-		d.Subscriptions = []uint32{r.id}
-	}
-	b.begin(m, m != &b.scratch)
-	live := true
-	if cl.receiver != 0 && d.QoS > 0 {
-		d.Message = b.publication.keep()
-		debt := []core.Debt{{Receiver: cl.receiver, Live: true}}
-		seq, _, err := b.store.Append(d.Message, debt, cl.patience())
-		switch {
-		case errors.Is(err, core.ErrBusy):
-			return false
-		case err != nil:
-			cl.drop(core.DroppedStoreFull, 1)
-			return true
-		}
-		d.Seq, live = seq, debt[0].Live
-	}
-	cl.deliver(&b.publication, d, live)
-	return true
 }

@@ -72,16 +72,16 @@ func (c *conn) goOn() {
 // maxUnanswered is more than a client needs to keep a disk busy that syncs in 100 ms.
 const maxUnanswered = 4096
 
-// answer gives an answer when t is synced.
-func (c *conn) answer(t core.Ticket, send func()) {
+// answer gives an answer when t is synced. It counts for n.
+func (c *conn) answer(t core.Ticket, n int, send func()) {
 	if t == 0 {
 		send()
 		return
 	}
-	c.unanswered++
+	c.unanswered += n
 	c.overdraw()
 	c.broker.after(t, func() {
-		c.unanswered--
+		c.unanswered -= n
 		send()
 		c.relent()
 	})
