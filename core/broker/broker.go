@@ -81,6 +81,7 @@ type Broker struct {
 
 	shares  map[string]*share   // by $share/GROUP/FILTER
 	flows   flows               // publications that wait for their turn
+	later   int64               // bytes of those
 	cramped list.List           // of func(): what waits for room in the store, see awaitRoom
 	noRoom  bool                // somebody has begun to wait since it was cleared
 	waiting map[core.Seq]waiter // for a message to be settled

@@ -25,6 +25,10 @@ func (c *conn) handlePublish(h packet.Header, body []byte) error {
 	if err := c.message(p); err != nil {
 		return err
 	}
+	if b.flowsFull(b.publication.message) {
+		c.hold()
+		return nil
+	}
 	if p.QoS == 0 {
 		c.publish0()
 		return nil
@@ -251,7 +255,8 @@ func (c *conn) refuseMessage(kind packet.Type, pid uint16, r packet.Reason) {
 // closed: the client sends the message again when it has come back.
 func (c *conn) unkept(kind packet.Type, pid uint16, err error) {
 	if errors.Is(err, core.ErrBusy) {
-		c.hold(kind, pid)
+		c.client.inbound().Acked(kind, pid) // it has not come
+		c.hold()
 		return
 	}
 	reason := packet.ImplementationSpecificError

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/core"
-	"github.com/weir-edge/weir/core/packet"
 )
 
 // A publisher of QoS 1 and 2 can be faster than the disk. Then the store has no room
@@ -48,8 +47,7 @@ func (b *Broker) giveRoom() {
 }
 
 // hold leaves the present PUBLISH in the input, as if it had not come.
-func (c *conn) hold(kind packet.Type, pid uint16) {
-	c.client.inbound().Acked(kind, pid)
+func (c *conn) hold() {
 	c.gave = false
 	c.broker.counters.storeWaits++
 	c.waits = c.broker.awaitRoom(func() {

@@ -167,6 +167,41 @@ func TestUnanswered(t *testing.T) {
 	}
 }
 
+// TestFlowsAreBounded: what waits in memory for a message of QoS 2 before it is bounded,
+// though it is owed to nobody who is durable; and all of it is delivered, in order.
+func TestFlowsAreBounded(t *testing.T) {
+	const n, size, room = 60, 4 << 10, 64 << 10
+	for name, qos := range map[string]func(i int) byte{
+		"QoS 2":        func(int) byte { return 2 },
+		"QoS 0 behind": func(i int) byte { return byte(2 * max(0, 1-i)) },
+	} {
+		onBoth(t, name, broker.Config{Limits: broker.Limits{MaxPendingBytes: room}}, func(t *testing.T, s *brokertest.Server, v packet.Version) {
+			r := join(s, connect(v))
+			r.Subscribe("t", 0)
+			hello := lasting(v, "fast")
+			fast := join(s, hello)
+			s.Store.Hold(true)
+			var all []byte
+			for i := range n {
+				m := &packet.Publish{Topic: []byte("t"), Payload: fmt.Appendf(make([]byte, 0, size), "%04d", i)[:size], QoS: qos(i), PacketID: uint16(1 + i)}
+				all = m.AppendTo(all, v)
+			}
+			go fast.Write(all...)
+			synctest.Wait()
+			if got := s.Status().MessagesReceived; got > room/size {
+				t.Errorf("%d messages of %d bytes wait", got, size)
+			}
+			time.Sleep(time.Second)
+			s.Store.Hold(false)
+			for i := range n {
+				if m := r.NextPublish(); string(m.Payload[:4]) != fmt.Sprintf("%04d", i) {
+					t.Fatalf("got %s, want %d", brokertest.Show(m), i)
+				}
+			}
+		})
+	}
+}
+
 // TestWillWaitsForTheDisk: nor is a will given up because the disk is slow.
 func TestWillWaitsForTheDisk(t *testing.T) {
 	onBoth(t, "will", broker.Config{}, func(t *testing.T, s *brokertest.Server, v packet.Version) {
