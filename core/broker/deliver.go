@@ -291,6 +291,7 @@ func (c *conn) published(d core.Delivery) session.Publication {
 	name, _ := c.unmounted(d.Message.Topic)
 	p := session.Publication{
 		Message: d.Message, Topic: name, QoS: d.QoS, Retain: d.Retain, Subscriptions: d.Subscriptions,
+		Mount: c.listener.MountPoint,
 	}
 	if d.Message.Expiry > 0 { // what is left [MQTT-3.3.2-6]
 		p.Expiry = max(d.Message.Expiry-c.broker.stamp.Since(d.Message.Received), 1)

@@ -86,12 +86,15 @@ func (c *conn) message(p *packet.Publish) error {
 			return err
 		}
 		name = resolved
-		m.Properties, m.Expiry = session.Properties(props), session.Expiry(props)
+		m.Properties, m.Expiry = c.mountedProperties(session.Properties(props)), session.Expiry(props)
 	}
 	if topic.Levels(name) > topic.MaxLevels {
 		return &packet.Error{Reason: packet.TopicNameInvalid, Text: "topic with too many levels"}
 	}
 	m.Topic, m.Payload, m.QoS, m.Retain = c.mounted(name), p.Payload, p.QoS, p.Retain
+	if c.overlong(m) {
+		return &packet.Error{Reason: packet.TopicNameInvalid, Text: "topic too long below the mount point"}
+	}
 	m.Publisher, m.Received, m.Promise = c.client.id, c.broker.stamp, c.listener.Promise
 	if c.bridge && c.client.fetches(m.Topic) {
 		m.Hops = core.HopsUnknown
@@ -115,7 +118,7 @@ func (c *conn) resolve(name string, props *packet.Properties) (string, error) {
 	switch {
 	case ok:
 		return known, nil
-	case name == "" && *props.TopicAlias > 0 && *props.TopicAlias <= maxAliases: // [MQTT-3.3.2-7]
+	case name == "" && *props.TopicAlias <= maxAliases: // [MQTT-3.3.2-7]
 		return "", &packet.Error{Reason: packet.ProtocolError, Text: "topic alias that was never set"}
 	default: // [MQTT-3.3.2-9]
 		return "", &packet.Error{Reason: packet.TopicAliasInvalid, Clause: "MQTT-3.3.2-9", Text: "topic alias beyond the maximum"}
