@@ -1,6 +1,9 @@
 package core
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Reason says why a message, a connection or a frame was dropped. It is the
 // label of the counter, the word in the log and the text on the console.
@@ -30,6 +33,9 @@ const (
 var (
 	// ErrFull: the store or a queue has no room; refuse the publication (0x97).
 	ErrFull = errors.New("no room left in the store")
+	// ErrBusy: the store has no room at this moment only, until its disk has caught up.
+	// Who cannot wait takes it for what it is, an ErrFull.
+	ErrBusy = fmt.Errorf("%w for a moment", ErrFull)
 	// ErrClosed: the gateway is stopping.
 	ErrClosed = errors.New("gateway is stopping")
 	// ErrInvalid: topic or properties that MQTT does not allow.

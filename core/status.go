@@ -35,6 +35,7 @@ type BrokerStatus struct {
 	Connects         uint64            `json:"connects"`
 	RetainedBytes    int64             `json:"retained_bytes"` // now
 	Held             uint64            `json:"held"`           // times that a client was kept to limits.publish_rate
+	StoreWaits       uint64            `json:"store_waits"`    // times that a client was held back until the store had room
 	Refused          map[string]uint64 `json:"refused"`        // connections refused or ended, by reason
 	Dropped          map[Reason]uint64 `json:"dropped"`        // messages, by reason
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -185,5 +186,37 @@ func (l *lives) look(cfg storage.Config) {
 	}
 	if repeated := len(found) - len(l.owed); repeated > 64 {
 		l.t.Errorf("%d messages are repeated", repeated)
+	}
+}
+
+// TestTailUsedUp: what does not fit into memory has to wait where the disk takes what
+// is written, and is refused where it does not.
+func TestTailUsedUp(t *testing.T) {
+	var broken atomic.Bool
+	cfg := storage.Faulty(storage.Config{Dir: scratch(t), MaxTail: 200_000}, func(call string) error {
+		if call == "sync" && broken.Load() {
+			return syscall.EIO
+		}
+		return nil
+	})
+	o := storagetest.NewOwner(t, open(t, cfg))
+	used := func() (err error) {
+		for i := 0; err == nil; i++ { // no turn is taken: nothing leaves the tail
+			_, _, err = o.Store.Append(noise(i), []core.Debt{{Receiver: bulk}}, 0)
+		}
+		return err
+	}
+	if err := used(); !errors.Is(err, core.ErrBusy) || !errors.Is(err, core.ErrFull) {
+		t.Errorf("on a disk that is slow: %v", err)
+	}
+	broken.Store(true)
+	o.Until("a write to fail", func() bool { return o.Store.Status().State == "failed" })
+	if err := used(); errors.Is(err, core.ErrBusy) || !errors.Is(err, core.ErrFull) {
+		t.Errorf("on a disk that fails: %v", err)
+	}
+	broken.Store(false)
+	o.Until("the tail to be written", func() bool { return o.Store.Status().Held == 0 })
+	if _, _, err := o.Store.Append(noise(0), []core.Debt{{Receiver: bulk}}, 0); err != nil {
+		t.Errorf("when it was written: %v", err)
 	}
 }

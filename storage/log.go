@@ -96,7 +96,8 @@ type counts struct {
 
 // Append takes m, owed to the receivers of debts. See broker.Log.
 //
-// ErrFull refuses it when the tail is used up (Config.MaxTail), or when the
+// ErrBusy refuses it when the tail is used up (Config.MaxTail), for as long as the
+// disk takes what is written. ErrFull does so when it does not, or when the
 // message would need the disk, the disk or the budget is used up, and the
 // policies of its receivers make no room. A message of which all receivers are
 // live, and that may be held, passes through memory even then.
@@ -105,7 +106,7 @@ func (l *Log) Append(m *core.Message, debts []core.Debt, hold time.Duration) (co
 		return 0, false, core.ErrClosed
 	}
 	if l.tail.bytes > 0 && l.tail.bytes+int64(m.Size()) > l.tailLimit(debts, hold) {
-		return 0, false, core.ErrFull
+		return 0, false, l.tailUsedUp()
 	}
 	taken, err := l.admit(m, debts, hold)
 	if err != nil {
@@ -174,6 +175,15 @@ func (l *Log) tailLimit(debts []core.Debt, hold time.Duration) int64 {
 		return l.cfg.MaxTail / 4 * 3
 	}
 	return l.cfg.MaxTail
+}
+
+// tailUsedUp says why nothing fits into the tail: the disk is slower than what comes,
+// or takes nothing.
+func (l *Log) tailUsedUp() error {
+	if l.without || l.health.err != nil || l.health.full() {
+		return core.ErrFull
+	}
+	return core.ErrBusy
 }
 
 // receiver finds or makes the bookkeeping of a receiver.

@@ -70,7 +70,11 @@ func (c *conn) paced() {
 // would cost more than the messages.
 const minHold = 50 * time.Millisecond
 
-func (c *conn) held() bool { return c.pacing != nil && c.pacing.held }
+// held says whether the connection is not to be read from now: because of its rate, or
+// of the store.
+func (c *conn) held() bool {
+	return c.waits != nil || c.overdrawn || c.pacing != nil && c.pacing.held
+}
 
 func (c *conn) unhold(time.Time) {
 	if c.phase != open {

@@ -214,6 +214,7 @@ func TestMalformed(t *testing.T) {
 		"B8 property of another":     {[]byte{0x30, 6, 0, 1, 't', 2, 0x24, 1}, packet.MalformedPacket},
 		"B8 property twice":          {[]byte{0x30, 8, 0, 1, 't', 4, 1, 1, 1, 1}, packet.ProtocolError},
 		"B9 alias 0":                 {publish(packet.Publish{Topic: []byte("t"), Properties: &packet.Properties{TopicAlias: new(uint16(0))}}), packet.TopicAliasInvalid},
+		"B9 alias 0 alone":           {publish(packet.Publish{Properties: &packet.Properties{TopicAlias: new(uint16(0))}}), packet.TopicAliasInvalid},
 		"B9 alias beyond maximum":    {publish(packet.Publish{Topic: []byte("t"), Properties: &packet.Properties{TopicAlias: new(uint16(33))}}), packet.TopicAliasInvalid},
 		"B9 unknown alias":           {publish(packet.Publish{Properties: &packet.Properties{TopicAlias: new(uint16(5))}}), packet.ProtocolError},
 		"B10 session expiry":         {raw(&packet.Disconnect{Properties: &packet.Properties{SessionExpiry: new(uint32(5))}}, packet.V5), packet.ProtocolError},

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -57,9 +58,11 @@ type Broker struct {
 	opening       int                // connections that are no clients yet
 	openings      fifo[*conn]        // those, the oldest first, and some that are not any more
 	locals        map[*local]struct{}
+	surveys       map[*survey]struct{} // that are under way
 	subscriptions topic.Tree[*endpoint, grant]
-	sysFilters    int  // subscriptions to $SYS
-	sweeping      bool // $SYS is being published for single clients
+	sysFilters    int       // subscriptions to $SYS
+	sysAt         time.Time // the turn in which it was made up for who subscribes
+	sweeping      bool      // $SYS is being published for single clients
 	loads         loads
 	retained      topic.Retained[resting]
 	retainedBytes int64
@@ -73,10 +76,14 @@ type Broker struct {
 	flushTimer timer
 	sweepTimer timer
 	sysTimer   timer
+	roomTimer  timer
 	chores     fifo[func() (more bool)] // long work, cut into slices
 
 	shares  map[string]*share   // by $share/GROUP/FILTER
 	flows   flows               // publications that wait for their turn
+	later   int64               // bytes of those
+	cramped list.List           // of func(): what waits for room in the store, see awaitRoom
+	noRoom  bool                // somebody has begun to wait since it was cleared
 	waiting map[core.Seq]waiter // for a message to be settled
 	gate    session.Gate[gated] // for a ticket to be synced
 	done    []core.Seq          // settled in this turn
@@ -129,6 +136,7 @@ func New(cfg Config, store Store) (*Broker, error) {
 		conns:      map[*conn]struct{}{},
 		addresses:  map[netip.Addr]int{},
 		locals:     map[*local]struct{}{},
+		surveys:    map[*survey]struct{}{},
 		unsaved:    map[string]struct{}{},
 		sessionsOf: map[string]int{},
 		shares:     map[string]*share{},
@@ -151,6 +159,7 @@ func New(cfg Config, store Store) (*Broker, error) {
 	b.flushTimer.ring = func(time.Time) { b.work(b.saveRetained) }
 	b.sweepTimer.ring = b.sweep
 	b.sysTimer.ring = b.sysDue
+	b.roomTimer.ring = func(time.Time) { b.giveRoom() }
 	b.shelf.timer.ring = b.shelf.clear
 	b.tick()
 	b.counters.started = b.now

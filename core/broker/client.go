@@ -56,8 +56,8 @@ type client struct {
 	leases   map[uint16]lease // messages of shares, by packet id
 	resuming []lease          // of QoS 2, begun on an earlier connection
 
-	replays   []*replay // of retained messages, one after the other
-	replaying bool      // on the broker's list of work
+	replays   *replays // nil: none
+	replaying bool     // on the broker's list of work
 
 	queue    fifo[core.Delivery]
 	queued   int // bytes

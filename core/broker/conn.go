@@ -55,6 +55,9 @@ type conn struct {
 	unwritten int64  // out and tail, as counted in pending
 	deaf      bool   // not read from, until the output has drained
 
+	waits      func()  // for room in the store; it ends that. nil: does not
+	unanswered int     // by the disk so far, besides acks: packets, and filters of SUBSCRIBE
+	overdrawn  bool    // there are so many that it is not read from
 	pacing     *pacing // nil where there is no publish rate
 	login      *login  // nil: nothing about it can change
 	refusal    refusal
@@ -128,6 +131,9 @@ func (b *Broker) accept(l link, at *listener, from peer) *conn {
 // was announced.
 func (c *conn) space() []byte {
 	if len(c.rest) == 0 {
+		if c.broker.cramped.Len() > 0 { // it may have to be kept
+			return c.broker.input[:crampedInput]
+		}
 		return c.broker.input
 	}
 	missing := max(c.want-len(c.rest), 1)
@@ -184,6 +190,9 @@ func (c *conn) digest() {
 	c.whole, c.gave, c.loan = true, false, nil
 	left := c.packets(memory)
 	c.whole = false
+	if len(left) == len(memory) { // nothing was handled
+		return
+	}
 	if small := len(memory) < largePayload; small && len(left) > 0 {
 		c.keepRest(append(memory[:0], left...))
 		return
@@ -209,13 +218,17 @@ func (c *conn) packets(b []byte) []byte {
 		}
 		if err == nil {
 			c.heard = c.broker.now
-			c.broker.counters.packetsReceived++
 			err = c.handle(h, b[n:n+h.Length])
 		}
 		if err != nil {
 			c.fail(err)
 			return nil
 		}
+		if c.waits != nil { // it comes once more
+			c.want = n + h.Length
+			return b
+		}
+		c.broker.counters.packetsReceived++
 		b = b[n+h.Length:]
 	}
 	if c.phase == closed {
@@ -283,6 +296,8 @@ func (c *conn) overdue(now time.Time) {
 		c.broker.count("connect-timeout")
 		c.close()
 	case c.phase != open || c.silence == 0:
+	case c.held():
+		c.broker.timers.set(&c.timer, now.Add(c.silence))
 	case now.Sub(c.heard) < c.silence:
 		c.broker.timers.set(&c.timer, c.heard.Add(c.silence))
 	case c.broker.backlog: // after a pause of the process it may have spoken all the same
@@ -353,6 +368,9 @@ func (c *conn) close() {
 	c.broker.timers.stop(&c.timer)
 	if c.pacing != nil {
 		c.broker.timers.stop(&c.pacing.timer)
+	}
+	if c.waits != nil {
+		c.waits()
 	}
 	c.dropLogin()
 	c.broker.dying = append(c.broker.dying, c)

@@ -166,6 +166,10 @@ func (c *conn) attemptWill(a *attempt, w *packet.Will) packet.Reason {
 	}
 	a.will = newWill(w, a.clientID)
 	a.will.message.Topic = c.listener.MountPoint + a.will.message.Topic
+	a.will.message.Properties = c.mountedProperties(a.will.message.Properties)
+	if c.overlong(a.will.message) {
+		return packet.TopicNameInvalid
+	}
 	return packet.Success
 }
 

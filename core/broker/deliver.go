@@ -175,7 +175,7 @@ func (cl *client) transmit(from *share, d core.Delivery) {
 		owed = from.receiver
 	}
 	switch {
-	case m.Expired(b.stamp) && !cl.begun(owed, d): // [MQTT-3.3.2-5]
+	case m.Expired(b.stamp) && !cl.outbound().Committed(owed, d.Seq): // [MQTT-3.3.2-5]
 		cl.discard(owed, d, core.DroppedExpired)
 		return
 	case !cl.mayReceive(m.Topic):
@@ -190,6 +190,7 @@ func (cl *client) transmit(from *share, d core.Delivery) {
 		return
 	}
 	started := cl.outbound().Start(owed, d)
+	d.QoS = started.QoS
 	if from != nil && !started.Released {
 		cl.lend(from, started.PacketID, d)
 	}
@@ -202,12 +203,6 @@ func (cl *client) transmit(from *share, d core.Delivery) {
 		cl.pace.sent(uint64(started.PacketID), b.now)
 		cl.leave(leaving{Delivery: d, pid: started.PacketID, dup: started.Dup})
 	}
-}
-
-// begun says whether the client may have part of a message already. Then it is
-// brought to its end even if it has expired [MQTT-4.3.3-7].
-func (cl *client) begun(owed core.ReceiverID, d core.Delivery) bool {
-	return d.QoS == core.ExactlyOnce && cl.outbound().Knows(owed, d.Seq)
 }
 
 func (cl *client) transmitSaved(owed core.ReceiverID, d core.Delivery, started session.Started) {
@@ -297,6 +292,7 @@ func (c *conn) published(d core.Delivery) session.Publication {
 	name, _ := c.unmounted(d.Message.Topic)
 	p := session.Publication{
 		Message: d.Message, Topic: name, QoS: d.QoS, Retain: d.Retain, Subscriptions: d.Subscriptions,
+		Mount: c.listener.MountPoint,
 	}
 	if d.Message.Expiry > 0 { // what is left [MQTT-3.3.2-6]
 		p.Expiry = max(d.Message.Expiry-c.broker.stamp.Since(d.Message.Received), 1)

@@ -82,9 +82,15 @@
 // attacks in full, a gateway that may have 64 MiB lives and serves others
 // (TestExhaustionInLittleMemory of cmd/weir, WEIR_FAULTS=long).
 //
+// A publisher that is faster than the disk is slowed down: the PUBLISH for which the
+// store has no room in memory stays in the input, and its connection is not read from
+// until a commit has made room (see awaitRoom). Its keep alive does not run meanwhile.
+// Only a store that is full, or whose disk fails, refuses. What needs no disk passes.
+//
 // Beyond that a durable session falls behind and is served from the log, at QoS 1
 // and 2; what else it should have had is dropped as "queue-full". A peer that sends
-// without reading is not read from once hardOutput of answers wait for it. Depth and
+// without reading is not read from once hardOutput of answers wait for it; then what
+// it takes is its sign of life. Depth and
 // drops of each session are under $SYS/broker/clients, in the console and in
 // Clients; drops by reason in the metrics.
 //

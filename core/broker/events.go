@@ -17,7 +17,10 @@ var _ core.LogHandler = (*events)(nil)
 
 func (e *events) Settled(seq core.Seq) { e.b.settled(seq) }
 
-func (e *events) Synced(t core.Ticket) { e.b.synced(t) }
+func (e *events) Synced(t core.Ticket) {
+	e.b.synced(t)
+	e.b.giveRoom()
+}
 
 func (e *events) Fetched(r core.ReceiverID, next []core.Delivery, caughtUp bool) {
 	if to := e.b.receivers[r]; to != nil {

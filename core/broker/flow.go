@@ -56,6 +56,12 @@ func (f flows) pop(key flow) *later {
 	return l
 }
 
+// flowsFull says whether a message would have to wait and there is no room for that.
+func (b *Broker) flowsFull(m *core.Message) bool {
+	return b.later > 0 && b.later+int64(m.Size()) > b.cfg.Limits.MaxPendingBytes &&
+		(m.QoS == core.ExactlyOnce || b.flows.busy(m))
+}
+
 // deliverLater lets the targets get the publication when it is durable, or (due)
 // when what is before it in its flow has gone. Who has another connection by then,
 // or none, will find it in the log.
@@ -68,6 +74,7 @@ func (b *Broker) deliverLater(p *publication, seq core.Seq, wait promise, due bo
 			t.to.expect(1)
 		}
 	}
+	b.later += int64(l.message.Size())
 	key := flow{l.message.Publisher, l.message.Topic}
 	b.flows.push(key, l)
 	if due {
@@ -82,6 +89,7 @@ func (b *Broker) deliverLater(p *publication, seq core.Seq, wait promise, due bo
 // deliverDue delivers what a flow has that waits for nothing any more.
 func (b *Broker) deliverDue(key flow) {
 	for l := b.flows.pop(key); l != nil; l = b.flows.pop(key) {
+		b.later -= int64(l.message.Size())
 		for i := range l.targets {
 			t := &l.targets[i]
 			if t.live {

@@ -66,12 +66,47 @@ func TestMountPoint(t *testing.T) {
 	c.Expect(&packet.Ack{Kind: packet.PUBACK, PacketID: 9, Reason: packet.NotAuthorized})
 	w := dial()
 	hello := clean("w")
-	hello.Will = &packet.Will{Topic: []byte("gone"), Payload: []byte("w")}
+	asks := &packet.Properties{ResponseTopic: []byte("answers")}
+	hello.Will = &packet.Will{Topic: []byte("gone"), Payload: []byte("w"), Properties: asks}
 	w.Connect(hello)
 	w.Close()
-	if m := <-inside; m.Topic != "tenant/gone" {
-		t.Errorf("will: %s", m.Topic)
+	if m := <-inside; m.Topic != "tenant/gone" || m.Properties.ResponseTopic != "tenant/answers" {
+		t.Errorf("will: %s %+v", m.Topic, m.Properties)
 	}
+	// Who answers may be outside.
+	c.Subscribe("ask", 0)
+	p.Send(&packet.Publish{Topic: []byte("ask"), Properties: asks})
+	if m := <-inside; m.Properties.ResponseTopic != "tenant/answers" {
+		t.Errorf("inside: %+v", m.Properties)
+	}
+	if m := c.NextPublish(); string(m.Properties.ResponseTopic) != "answers" {
+		t.Errorf("below the mount: %+v", m.Properties)
+	}
+}
+
+// TestMountedTooLong: a topic that fits at the client may not fit below the mount.
+func TestMountedTooLong(t *testing.T) {
+	mount := "tenant/" + strings.Repeat("x", 100) + "/"
+	s, dial := atListener(t, func(l *broker.Listener) { l.MountPoint = mount })
+	long := strings.Repeat("x", 65535)
+	outside := s.Pipe()
+	outside.Connect(clean("outside"))
+	outside.Subscribe("tenant/#", 0)
+	for name, p := range map[string]*packet.Publish{
+		"topic":          {Topic: []byte(long)},
+		"response topic": {Topic: []byte("t"), Properties: &packet.Properties{ResponseTopic: []byte(long)}},
+	} {
+		c := dial()
+		c.Connect(clean(name))
+		c.Send(p)
+		c.ExpectReason(packet.TopicNameInvalid)
+	}
+	hello := clean("will")
+	hello.Will = &packet.Will{Topic: []byte(long[:65500])}
+	if ack := dial().TryConnect(hello); ack == nil || ack.Reason != packet.TopicNameInvalid {
+		t.Errorf("will: %+v", ack)
+	}
+	outside.ExpectNothing()
 }
 
 func TestRedirect(t *testing.T) {

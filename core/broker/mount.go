@@ -1,6 +1,10 @@
 package broker
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/weir-edge/weir/core"
+)
 
 // The mount point of a listener stands before the topics of its clients everywhere
 // in the broker: in rules, in what is retained, in what others subscribe to. Only
@@ -17,6 +21,24 @@ func (c *conn) mounted(name string) string {
 	b := c.broker
 	b.mounting = append(append(b.mounting[:0], mount...), name...)
 	return alias(b.mounting)
+}
+
+// mountedProperties puts the mount before the response topic: who answers may be outside.
+// The properties are the caller's own.
+func (c *conn) mountedProperties(p *core.Properties) *core.Properties {
+	if p != nil && p.ResponseTopic != "" {
+		p.ResponseTopic = c.listener.MountPoint + p.ResponseTopic
+	}
+	return p
+}
+
+// overlong says whether a topic of a message does not fit behind the mount.
+func (c *conn) overlong(m *core.Message) bool {
+	if c.listener.MountPoint == "" {
+		return false
+	}
+	const most = 1<<16 - 1 // [MQTT-4.7.3-3]
+	return len(m.Topic) > most || m.Properties != nil && len(m.Properties.ResponseTopic) > most
 }
 
 // mountedFilter is the filter in the broker for a valid one of the client, which

@@ -49,6 +49,7 @@ func (c *conn) hasRoom() bool {
 func (c *conn) flush() {
 	c.touched = false
 	c.releaseAcks()
+	c.relent()
 	if !c.blocked {
 		c.write()
 	}
@@ -85,6 +86,9 @@ func (c *conn) writable() {
 		return
 	}
 	c.blocked = false
+	if c.deaf { // that it takes something is all that it can say
+		c.heard = c.broker.now
+	}
 	c.write()
 	c.throttle()
 	if c.client != nil && !c.blocked {
@@ -97,6 +101,7 @@ func (c *conn) throttle() {
 	deaf := len(c.out) > hardOutput || c.blocked && c.flooded()
 	if deaf != c.deaf && c.phase == open {
 		c.deaf = deaf
+		c.heard = c.broker.now // its time runs while it can be heard
 		c.hear()
 	}
 }

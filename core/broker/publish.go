@@ -21,11 +21,13 @@ func (c *conn) handlePublish(h packet.Header, body []byte) error {
 	if err := p.Parse(h.Flags, body, c.version); err != nil {
 		return err
 	}
-	b.counters.messagesReceived++
-	b.counters.payloadReceived += uint64(len(p.Payload))
-	defer c.paced()
+	defer c.counted(len(p.Payload))
 	if err := c.message(p); err != nil {
 		return err
+	}
+	if b.flowsFull(b.publication.message) {
+		c.hold()
+		return nil
 	}
 	if p.QoS == 0 {
 		c.publish0()
@@ -52,6 +54,16 @@ func (c *conn) handlePublish(h packet.Header, body []byte) error {
 	return nil
 }
 
+// counted counts a PUBLISH, if it is not to come once more.
+func (c *conn) counted(payload int) {
+	if c.waits != nil {
+		return
+	}
+	c.broker.counters.messagesReceived++
+	c.broker.counters.payloadReceived += uint64(payload)
+	c.paced()
+}
+
 // ackOf is the packet that answers a PUBLISH.
 func ackOf(qos core.QoS) packet.Type {
 	if qos == core.AtLeastOnce {
@@ -74,12 +86,15 @@ func (c *conn) message(p *packet.Publish) error {
 			return err
 		}
 		name = resolved
-		m.Properties, m.Expiry = session.Properties(props), session.Expiry(props)
+		m.Properties, m.Expiry = c.mountedProperties(session.Properties(props)), session.Expiry(props)
 	}
 	if topic.Levels(name) > topic.MaxLevels {
 		return &packet.Error{Reason: packet.TopicNameInvalid, Text: "topic with too many levels"}
 	}
 	m.Topic, m.Payload, m.QoS, m.Retain = c.mounted(name), p.Payload, p.QoS, p.Retain
+	if c.overlong(m) {
+		return &packet.Error{Reason: packet.TopicNameInvalid, Text: "topic too long below the mount point"}
+	}
 	m.Publisher, m.Received, m.Promise = c.client.id, c.broker.stamp, c.listener.Promise
 	if c.bridge && c.client.fetches(m.Topic) {
 		m.Hops = core.HopsUnknown
@@ -212,6 +227,7 @@ func (c *conn) acknowledge(kind packet.Type, pid uint16, r packet.Reason, wait p
 	c.acks.Push(kind, pid, r, wait)
 	c.broker.await(wait, waiter{conn: c})
 	c.broker.touch(c)
+	c.overdraw()
 }
 
 // denied answers a publication that the client may not make. Before MQTT 5 it
@@ -237,10 +253,15 @@ func (c *conn) refuseMessage(kind packet.Type, pid uint16, r packet.Reason) {
 	c.acknowledge(kind, pid, r, promise{})
 }
 
-// unkept answers a publication for which there is no room. Before MQTT 5 there is
+// unkept answers a publication for which there is no room, or lets it wait for some. Before MQTT 5 there is
 // no word for it and an acknowledgement would be a lie, so the connection is
 // closed: the client sends the message again when it has come back.
 func (c *conn) unkept(kind packet.Type, pid uint16, err error) {
+	if errors.Is(err, core.ErrBusy) {
+		c.client.inbound().Acked(kind, pid) // it has not come
+		c.hold()
+		return
+	}
 	reason := packet.ImplementationSpecificError
 	if errors.Is(err, core.ErrFull) {
 		reason = packet.QuotaExceeded
@@ -328,6 +349,6 @@ func (c *conn) handlePubrel(pid uint16) {
 		c.sendAck(packet.PUBCOMP, pid, packet.Success)
 	default:
 		ticket := c.broker.record(core.IncomingReleased{Owner: cl.receiver, PacketID: pid})
-		c.broker.after(ticket, func() { c.sendAck(packet.PUBCOMP, pid, packet.Success) })
+		c.answer(ticket, 1, func() { c.sendAck(packet.PUBCOMP, pid, packet.Success) })
 	}
 }

@@ -481,6 +481,17 @@ func TestSubscriptionOptions(t *testing.T) {
 		c.ExpectNothing()
 		c.Publish("t", "mine", 0)
 		c.Receive("t", "mine")
+		c.PublishPacket(packet.Publish{Topic: []byte("kept"), Payload: []byte("mine"), Retain: true})
+		other.PublishPacket(packet.Publish{Topic: []byte("kept/2"), Payload: []byte("not mine"), Retain: true})
+		synctest.Wait()
+		c.Subscribe("kept/#", noLocal)
+		c.Receive("kept/2", "not mine")
+		c.ExpectNothing()
+		c.Subscribe("kept/#", 0)
+		c.Receive("kept", "mine")
+		c.Receive("kept/2", "not mine")
+		c.Send(&packet.Unsubscribe{PacketID: 99, Filters: [][]byte{[]byte("kept/#")}})
+		c.Expect(&packet.Unsuback{PacketID: 99, Reasons: []packet.Reason{0}})
 		if n := s.Status().Subscriptions; n != 1 {
 			t.Errorf("%d subscriptions", n)
 		}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -308,5 +309,7 @@ func (q *Queue) Owe(m *core.Message) error {
 	if q.receiver == 0 {
 		return fmt.Errorf("rule %s is of QoS 0: it keeps nothing", q.cfg.Name)
 	}
-	return q.broker.do(func() { q.oweOne(m) })
+	var kept error
+	err := q.broker.do(func() { kept = q.oweOne(m) })
+	return errors.Join(err, kept)
 }

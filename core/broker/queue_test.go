@@ -362,35 +362,3 @@ func TestPublishInside(t *testing.T) {
 		r.Receive("a", "x")
 	})
 }
-
-// TestQueueGetsRetained: a new rule gets what was retained before it, once.
-func TestQueueGetsRetained(t *testing.T) {
-	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
-		for i := range 500 {
-			s.Publish(&core.Message{Topic: fmt.Sprintf("up/%03d", i), Payload: []byte("old"), QoS: 1, Retain: true})
-		}
-		s.Publish(&core.Message{Topic: "down", Payload: []byte("not ours"), QoS: 1, Retain: true})
-		synctest.Wait()
-		cfg := uplink
-		cfg.Filters, cfg.Excludes = []string{"up/#", "up/+"}, []string{"up/007"}
-		q := attach(t, s, cfg)
-		q.Online(64)
-		synctest.Wait()
-		publish(t, s, "up/new", "new", 1)
-		texts, seqs := take(q, 1000)
-		for len(texts) < 500 {
-			more, s := take(q, 1000)
-			texts, seqs = append(texts, more...), append(seqs, s...)
-		}
-		if texts[0] != "old q1 again=false" || texts[499] != "new q1 again=false" {
-			t.Errorf("%d taken, the last is %s", len(texts), texts[len(texts)-1])
-		}
-		q.Paid(seqs...)
-		commit(s)
-		s = s.Crash()
-		q = attach(t, s, cfg)
-		q.Online(64)
-		texts, _ = take(q, 10)
-		want(t, texts)
-	})
-}

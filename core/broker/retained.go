@@ -1,12 +1,9 @@
 package broker
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/weir-edge/weir/core"
-	"github.com/weir-edge/weir/core/packet"
-	"github.com/weir-edge/weir/core/topic"
 )
 
 // retain makes the publication the retained message of its topic
@@ -48,6 +45,9 @@ func (b *Broker) retain(p *publication) core.Ticket {
 // setRetained and unsetRetained are where the retained messages change.
 func (b *Broker) setRetained(m *core.Message) {
 	b.retainedBytes += retainedSize(m) - b.sizeRetained(m.Topic)
+	for s := range b.surveys {
+		s.since[strings.Clone(m.Topic)] = struct{}{}
+	}
 	b.retained.Set(rest(m))
 	if m.Expiry > 0 {
 		b.awaitSweep()
@@ -116,82 +116,4 @@ func (b *Broker) saveRetained() (more bool) {
 		delete(b.unsaved, name)
 	}
 	return false
-}
-
-// replay sends the retained messages that match a new subscription. It looks at
-// the index a slice at a time and only when the client has room, so it costs
-// neither a long turn nor memory, and a value that changes meanwhile is sent as
-// it is then. It outlives a connection of its session.
-type replay struct {
-	cursor  *topic.Cursor[resting]
-	options packet.Options
-	id      uint32
-}
-
-func (cl *client) newReplay(filter string, o packet.Options, id uint32) *replay {
-	return &replay{cursor: cl.broker.retained.Cursor(filter), options: o, id: id}
-}
-
-// replay begins replays.
-func (cl *client) replay(rs []*replay) {
-	cl.replays = append(cl.replays, rs...)
-	cl.resumeReplays()
-}
-
-// resumeReplays goes on with the first of them, if it had no room.
-func (cl *client) resumeReplays() {
-	if len(cl.replays) == 0 || cl.replaying || cl.behind {
-		return
-	}
-	cl.replaying = true
-	cl.broker.work(cl.replayStep)
-}
-
-// replayStep sends the next retained messages of the first replay.
-func (cl *client) replayStep() (more bool) {
-	cl.replaying = cl.connected() && !cl.behind && len(cl.replays) > 0
-	if !cl.replaying {
-		return false
-	}
-	r := cl.replays[0]
-	for name, found := range r.cursor.Next(sliceSize) {
-		m := found.wake(name, &cl.broker.scratch)
-		qos := min(r.options.QoS(), m.QoS)
-		cl.sendRetained(m, r)
-		if !cl.connected() || cl.queue.len() > 0 || !cl.ready(qos) {
-			cl.replaying = false // pump goes on, or the next connection
-			break
-		}
-	}
-	if r.cursor.Done() {
-		cl.replays = slices.Delete(cl.replays, 0, 1)
-	}
-	return cl.replaying
-}
-
-// sendRetained sends one message with the retain flag set [MQTT-3.3.1-8]. To a
-// durable session it is owed like any other; where the store has no room for that
-// it is left out, and its topic keeps it.
-func (cl *client) sendRetained(m *core.Message, r *replay) {
-	b := cl.broker
-	if m.Expired(b.stamp) || !cl.mayReceive(m.Topic) {
-		return
-	}
-	d := core.Delivery{Message: m, QoS: min(r.options.QoS(), m.QoS), Retain: true}
-	if r.id != 0 {
-		d.Subscriptions = []uint32{r.id}
-	}
-	b.begin(m, m != &b.scratch)
-	live := true
-	if cl.receiver != 0 && d.QoS > 0 {
-		d.Message = b.publication.keep()
-		debt := []core.Debt{{Receiver: cl.receiver, Live: true}}
-		seq, _, err := b.store.Append(d.Message, debt, cl.patience())
-		if err != nil {
-			cl.drop(core.DroppedStoreFull, 1)
-			return
-		}
-		d.Seq, live = seq, debt[0].Live
-	}
-	cl.deliver(&b.publication, d, live)
 }

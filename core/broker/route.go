@@ -97,6 +97,9 @@ func (b *Broker) give(p *publication, changes ...core.Change) (promise, error) {
 
 // pass delivers the publication: now, or when it may go.
 func (b *Broker) pass(p *publication, seq core.Seq, wait promise) {
+	if len(p.targets) == 0 {
+		return
+	}
 	if first := p.message.QoS == core.ExactlyOnce && wait != (promise{}); first || b.flows.busy(p.message) {
 		b.deliverLater(p, seq, wait, !first)
 		return

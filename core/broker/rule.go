@@ -2,7 +2,6 @@ package broker
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -157,39 +156,16 @@ func (b *Broker) subscribe(q *Queue) {
 	}
 }
 
-// oweRetained gives a rule that is new what was retained before it, as a new
-// subscription would get it. From then on it has seen everything.
-func (b *Broker) oweRetained(q *Queue) {
-	next := 0 // filter
-	var cursor *topic.Cursor[resting]
-	b.work(func() (more bool) {
-		if cursor == nil || cursor.Done() {
-			if next == len(q.cfg.Filters) {
-				return false
-			}
-			cursor = b.retained.Cursor(q.cfg.Filters[next])
-			next++
-		}
-		for name, r := range cursor.Next(sliceSize) {
-			m := r.wake(name, new(core.Message))
-			again := slices.ContainsFunc(q.cfg.Filters[:next-1], func(f string) bool { return topic.Match(f, name) })
-			if m.QoS > 0 && !again && m.Publisher != q.cfg.NoPublisher && !q.excluded(name) && !m.Expired(b.stamp) {
-				q.oweOne(m)
-			}
-		}
-		return true
-	})
-}
-
 // oweOne leaves a message in the log for the rule.
-func (q *Queue) oweOne(m *core.Message) {
+func (q *Queue) oweOne(m *core.Message) error {
 	q = q.part(m)
-	q.behind = true
 	debt := []core.Debt{{Receiver: q.receiver}}
-	if _, _, err := q.broker.store.Append(m, debt, q.broker.cfg.SpillAfter); err != nil {
-		q.drop(core.DroppedStoreFull, 1)
+	_, _, err := q.broker.store.Append(m, debt, q.broker.cfg.SpillAfter)
+	if err == nil {
+		q.behind = true
+		q.fetch()
 	}
-	q.fetch()
+	return err
 }
 
 // named is what the store knows under a name, new if there is nothing.

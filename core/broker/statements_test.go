@@ -82,6 +82,7 @@ var proofs = []proof{
 	{"broker.TestTopicAliases", "", "3.1.2-26 3.3.2-7 3.3.2-11"},
 	{"broker.TestNoAliases", "", "3.1.2-27"},
 	{"broker.TestReceiveMaximum", "", "3.3.4-9 3.3.4-10 4.9.0-1 4.9.0-2 4.9.0-3"},
+	{"broker.TestTheirReceiveMaximum", "", "3.3.4-9 4.9.0-1 4.9.0-2"},
 	{"broker.TestOverlap", "3.3.5-1", "3.3.4-2 3.3.4-3 3.3.4-4"},
 	{"broker.TestQoSGranted", "3.3.4-1 3.8.4-6 4.3.1-1 4.3.2-1 4.3.2-2 4.3.3-1 4.3.3-2 4.5.0-1", "3.3.4-1 3.8.4-8 4.3.1-1 4.3.2-2 4.3.2-4 4.3.3-2 4.3.3-8 4.3.3-11 4.5.0-1"},
 	{"broker.TestSubscriptionOptions", "3.3.1-9", "3.3.1-12 3.3.1-13 3.8.3-3 3.8.4-3"},

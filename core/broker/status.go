@@ -25,6 +25,7 @@ type counters struct {
 	connects         uint64
 	maxClients       int
 	expired          uint64
+	storeWaits       uint64 // times that a client was held back until the store had room
 	held             uint64 // times that a client was kept to its rate
 	refused          map[string]uint64
 	dropped          map[core.Reason]uint64
@@ -78,6 +79,7 @@ func (b *Broker) Status() (s core.BrokerStatus) {
 			Connects:         n.connects,
 			RetainedBytes:    b.retainedBytes,
 			Held:             n.held,
+			StoreWaits:       n.storeWaits,
 			Refused:          clone(n.refused),
 			Dropped:          clone(n.dropped),
 		}

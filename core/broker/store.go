@@ -25,7 +25,8 @@ type Log interface {
 	// the hope that all debts are paid by then, and is written with a group commit
 	// otherwise; hold <= 0 writes it with the next one. settled says that the
 	// promise holds already (promise: memory). ErrFull refuses the message:
-	// nothing has happened then.
+	// nothing has happened then. It is an ErrBusy while there is only no room in
+	// memory: a commit will make some.
 	Append(m *core.Message, debts []core.Debt, hold time.Duration) (seq core.Seq, settled bool, err error)
 
 	// Paid pays a debt. settled says that the message was not on disk and that

@@ -28,13 +28,15 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 	}
 	suback := &packet.Suback{PacketID: p.PacketID} // [MQTT-3.8.4-2]
 	var ticket core.Ticket
-	var replays []*replay
-	for _, f := range p.Filters { // [MQTT-3.8.4-5]
+	var again []string            // whose retained messages are to be sent
+	for i, f := range p.Filters { // [MQTT-3.8.4-5]
 		name, reason := c.maySubscribe(string(f.Filter))
+		if i >= c.broker.cfg.Limits.MaxSubscriptions { // more than a session can have
+			reason = packet.QuotaExceeded
+		}
 		if !reason.IsError() {
 			if isSys(name) { // its values are made when somebody wants them
-				c.broker.publishSys()
-				c.broker.sweepQueues()
+				c.broker.freshenSys()
 			}
 			if c.bridge && !isShared(name) {
 				f.Options |= bridgeOptions
@@ -46,7 +48,7 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 			ticket = max(ticket, t)
 			reason = packet.Reason(f.Options.QoS())                   // [MQTT-3.8.4-7]
 			if wantsRetained(f.Options, existed) && !isShared(name) { // section 4.8.2
-				replays = append(replays, c.client.newReplay(name, f.Options, id))
+				again = append(again, name)
 			}
 		} else if c.version < packet.V5 {
 			reason = packet.UnspecifiedError
@@ -54,12 +56,12 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 		suback.Reasons = append(suback.Reasons, reason)
 	}
 	c.explainSuback(suback, p.Filters)
-	c.broker.after(ticket, func() {
+	c.answer(ticket, len(p.Filters), func() {
 		if c.phase != open {
 			return
 		}
 		c.send(suback) // 2
-		c.client.replay(replays)
+		c.client.replay(again)
 	})
 	return nil
 }
@@ -168,7 +170,7 @@ func (c *conn) handleUnsubscribe(p *packet.Unsubscribe) error {
 		}
 		unsuback.Reasons = append(unsuback.Reasons, reason) // [MQTT-3.11.3-1]
 	}
-	c.broker.after(ticket, func() { c.send(unsuback) }) // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
+	c.answer(ticket, len(p.Filters), func() { c.send(unsuback) }) // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
 	return nil
 }
 
@@ -179,6 +181,7 @@ func (cl *client) unsubscribe(filter string) bool {
 		return false
 	}
 	cl.clearGrant(filter)
+	cl.endReplay(filter)
 	// The last filter takes the place of the one that goes.
 	last := len(cl.filters) - 1
 	moved := cl.filters[last]

@@ -21,8 +21,18 @@ func (b *Broker) sysDue(now time.Time) {
 	}
 }
 
-// publishSys publishes what has changed, retained. It is called before somebody
-// subscribes as well, who then gets the values as they are.
+// freshenSys is called before somebody subscribes, who then gets the values as they
+// are; once a turn is enough.
+func (b *Broker) freshenSys() {
+	if b.sysAt.Equal(b.now) {
+		return
+	}
+	b.sysAt = b.now
+	b.publishSys()
+	b.sweepQueues()
+}
+
+// publishSys publishes what has changed, retained.
 func (b *Broker) publishSys() { b.eachSys(b.publishSysValue) }
 
 func (b *Broker) publishSysValue(name, value string) {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -84,22 +85,40 @@ func (cl *client) publishWill() {
 // publishWill publishes a will, if its client may still publish there. That it is
 // over becomes durable with it.
 func (b *Broker) publishWill(who Principal, of *core.Message) {
-	over := core.WillDropped{ClientID: who.ClientID}
+	over := b.willIsOver(who.ClientID)
 	if !b.may(who, Publish, of.Topic) {
 		b.drop(core.DroppedDenied, 1)
 		if b.cfg.Audit != nil {
 			b.cfg.Audit.Often("denied", "user", who.Identity, "client", who.ClientID, "action", "will", "topic", of.Topic)
 		}
-		b.store.Record(over, true)
+		b.recordLazily(over)
 		return
 	}
 	m := *of
 	m.Received = b.stamp
 	b.begin(&m, true)
-	if _, err := b.take(over); err != nil {
+	switch _, err := b.take(over...); {
+	case errors.Is(err, core.ErrBusy):
+		b.awaitRoom(func() { b.publishWill(who, of) })
+	case err != nil:
 		b.log.Warn("will not kept", "client", who.ClientID, "topic", m.Topic, "error", err)
 		b.drop(core.DroppedStoreFull, 1)
-		b.store.Record(over, true)
+		b.recordLazily(over)
+	}
+}
+
+// willIsOver is the change that takes a will off the record, unless the client has put
+// another one there meanwhile.
+func (b *Broker) willIsOver(id string) []core.Change {
+	if cl := b.clients[id]; cl != nil && cl.willSaved {
+		return nil
+	}
+	return []core.Change{core.WillDropped{ClientID: id}}
+}
+
+func (b *Broker) recordLazily(changes []core.Change) {
+	for _, c := range changes {
+		b.store.Record(c, true)
 	}
 }
 

@@ -22,6 +22,7 @@ func brokerFamilies() []family {
 			}
 		}, "listener", "protocol"),
 		gauge("weir_broker_retained_bytes", "Memory of retained messages.", single(func(st *core.Status) uint64 { return uint64(st.Broker.RetainedBytes) })),
+		counter("weir_broker_store_waits_total", "Times that a client was held back because it was faster than the disk.", broker(func(b *core.BrokerStatus) uint64 { return b.StoreWaits })),
 		counter("weir_broker_held_total", "Times that a client was kept to limits.publish_rate.", broker(func(b *core.BrokerStatus) uint64 { return b.Held })),
 		counter("weir_broker_connects_total", "Connections taken.", broker(func(b *core.BrokerStatus) uint64 { return b.Connects })),
 		counter("weir_broker_refused_total", "Connections refused or ended, by reason.", func(st *core.Status, e emit) { byReason(e, st.Broker.Refused) }, "reason"),

@@ -43,10 +43,11 @@ type Sent struct {
 // Started says how a message is to be sent.
 type Started struct {
 	PacketID uint16
-	Dup      bool // it was sent before under this packet id [MQTT-3.3.1-1]
-	Save     bool // record OutgoingSaved, wait for the sync, call Saved, then send
-	Known    bool // it is in flight since an earlier connection
-	Released bool // the peer has it: pay the debt again and send no PUBLISH
+	QoS      core.QoS // at which it is to be sent: that at which it was begun
+	Dup      bool     // it was sent before under this packet id [MQTT-3.3.1-1]
+	Save     bool     // record OutgoingSaved, wait for the sync, call Saved, then send
+	Known    bool     // it is in flight since an earlier connection
+	Released bool     // the peer has it: pay the debt again and send no PUBLISH
 }
 
 // Step is what an acknowledgement asks of the owner.
@@ -197,6 +198,14 @@ func (o *Outbound) Head() (head Sent, ok bool) {
 	return head, ok
 }
 
+// Committed says whether a message of QoS 2 was begun on an earlier connection, so that
+// it must be brought to its end [MQTT-4.3.3-7].
+func (o *Outbound) Committed(receiver core.ReceiverID, seq core.Seq) bool {
+	pid, ok := o.known[place{receiver, seq}]
+	f := o.find(pid)
+	return ok && (f == nil || f.qos == core.ExactlyOnce)
+}
+
 // Knows says whether a message is in flight since an earlier connection, so that
 // it must be brought to its end.
 func (o *Outbound) Knows(receiver core.ReceiverID, seq core.Seq) bool {
@@ -249,11 +258,11 @@ func (o *Outbound) Start(receiver core.ReceiverID, d core.Delivery) Started {
 	if o.saved(f) {
 		f.step = saving
 	}
-	return Started{PacketID: f.pid, Save: f.step == saving}
+	return Started{PacketID: f.pid, QoS: f.qos, Save: f.step == saving}
 }
 
-// restart starts a flight of an earlier connection again, under its packet id
-// [MQTT-4.4.0-1].
+// restart starts a flight of an earlier connection again, under its packet id and at
+// its QoS, whatever the receiver has been granted since [MQTT-4.4.0-1].
 func (o *Outbound) restart(pid uint16) Started {
 	f := o.find(pid)
 	if f == nil || f.step >= releasing {
@@ -264,7 +273,7 @@ func (o *Outbound) restart(pid uint16) Started {
 		f.old = false
 		o.waiting--
 	}
-	return Started{PacketID: pid, Dup: f.step == sent, Save: f.step == saving, Known: true}
+	return Started{PacketID: pid, QoS: f.qos, Dup: f.step == sent, Save: f.step == saving, Known: true}
 }
 
 // pass notices flights that will never come again: the message at is next, so

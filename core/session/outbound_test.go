@@ -36,7 +36,7 @@ func wantStarted(t *testing.T, got, want session.Started) {
 func TestOutboundSteps(t *testing.T) {
 	t.Run("QoS 1 ends with PUBACK [MQTT-4.3.2-5]", func(t *testing.T) {
 		o := connected(owner, 10)
-		wantStarted(t, o.Start(rule, delivery(1, 1)), session.Started{PacketID: 1})
+		wantStarted(t, o.Start(rule, delivery(1, 1)), session.Started{PacketID: 1, QoS: 1})
 		got, ok := o.Puback(1)
 		if want := (session.Sent{Receiver: rule, Seq: 1}); got != want || !ok {
 			t.Errorf("Puback = %v %v, want %v", got, ok, want)
@@ -47,7 +47,7 @@ func TestOutboundSteps(t *testing.T) {
 	})
 	t.Run("QoS 2 without durable owner", func(t *testing.T) {
 		o := connected(0, 10)
-		wantStarted(t, o.Start(0, delivery(0, 2)), session.Started{PacketID: 1})
+		wantStarted(t, o.Start(0, delivery(0, 2)), session.Started{PacketID: 1, QoS: 2})
 		wantStep(t, o.Pubrec, 1, session.Release)
 		if _, step := o.Pubrec(1, false); step != session.Repeat {
 			t.Errorf("repeated PUBREC: %v", step)
@@ -61,7 +61,7 @@ func TestOutboundSteps(t *testing.T) {
 	})
 	t.Run("QoS 2 with durable owner waits for its records", func(t *testing.T) {
 		o := connected(owner, 10)
-		wantStarted(t, o.Start(rule, delivery(1, 2)), session.Started{PacketID: 1, Save: true})
+		wantStarted(t, o.Start(rule, delivery(1, 2)), session.Started{PacketID: 1, QoS: 2, Save: true})
 		wantStep(t, o.Pubrec, 1, session.Unknown) // nothing was sent yet
 		o.Saved(1)
 		wantStep(t, o.Pubrec, 1, session.Save)
@@ -116,8 +116,8 @@ func TestOutboundReconnect(t *testing.T) {
 		o.Start(rule, delivery(2, 1))
 		o.Puback(1)
 		o.Connect(10, true)
-		wantStarted(t, o.Start(rule, delivery(2, 1)), session.Started{PacketID: 2, Dup: true, Known: true})
-		wantStarted(t, o.Start(rule, delivery(3, 1)), session.Started{PacketID: 3})
+		wantStarted(t, o.Start(rule, delivery(2, 1)), session.Started{PacketID: 2, QoS: 1, Dup: true, Known: true})
+		wantStarted(t, o.Start(rule, delivery(3, 1)), session.Started{PacketID: 3, QoS: 1})
 	})
 	t.Run("without a session it is a new message", func(t *testing.T) {
 		o := connected(owner, 10)
@@ -125,13 +125,13 @@ func TestOutboundReconnect(t *testing.T) {
 		if lost := o.Connect(10, false); lost != nil {
 			t.Errorf("forgotten %v", lost)
 		}
-		wantStarted(t, o.Start(rule, delivery(1, 1)), session.Started{PacketID: 2})
+		wantStarted(t, o.Start(rule, delivery(1, 1)), session.Started{PacketID: 2, QoS: 1})
 	})
 	t.Run("what was never sent has no DUP and is saved again", func(t *testing.T) {
 		o := connected(owner, 10)
 		o.Start(rule, delivery(1, 2))
 		o.Connect(10, true)
-		wantStarted(t, o.Start(rule, delivery(1, 2)), session.Started{PacketID: 1, Save: true, Known: true})
+		wantStarted(t, o.Start(rule, delivery(1, 2)), session.Started{PacketID: 1, QoS: 2, Save: true, Known: true})
 	})
 	t.Run("a release that is synced between two connections", func(t *testing.T) {
 		o := connected(owner, 10)
@@ -196,8 +196,8 @@ func TestOutboundRestore(t *testing.T) {
 	if diff := cmp.Diff([]uint16{2, 44}, slices.Collect(o.Releases())); diff != "" {
 		t.Error(diff)
 	}
-	wantStarted(t, o.Start(rule, delivery(5, 2)), session.Started{PacketID: 300, Dup: true, Known: true})
-	wantStarted(t, o.Start(rule, delivery(6, 1)), session.Started{PacketID: 301})
+	wantStarted(t, o.Start(rule, delivery(5, 2)), session.Started{PacketID: 300, QoS: 2, Dup: true, Known: true})
+	wantStarted(t, o.Start(rule, delivery(6, 1)), session.Started{PacketID: 301, QoS: 1})
 	if o.Inflight() != 4 || o.Room() != 6 {
 		t.Errorf("in flight %d, room %d", o.Inflight(), o.Room())
 	}
@@ -231,13 +231,27 @@ func TestOutboundWindow(t *testing.T) {
 			t.Errorf("room %d", o.Room())
 		}
 	})
+	t.Run("granted another QoS meanwhile [MQTT-4.4.0-1]", func(t *testing.T) {
+		o := connected(owner, 10)
+		o.Start(rule, delivery(1, 2))
+		o.Saved(1)
+		o.Start(rule, delivery(2, 1))
+		o.Connect(10, true)
+		for seq, want := range map[core.Seq]bool{1: true, 2: false, 3: false} {
+			if got := o.Committed(rule, seq); got != want {
+				t.Errorf("message %d committed: %t", seq, got)
+			}
+		}
+		wantStarted(t, o.Start(rule, delivery(1, 1)), session.Started{PacketID: 1, QoS: 2, Dup: true, Known: true})
+		wantStarted(t, o.Start(rule, delivery(2, 2)), session.Started{PacketID: 2, QoS: 1, Dup: true, Known: true})
+	})
 	t.Run("messages that are gone from the log", func(t *testing.T) {
 		o := connected(owner, 2)
 		o.Start(rule, delivery(1, 1))
 		o.Start(rule, delivery(2, 2))
 		o.Saved(2)
 		o.Connect(2, true)
-		wantStarted(t, o.Start(rule, delivery(3, 1)), session.Started{PacketID: 3})
+		wantStarted(t, o.Start(rule, delivery(3, 1)), session.Started{PacketID: 3, QoS: 1})
 		if o.Room() != 1 || o.Inflight() != 2 {
 			t.Errorf("room %d, in flight %d", o.Room(), o.Inflight())
 		}

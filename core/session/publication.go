@@ -2,6 +2,7 @@ package session
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"github.com/weir-edge/weir/core"
@@ -22,6 +23,7 @@ type Publication struct {
 	Expiry        time.Duration // what is left of it; 0 for none
 	Subscriptions []uint32
 	User          []core.UserProperty // sent after those of the message
+	Mount         string              // taken off the message's response topic
 }
 
 // Encoder turns publications into bytes without an allocation for each. It
@@ -71,7 +73,7 @@ func (e *Encoder) properties(p *Publication) *packet.Properties {
 		e.props.MessageExpiry = &e.expiry
 	}
 	if own != nil {
-		e.carried(own)
+		e.carried(own, p.Mount)
 	}
 	e.userProperties(p.User)
 	e.props.User = e.user
@@ -79,8 +81,8 @@ func (e *Encoder) properties(p *Publication) *packet.Properties {
 }
 
 // carried sets what travels with the message from end to end, unaltered and in
-// order [MQTT-3.3.2-17] [MQTT-3.3.2-18].
-func (e *Encoder) carried(own *core.Properties) {
+// order [MQTT-3.3.2-17] [MQTT-3.3.2-18]. Of the response topic a mount is taken off.
+func (e *Encoder) carried(own *core.Properties, mount string) {
 	if own.UTF8Payload {
 		e.format = 1
 		e.props.PayloadFormat = &e.format
@@ -89,7 +91,7 @@ func (e *Encoder) carried(own *core.Properties) {
 		e.props.ContentType = e.bytes(own.ContentType)
 	}
 	if own.ResponseTopic != "" {
-		e.props.ResponseTopic = e.bytes(own.ResponseTopic)
+		e.props.ResponseTopic = e.bytes(strings.TrimPrefix(own.ResponseTopic, mount))
 	}
 	e.props.CorrelationData = own.CorrelationData
 	e.userProperties(own.User)

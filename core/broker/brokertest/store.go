@@ -25,6 +25,7 @@ type Store struct {
 	onDisk    map[core.Seq]*record
 
 	full    bool
+	tail    int // 0: any
 	held    bool
 	settled []core.Seq
 	synced  core.Ticket
@@ -100,6 +101,24 @@ func (s *Store) SetFull(on bool) {
 	s.full = on
 }
 
+// SetTail lets Append refuse for the moment (core.ErrBusy) while so many messages are
+// not written yet.
+func (s *Store) SetTail(messages int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tail = messages
+}
+
+// unwrittenMessages counts what a commit would write at most.
+func (s *Store) unwrittenMessages() (n int) {
+	for _, e := range s.entries {
+		if !e.written {
+			n++
+		}
+	}
+	return n
+}
+
 // Commit writes everything, as Close of a store does.
 func (s *Store) Commit() {
 	s.mu.Lock()
@@ -170,6 +189,9 @@ func (s *Store) Append(m *core.Message, debts []core.Debt, hold time.Duration) (
 	defer s.mu.Unlock()
 	if s.full {
 		return 0, false, core.ErrFull
+	}
+	if s.tail > 0 && s.unwrittenMessages() >= s.tail {
+		return 0, false, core.ErrBusy
 	}
 	s.seq++
 	e := &entry{seq: s.seq, message: m, owed: map[core.ReceiverID]*debt{}, due: time.Now().Add(hold)}
@@ -389,12 +411,7 @@ func (s *Store) fetch(f fetch) (next []core.Delivery, caughtUp bool) {
 func (s *Store) Status() core.BufferStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held := 0
-	for _, e := range s.entries {
-		if !e.written {
-			held++
-		}
-	}
+	held := s.unwrittenMessages()
 	return core.BufferStatus{
 		Messages: uint64(len(s.entries) - held), Held: held,
 		Written: uint64(s.written), Commits: uint64(s.commits), State: "ok",

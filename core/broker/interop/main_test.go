@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -42,11 +43,12 @@ type gateway struct {
 }
 
 // startGateway runs the gateway with a store and one listener, whose
-// settings may be extended.
-func startGateway(t *testing.T, more string) *gateway {
+// settings may be extended; so may be the rest.
+func startGateway(t *testing.T, more string, sections ...string) *gateway {
 	t.Helper()
 	g := &gateway{t: t, config: filepath.Join(t.TempDir(), "weir.yaml"), address: freeAddress(t)}
 	config := fmt.Sprintf("data_dir: data\nlisteners: [{name: test, address: %q%s}]\nstorage: {reserve: 0}\nconsole: {address: off}\n", g.address, more)
+	config += strings.Join(sections, "")
 	if err := os.WriteFile(g.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
