@@ -95,7 +95,7 @@ func (b *Broker) Replay(ctx context.Context, want core.Replay, progress func(cor
 		}
 	})
 	if err == nil && len(histories) == 0 {
-		err = fmt.Errorf("bridge %q %w", want.Bridge, ErrNoHistory)
+		err = fmt.Errorf("bridge %q is not there, or %w", want.Bridge, ErrNoHistory)
 	}
 	for _, h := range histories {
 		if err == nil {
