@@ -59,7 +59,7 @@ func toKept(seq core.Seq, m *core.Message) kept {
 }
 
 // message undoes toKept. Its age is told by the wall clock, if that was right then
-// and is now; else the message is as old as its import.
+// and is now; else it is not known, and the message counts as fresh.
 func (k *kept) message(now core.Stamp) (*core.Message, error) {
 	m := &core.Message{
 		Topic: k.Topic, Payload: k.payload(), QoS: k.QoS, Retain: k.Retain, Publisher: k.Publisher,
