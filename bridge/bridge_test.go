@@ -403,8 +403,8 @@ func TestStamps(t *testing.T) {
 		want  map[string]string
 	}{
 		{bridge.StampBuffered, 0, false, nil},
-		{bridge.StampBuffered, 3 * time.Second, false, map[string]string{"weir-id": "gw/1", "weir-ts": "2000-01-01T00:00:00.000Z"}},
-		{bridge.StampAlways, 0, false, map[string]string{"weir-id": "gw/1", "weir-ts": "2000-01-01T00:00:00.000Z"}},
+		{bridge.StampBuffered, 3 * time.Second, false, map[string]string{"weir-id": "gw/1", "weir-ts": "2000-01-01T00:00:00.000Z", "weir-ts-synced": "false"}},
+		{bridge.StampAlways, 0, false, map[string]string{"weir-id": "gw/1", "weir-ts": "2000-01-01T00:00:00.000Z", "weir-ts-synced": "false"}},
 		{bridge.StampNever, 3 * time.Second, false, nil},
 		{bridge.StampNever, 0, true, map[string]string{"weir-hops": "1", "weir-id": "gw/1"}},
 	} {

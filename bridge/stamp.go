@@ -10,9 +10,10 @@ import (
 
 // The user properties that a message can carry over an uplink of MQTT 5.
 const (
-	propID   = "weir-id"   // gateway/sequence: lets the receiver drop duplicates
-	propTime = "weir-ts"   // when the gateway took the message, RFC 3339
-	propHops = "weir-hops" // how many gateways it has passed
+	propID     = "weir-id"        // gateway/sequence: lets the receiver drop duplicates
+	propTime   = "weir-ts"        // when the gateway took the message, RFC 3339
+	propSynced = "weir-ts-synced" // "false": its clock was not known to be right
+	propHops   = "weir-hops"      // how many gateways it has passed
 )
 
 // lateAfter is how long a message must have waited to be stamped as buffered.
@@ -30,6 +31,9 @@ func (b *Bridge) stamps(us []core.UserProperty, rule OutRule, d core.Delivery, a
 	if wanted {
 		if property(m, propTime) == "" {
 			us = append(us, core.UserProperty{Name: propTime, Value: timestamp(m.Received.Time())})
+			if !m.Received.Synced {
+				us = append(us, core.UserProperty{Name: propSynced, Value: "false"})
+			}
 		}
 	}
 	us = append(us, rule.Properties...)

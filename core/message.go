@@ -76,7 +76,10 @@ type Properties struct {
 }
 
 // UserProperty is one name and value; names may repeat.
-type UserProperty struct{ Name, Value string }
+type UserProperty struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // With returns a shallow copy with another topic, QoS and retain flag.
 // Payload and properties are shared.

@@ -13,7 +13,7 @@ import (
 type Stamp struct {
 	Wall   int64  // Unix time in ns, as the clock showed it then
 	Mono   int64  // ns since boot
-	Boot   uint64 // identifies the boot
+	Boot   uint64 // identifies the boot; 0: not of this machine
 	Synced bool   // the wall clock was known to be right
 }
 
@@ -24,16 +24,19 @@ func (s Stamp) Time() time.Time { return time.Unix(0, s.Wall) }
 func (s Stamp) IsZero() bool { return s == Stamp{} }
 
 // Since is the time from earlier to s, never negative. Between two boots of
-// which one had no right clock nothing is known, and the answer is 0: what may
-// be fresh is not expired.
+// which one had no right clock only the age of the later boot is known, and that
+// is the answer: what may be fresh is not expired, and a machine that never learns
+// the time still gets rid of what it has from before its boot.
 func (s Stamp) Since(earlier Stamp) time.Duration {
 	switch {
 	case s.Boot == earlier.Boot:
 		return time.Duration(max(0, s.Mono-earlier.Mono))
 	case s.Synced && earlier.Synced:
 		return time.Duration(max(0, s.Wall-earlier.Wall))
-	default:
+	case earlier.Boot == 0:
 		return 0
+	default:
+		return time.Duration(max(0, s.Mono))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,4 +203,22 @@ func (j *journal) close() {
 		f.Close()
 	}
 	j.dirty = nil
+}
+
+// view reads from a database.
+func view(db *badger.DB, fn func(*badger.Txn) error) error {
+	return guarded(func() error { return db.View(fn) })
+}
+
+// guarded reads with Badger. Damage in a block can make it run out of bounds; and a
+// sector that the disk does not give is a fault of the mapping through which it reads,
+// which would end the process. Both are errors here.
+func guarded(read func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // of this goroutine
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, r)
+		}
+	}()
+	return read()
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -90,8 +91,8 @@ func (l *Log) looked(f *fetched) {
 	switch {
 	case r == nil:
 		seen.Next.End = true
-	case f.broken > 0:
-		seen.Err = errDamaged
+	case f.broken > 0: // which is salvaged for those who are served, not for a look
+		seen.Err = fmt.Errorf("%w, and its segment can not be opened; the next start salvages what it holds", errDamaged)
 	case f.err != nil:
 		seen.Err = f.err
 	default:

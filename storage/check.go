@@ -29,8 +29,10 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 	if err := guardTables(o); err != nil {
 		return nil, err
 	}
-	if err := s.makeDir(dir); err != nil {
-		return nil, transient(err)
+	if !o.ReadOnly {
+		if err := s.makeDir(dir); err != nil {
+			return nil, transient(err)
+		}
 	}
 	if err := checkFiles(dir, o); err != nil {
 		return nil, err
@@ -144,7 +146,10 @@ func checkRegistry(path string) error {
 	if len(b) == ivAndSanity && strings.HasSuffix(string(b), sanity) {
 		return nil
 	}
-	return os.Remove(path)
+	if err := os.Remove(path); err != nil {
+		return transient(fmt.Errorf("remove key registry: %w", err))
+	}
+	return nil
 }
 
 // manifestTables gives the tables that the manifest names, nil when there is none.
@@ -183,10 +188,13 @@ func orphan(path string) error {
 // and its first byte, or between its truncation and its removal.
 func removeEmpty(path string) error {
 	info, err := os.Stat(path)
-	if err != nil || info.Size() > 0 {
-		return err
+	if err == nil && info.Size() == 0 {
+		err = os.Remove(path)
 	}
-	return os.Remove(path)
+	if err != nil {
+		return transient(fmt.Errorf("remove empty file: %w", err))
+	}
+	return nil
 }
 
 // checkTable verifies the footer, the index and the last block of a table, which

@@ -16,7 +16,8 @@ func TestClockBecomesKnown(t *testing.T) {
 	clock := core.NewClock()
 	o := storagetest.NewOwner(t, open(t, storage.Config{Dir: scratch(t), Clock: clock}))
 	o.Store.Record(core.RuleSaved{Name: "uplink", Receiver: uplink}, false)
-	o.Store.SetPolicy(uplink, core.Policy{MaxAge: time.Hour})
+	const years = 30 * 365 * 24 * time.Hour // less than the step, more than any boot lasts
+	o.Store.SetPolicy(uplink, core.Policy{MaxAge: years})
 	at := func(wall int64, synced bool) core.Stamp {
 		s := clock.Now()
 		s.Wall, s.Synced = wall, synced
@@ -30,7 +31,7 @@ func TestClockBecomesKnown(t *testing.T) {
 	var kept []core.Seq
 	for i, s := range stamps {
 		m := telemetry(i, clock)
-		m.Received, m.Expiry = s, time.Hour
+		m.Received, m.Expiry = s, years
 		hold := time.Duration(0)
 		if i == len(stamps)-1 { // in memory
 			hold = time.Minute

@@ -237,18 +237,25 @@ func (c *committer) activate() error {
 	return nil
 }
 
-// abandon sets the unsealed segment aside when it can not be opened any more.
+// abandon sets the unsealed segment aside when it can not be opened any more, and goes
+// on with a sealed one of what can be salvaged.
 func (c *committer) abandon(s *segment, why error) error {
 	if errors.Is(why, errTransient) {
 		return why
 	}
-	c.ring.drop(s.first)
-	s.forget()
-	if err := c.ring.setAside(s.dir, why); err != nil {
+	_, ok, err := c.ring.salvage(s, why)
+	if err != nil {
 		return err
 	}
+	c.ring.drop(s.first)
+	s.forget()
 	c.resume = 0
-	c.tell(result{segment: s.first, lost: true})
+	if !ok {
+		c.tell(result{segment: s.first, lost: true})
+		return nil
+	}
+	c.admit(s.first)
+	c.tell(result{segment: s.first, sealed: true})
 	return nil
 }
 

@@ -128,7 +128,10 @@
 //     MayHeal) is bridged by a log without a disk (OpenWithout), which knows
 //     nothing of what is owed and keeps nothing. The broker then refuses what nobody
 //     there is owed. What the uplink has taken is acknowledged: a session that is
-//     away, and that only the store knows, does not get it.
+//     away, and that only the store knows, does not get it. To refuse all would end
+//     the pass-through with a broken card, and to keep it in memory for a store that
+//     may never open would promise what a kill takes away. So it is told instead, in
+//     the log, the status and weir/<gateway>/health.
 //   - What cannot be read is never deleted. A damaged segment is moved to
 //     quarantine, what it owed is counted as unreadable, and the rest goes on.
 //

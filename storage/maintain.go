@@ -126,8 +126,13 @@ func (c *committer) salvage(first uint64) {
 	if err != nil { // it is where it was
 		c.log.Error("salvage damaged segment", "segment", first, "error", err)
 	}
-	fresh := c.ring.newSegment(first)
-	fresh.sealed = true
-	c.ring.add(fresh)
+	c.admit(first)
+}
+
+// admit makes a sealed segment known that is there under its name.
+func (c *committer) admit(first uint64) {
+	s := c.ring.newSegment(first)
+	s.sealed = true
+	c.ring.add(s)
 	c.tell(result{segment: first, salvaged: true})
 }

@@ -160,17 +160,12 @@ func getFact(txn *badger.Txn, key []byte) ([]byte, error) {
 	return value, err
 }
 
-// view reads. Damage in a block of a table can make Badger run out of bounds.
-func (m *metaDB) view(fn func(*badger.Txn) error) (err error) {
+// view reads.
+func (m *metaDB) view(fn func(*badger.Txn) error) error {
 	if m.db == nil {
 		return errors.New("meta is not open")
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, r)
-		}
-	}()
-	return m.db.View(fn)
+	return view(m.db, fn)
 }
 
 // scan visits all facts whose keys have a prefix (of at most keyPrefix bytes). Key and value are valid during
@@ -295,7 +290,11 @@ func (w *metaWriter) put(f fact) error {
 		w.begin()
 	}
 	w.size, w.count = w.size+n, w.count+1
-	old, err := getFact(w.txn, f.key)
+	var old []byte
+	err := guarded(func() (err error) {
+		old, err = getFact(w.txn, f.key)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -317,13 +316,20 @@ func (w *metaWriter) commit() error {
 }
 
 // tables is how many tables the database has: there is no compaction, so that
-// they become more until the copy is made anew.
-func (m *metaDB) tables() int {
+// they become more until the copy is made anew; as it has to be when one of them can
+// not be read.
+func (m *metaDB) tables() (n int) {
 	if m.db == nil {
 		return 0
 	}
-	return len(m.db.Tables())
+	if guarded(func() error { n = len(m.db.Tables()); return nil }) != nil {
+		return unreadable
+	}
+	return n
 }
+
+// unreadable is more tables than a copy may have.
+const unreadable = 1 << 20
 
 // renew empties the copy. Its directory goes under a name that Open takes for
 // rubbish, so that a half removed one is never opened.

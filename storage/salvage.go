@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -88,11 +89,16 @@ func (s *segment) refill(pages map[uint64][]byte, dec *codec) (sealRecord, error
 func (r *ring) finishSalvage(name string) error {
 	dir := filepath.Join(r.dir, name)
 	target := filepath.Join(r.dir, name[len(salvagePrefix):])
-	_, sealed := readSeal(dir)
-	if _, err := os.Stat(target); sealed && os.IsNotExist(err) {
+	_, damaged := os.Stat(target)
+	_, unfinished := os.Stat(filepath.Join(dir, sealFile))
+	switch {
+	case damaged == nil, os.IsNotExist(unfinished): // its salvage begins again, or there is none
+		return r.seam.removeAll(dir)
+	case !os.IsNotExist(damaged):
+		return transient(damaged)
+	default: // the damaged one is in quarantine: this is all that there is
 		return r.seam.rename(dir, target)
 	}
-	return r.seam.removeAll(dir)
 }
 
 // scavenge finds the pages in the files of a damaged segment. Pages that were cut
@@ -110,7 +116,7 @@ func scavenge(dir string, dec *codec) (map[uint64][]byte, error) {
 		default:
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		b, err := readAround(filepath.Join(dir, f.Name()))
 		if err != nil {
 			return nil, transient(fmt.Errorf("read damaged segment: %w", err))
 		}
@@ -122,6 +128,32 @@ func scavenge(dir string, dec *codec) (map[uint64][]byte, error) {
 		}
 	}
 	return pages, nil
+}
+
+// readAround reads a file, with zeros in place of what the disk does not give any more.
+func readAround(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if !errors.Is(err, syscall.EIO) {
+		return b, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	b = make([]byte, info.Size())
+	const sector = 4096
+	for at := 0; at < len(b); at += sector {
+		part := b[at:min(len(b), at+sector)]
+		if _, err := f.ReadAt(part, int64(at)); err != nil {
+			clear(part)
+		}
+	}
+	return b, nil
 }
 
 // pagesIn finds whole pages in bytes.

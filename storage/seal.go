@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 const sealFile = "SEAL"
@@ -125,7 +127,7 @@ func checkSeal(dir string, r sealRecord) error {
 		path := filepath.Join(dir, f.Name)
 		info, err := os.Stat(path)
 		if err != nil {
-			return fmt.Errorf("sealed file: %w", err)
+			return missingOrRefused(err)
 		}
 		if info.Size() != f.Size {
 			return fmt.Errorf("sealed file %s has %d bytes instead of %d", f.Name, info.Size(), f.Size)
@@ -133,9 +135,23 @@ func checkSeal(dir string, r sealRecord) error {
 		if f.Name != "MANIFEST" {
 			continue
 		}
-		if _, sum, err := sumFile(path); err != nil || sum != f.CRC {
+		_, sum, err := sumFile(path)
+		if err != nil {
+			return missingOrRefused(err)
+		}
+		if sum != f.CRC {
 			return fmt.Errorf("sealed file %s is damaged", f.Name)
 		}
 	}
 	return nil
+}
+
+// missingOrRefused: a file that is gone, or that the disk does not give, is damage, and
+// a system that has no more files or memory is not.
+func missingOrRefused(err error) error {
+	err = fmt.Errorf("sealed file: %w", err)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EIO) {
+		return err
+	}
+	return transient(err)
 }

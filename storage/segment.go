@@ -186,12 +186,7 @@ func (s *segment) rest() {
 }
 
 func readPage(db *badger.DB, n uint64, buf []byte) (out []byte, err error) {
-	defer func() { // a damaged block can make Badger's search run out of bounds
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, r)
-		}
-	}()
-	err = db.View(func(txn *badger.Txn) error {
+	err = view(db, func(txn *badger.Txn) error {
 		if out, err = getAppend(txn, pageKey(n), buf); err != nil {
 			return err
 		}
@@ -229,14 +224,9 @@ func getAppend(txn *badger.Txn, key, buf []byte) ([]byte, error) {
 
 // newest is the highest page number in the segment, 0 when it is empty.
 func (s *segment) newest() (n uint64, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, r)
-		}
-	}()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	err = s.db.View(func(txn *badger.Txn) error {
+	err = view(s.db, func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{'p'}})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {

@@ -211,7 +211,8 @@ func (s *state) scan(prefix []byte, visit func(key, value []byte) error) error {
 //  2. the mirror: the same, or all of it when it lags behind or has grown;
 //  3. when main has grown, they change roles: next time it is made anew.
 //
-// When main fails, its handle is not used again; the changes stay.
+// When main fails, its handle is not used again; the changes stay. When it can not be
+// read any more, the mirror takes its part.
 func (s *state) save(page uint64, seq core.Seq) error {
 	if err := s.saveMain(page, seq); err != nil {
 		return err
@@ -234,8 +235,12 @@ func (s *state) saveMain(page uint64, seq core.Seq) error {
 	}
 	c := checkpointRecord{Format: s.format, Page: page, Seq: uint64(seq)}
 	if err := s.main.save(s.facts(), c); err != nil {
+		err = errors.Join(fmt.Errorf("write checkpoint: %w", err), s.main.close())
+		if s.paired && errors.Is(err, errDamaged) { // the other copy is whole, and this one begins anew
+			s.main, s.mirror = s.mirror, s.main
+		}
 		s.paired = false
-		return errors.Join(fmt.Errorf("write checkpoint: %w", err), s.main.close())
+		return err
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (l *Log) Status() core.BufferStatus {
 	}
 	st.State, st.Error = l.health.state()
 	if l.without {
-		st.State, st.Error = stateFailed, l.health.err.Error()+"; live values pass through, nothing is kept"
+		st.State, st.Error = stateFailed, l.health.err.Error()+"; live values pass through, nothing is kept, and sessions that are away miss them"
 	}
 	if st.State == stateOK && l.bytes() >= l.budget() {
 		st.State, st.Error = stateFull, "the store has reached its budget"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,8 +36,8 @@ var ErrNoStore = errors.New("no store there")
 
 // OpenTool opens a store that is there. [ErrInUse]: its gateway runs.
 func OpenTool(cfg Config) (*Tool, error) {
-	if _, err := os.Stat(filepath.Join(cfg.Dir, ringDir)); err != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.Dir, ErrNoStore)
+	if err := there(cfg.Dir); err != nil {
+		return nil, err
 	}
 	t := &Tool{wake: make(chan struct{}, 1), settled: make(map[core.Seq]bool)}
 	cfg.Notify = func() {
@@ -61,6 +62,20 @@ func OpenTool(cfg Config) (*Tool, error) {
 		return nil, errors.Join(err, t.log.Close())
 	}
 	return t, nil
+}
+
+// there: a store is in a directory, and may be looked at.
+func there(dir string) error {
+	_, err := os.Stat(filepath.Join(dir, ringDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", dir, ErrNoStore)
+	}
+	return err
+}
+
+// SetHistory says that nobody waits for what is owed to a receiver. See [Log.SetPolicy].
+func (t *Tool) SetHistory(r core.ReceiverID) {
+	t.log.SetPolicy(r, core.Policy{Priority: core.HistoryPriority, OnFull: core.DropOldest})
 }
 
 // Close writes what was changed.

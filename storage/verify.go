@@ -32,6 +32,9 @@ type Aside struct {
 
 // Quarantined lists what was set aside under the directory of a store.
 func Quarantined(dir string) ([]Aside, error) {
+	if err := there(dir); err != nil {
+		return nil, err
+	}
 	found, err := os.ReadDir(filepath.Join(dir, quarantineDir))
 	if os.IsNotExist(err) {
 		return nil, nil
@@ -82,7 +85,10 @@ func asidePath(dir, name string) (path string, err error) {
 		return "", fmt.Errorf("%q is not the name of a directory in quarantine", name)
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("no %q in quarantine", name)
+		if os.IsNotExist(err) {
+			return "", fmt.Errorf("no %q in quarantine", name)
+		}
+		return "", fmt.Errorf("look into quarantine: %w", err)
 	}
 	return path, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -57,13 +58,16 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// painter is a progressFunc for a bar on a terminal.
+// painter is a progressFunc for a bar on a terminal. Its end wipes the bar away,
+// before anything else is printed.
 func painter(w io.Writer, what string) (paint progressFunc, end func()) {
 	bar := progress(w, 0, what)
 	return func(done, total uint64) {
-		bar.ChangeMax64(int64(max(total, done)))
+		if most := int64(max(total, done)); bar.GetMax64() != most {
+			bar.ChangeMax64(most)
+		}
 		_ = bar.Set64(int64(done)) // only paints
-	}, func() { _ = bar.Close() }
+	}, func() { _ = errors.Join(bar.Clear(), bar.Close()) }
 }
 
 // progress is a bar on a terminal, and nothing elsewhere.
@@ -73,7 +77,7 @@ func progress(w io.Writer, total int64, what string) *progressbar.ProgressBar {
 		return progressbar.DefaultSilent(total, what)
 	}
 	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
-		progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+		progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(paintEvery))
 }
 
 // storeDir is where a tool looks without opening.

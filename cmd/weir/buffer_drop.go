@@ -34,12 +34,12 @@ func newBufferDropCommand(f *bufferFlags) *cobra.Command {
 				}
 			}
 			paint, end := painter(c.ErrOrStderr(), "drop")
-			defer end()
 			var given, owed uint64
 			err := f.withStore(func(s bufferStore) (err error) {
 				given, owed, err = s.drop(c.Context(), args[0], limit, paint)
 				return err
 			})
+			end()
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -58,7 +59,7 @@ func toKept(seq core.Seq, m *core.Message) kept {
 }
 
 // message undoes toKept. Its age is told by the wall clock, if that was right then
-// and is now; else the message is as old as its import.
+// and is now; else it is not known, and the message counts as fresh.
 func (k *kept) message(now core.Stamp) (*core.Message, error) {
 	m := &core.Message{
 		Topic: k.Topic, Payload: k.payload(), QoS: k.QoS, Retain: k.Retain, Publisher: k.Publisher,
@@ -124,12 +125,16 @@ func newBufferPeekCommand(f *bufferFlags) *cobra.Command {
 				return usageError{fmt.Errorf("--number is %d and must be at least 1", most)}
 			}
 			left := most
-			return f.withStore(func(s bufferStore) error {
+			err := f.withStore(func(s bufferStore) error {
 				return s.messages(c.Context(), args[0], func(k kept, _ uint64) (bool, error) {
 					left--
 					return left > 0, printKept(c.OutOrStdout(), k, f.json)
 				})
 			})
+			if err == nil && left == most && !f.json {
+				fmt.Fprintf(c.OutOrStdout(), "nothing is owed to %s\n", args[0])
+			}
+			return err
 		},
 	}
 	c.Flags().IntVarP(&most, "number", "n", 10, "how many")
@@ -152,27 +157,42 @@ func newBufferExportCommand(f *bufferFlags) *cobra.Command {
 		Short: "Write all messages that are owed to somebody to a file, one JSON document a line",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.withStore(func(s bufferStore) error {
-				w := c.OutOrStdout()
-				if out != "-" {
-					file, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-					if err != nil {
-						return fmt.Errorf("export: %w", err)
-					}
-					defer file.Close()
-					w = file
+			n := 0
+			err := f.withStore(func(s bufferStore) (err error) {
+				if out == "-" {
+					n, err = export(c.Context(), s, args[0], c.OutOrStdout(), c.ErrOrStderr())
+				} else {
+					n, err = exportFile(c.Context(), s, args[0], out, c.ErrOrStderr())
 				}
-				n, err := export(c.Context(), s, args[0], w, c.ErrOrStderr())
-				if f.json {
-					return errors.Join(err, json.NewEncoder(c.ErrOrStderr()).Encode(map[string]int{"exported": n}))
-				}
-				fmt.Fprintf(c.ErrOrStderr(), "%s messages exported; they stay owed\n", count(n))
 				return err
 			})
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return json.NewEncoder(c.ErrOrStderr()).Encode(map[string]int{"exported": n})
+			}
+			fmt.Fprintf(c.ErrOrStderr(), "%s messages exported; they stay owed\n", count(n))
+			return nil
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "-", "file to make; - is the standard output")
 	return c
+}
+
+// exportFile makes a file that is whole and on disk, or none: whoever has it may drop
+// what was exported.
+func exportFile(ctx context.Context, s bufferStore, name, path string, terminal io.Writer) (n int, err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0, usageError{fmt.Errorf("export: %w", err)}
+	}
+	n, err = export(ctx, s, name, file, terminal)
+	err = errors.Join(err, file.Sync(), file.Close())
+	if err != nil {
+		return 0, errors.Join(err, os.Remove(path))
+	}
+	return n, syncDir(filepath.Dir(path))
 }
 
 func export(ctx context.Context, s bufferStore, name string, to, terminal io.Writer) (n int, err error) {
@@ -185,24 +205,25 @@ func export(ctx context.Context, s bufferStore, name string, to, terminal io.Wri
 		paint(uint64(n), total)
 		return true, enc.Encode(k)
 	})
-	err = errors.Join(err, w.Flush())
-	if file, ok := to.(*os.File); ok && file != os.Stdout {
-		err = errors.Join(err, file.Sync())
-	}
-	return n, err
+	return n, errors.Join(err, w.Flush())
 }
 
 func newBufferImportCommand(f *bufferFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "import NAME FILE",
 		Short: "Put the messages of an exported file behind what is owed to somebody",
-		Args:  cobra.ExactArgs(2),
+		Long: "Put the messages of an exported file (-: the standard input) behind what is owed to a\n" +
+			"session or a rule. A line that is wrong ends it; those before it are imported.",
+		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			file, err := os.Open(args[1])
-			if err != nil {
-				return usageError{fmt.Errorf("import: %w", err)}
+			file := os.Stdin
+			if args[1] != "-" {
+				var err error
+				if file, err = os.Open(args[1]); err != nil {
+					return usageError{fmt.Errorf("import: %w", err)}
+				}
+				defer file.Close()
 			}
-			defer file.Close()
 			return f.withStore(func(s bufferStore) error {
 				n, err := importFrom(c.Context(), s, args[0], file, c.ErrOrStderr())
 				if f.json {
@@ -219,6 +240,9 @@ func importFrom(ctx context.Context, s bufferStore, name string, from *os.File, 
 	info, err := from.Stat()
 	if err != nil {
 		return 0, fmt.Errorf("import: %w", err)
+	}
+	if info.IsDir() {
+		return 0, usageError{fmt.Errorf("import: %s is a directory", from.Name())}
 	}
 	bar := progress(terminal, info.Size(), "import")
 	defer bar.Close()

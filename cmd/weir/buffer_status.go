@@ -28,13 +28,13 @@ func (f *bufferFlags) bufferState(ctx context.Context) (st core.BufferStatus, er
 	if !errors.Is(err, storage.ErrInUse) {
 		return st, err
 	}
-	address, err := consoleAddress(f.config)
+	address, err := f.console()
 	if err != nil {
 		return st, err
 	}
 	body, err := fetchStatus(ctx, address)
 	if err != nil {
-		return st, err
+		return st, unanswered(err)
 	}
 	var all core.Status
 	if err := json.Unmarshal(body, &all); err != nil {
@@ -62,8 +62,11 @@ func newBufferStatusCommand(f *bufferFlags) *cobra.Command {
 }
 
 func printBufferState(w io.Writer, st core.BufferStatus) error {
-	_, err := fmt.Fprintf(w, "state       %s %s\nowed        %s messages, the oldest for %s\non disk     %s of %s in %d segments, %s free on the disk\n",
-		st.State, st.Error, count(st.Messages), span(st.OldestSeconds), size(st.Bytes), size(st.Budget), st.Segments, size(st.FreeBytes))
+	_, err := fmt.Fprintf(w, "state       %s\nowed        %s messages, the oldest for %s\non disk     %s of %s in %d segments, %s free on the disk\n",
+		strings.TrimSpace(st.State+" "+st.Error), count(st.Messages), span(st.OldestSeconds), size(st.Bytes), size(st.Budget), st.Segments, size(st.FreeBytes))
+	if st.History > 0 {
+		_, err = fmt.Fprintf(w, "history     %s messages kept for `weir replay`\n", count(st.History))
+	}
 	if st.Quarantined > 0 {
 		_, err = fmt.Fprintf(w, "quarantine  %d directories that could not be read: see `weir buffer quarantine ls`\n", st.Quarantined)
 	}
@@ -106,12 +109,13 @@ func newBufferLsCommand(f *bufferFlags) *cobra.Command {
 // ruleOf is the rule that a receiver belongs to, by the names that core/broker gives to
 // what a rule keeps beside itself.
 func ruleOf(receiver string) string {
-	return strings.TrimPrefix(strings.TrimPrefix(receiver, "history of "), "fresh of ")
+	return strings.TrimPrefix(strings.TrimPrefix(receiver, historyOf), "fresh of ")
 }
 
-// bufferOwners lists who is owed something, most first, and marks rules that were
-// taken out of the configuration.
-func bufferOwners(st core.BufferStatus, cfg *configs.Config) []bufferOwner {
+const historyOf = "history of "
+
+// configuredRules are the names of all rules of a configuration.
+func configuredRules(cfg *configs.Config) map[string]bool {
 	known := make(map[string]bool)
 	for _, b := range cfg.Bridges {
 		names := make(map[string]int)
@@ -119,6 +123,13 @@ func bufferOwners(st core.BufferStatus, cfg *configs.Config) []bufferOwner {
 			known[ruleConfig(b.Name, rule, names, nil).Name] = true
 		}
 	}
+	return known
+}
+
+// bufferOwners lists who is owed something, most first, and marks rules that were
+// taken out of the configuration.
+func bufferOwners(st core.BufferStatus, cfg *configs.Config) []bufferOwner {
+	known := configuredRules(cfg)
 	list := []bufferOwner{}
 	for _, r := range st.Receivers {
 		if r.Owed > 0 {

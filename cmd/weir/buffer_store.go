@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/weir-edge/weir/configs"
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/storage"
 )
@@ -45,11 +47,33 @@ func (f *bufferFlags) withStore(work func(bufferStore) error) error {
 	if !errors.Is(err, storage.ErrInUse) {
 		return err
 	}
-	at, err := consoleAddress(f.config)
+	at, err := f.console()
 	if err != nil {
-		return fmt.Errorf("the store is in use by a gateway: %w", err)
+		return err
 	}
-	return work(remoteStore{at})
+	return unanswered(work(remoteStore{at}))
+}
+
+// unanswered adds to an error of the console why it was asked.
+func unanswered(err error) error {
+	if _, silent := errors.AsType[unavailableError](err); silent {
+		return fmt.Errorf("the store is in use by a gateway, but %w", err)
+	}
+	return err
+}
+
+// console is that of the gateway that has the store. A directory alone does not tell
+// it, and another gateway of this machine would do to its store what is meant for
+// this one.
+func (f *bufferFlags) console() (consoleAt, error) {
+	at, err := consoleAddress(f.config)
+	if f.data != "" && f.config == "" {
+		err = usageError{errors.New("--config must name its configuration, which says where its console is")}
+	}
+	if err != nil {
+		return at, fmt.Errorf("the store is in use by a gateway: %w", err)
+	}
+	return at, nil
 }
 
 // withTool opens the store of a gateway that does not run, for as long as work runs.
@@ -62,10 +86,24 @@ func (f *bufferFlags) withTool(work func(*storage.Tool) error) error {
 	sc.Clock, sc.Logger = core.NewClock(), slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	sc.Clock.SetSynced(clockKnown())
 	t, err := storage.OpenTool(sc)
+	if errors.Is(err, storage.ErrNoStore) {
+		err = fmt.Errorf("%w; --config or --data-dir says where it is", err)
+	}
 	if err != nil {
 		return unavailableError{fmt.Errorf("open the store: %w", err)}
 	}
-	return errors.Join(work(t), t.Close())
+	setHistories(t, cfg)
+	return errors.Join(work(t), t.Close(), giveBack(sc.Dir))
+}
+
+// setHistories says of what is kept for replays that nobody waits for it, as the gateway does.
+func setHistories(t *storage.Tool, cfg *configs.Config) {
+	configured := configuredRules(cfg)
+	for _, o := range t.Owners() {
+		if rule, ok := strings.CutPrefix(o.Name, historyOf); ok && o.Rule && configured[rule] {
+			t.SetHistory(o.Receiver)
+		}
+	}
 }
 
 // toolStore is the store of a gateway that does not run.
@@ -73,7 +111,7 @@ type toolStore struct{ *storage.Tool }
 
 // errNobody is the answer to a name that the store does not know.
 func errNobody(name string) error {
-	return usageError{fmt.Errorf("nothing is owed to %q; `weir buffer ls` lists whom the store knows", name)}
+	return usageError{fmt.Errorf("the store knows nobody called %q; `weir buffer ls` lists to whom messages are owed", name)}
 }
 
 func (t toolStore) owner(name string) (storage.Owner, error) {
@@ -167,6 +205,9 @@ func readKept(from io.Reader, keep func([]*core.Message) error) (n int, err erro
 		for len(group) < importGroup {
 			var k kept
 			if bad = dec.Decode(&k); bad != nil {
+				if !errors.Is(bad, io.EOF) {
+					bad = fmt.Errorf("not as `weir buffer export` writes it: %w", bad)
+				}
 				break
 			}
 			var m *core.Message

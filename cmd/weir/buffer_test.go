@@ -65,7 +65,7 @@ func TestBuffer(t *testing.T) {
 	if err := os.WriteFile(g.config, []byte(without), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	expect(buffer(0, "status"), "state       ok")
+	expect(buffer(0, "status"), "state       ok\n")
 	expect(buffer(0, "ls"), "cloud plant/#", "not in the configuration", "session")
 	expect(buffer(0, "peek", "away", "-n", "2"), `"one"`, `"two"`)
 	var v storage.Verified
@@ -83,6 +83,9 @@ func TestBuffer(t *testing.T) {
 
 	expect(buffer(exitUsage, "peek", "stranger"), "weir buffer ls")
 	expect(buffer(exitUsage, "drop", "away"), "--before")
+	expect(buffer(exitUsage, "stats"), `unknown command "stats"`, `did you mean "status"`)
+	expect(buffer(exitUsage, "quarantine", "list"), `unknown command "list"`, "weir buffer quarantine --help")
+	expect(buffer(exitUsage, "import", "away", t.TempDir()), "is a directory")
 	expect(buffer(exitUsage, "drop", "away", "--before", "soon"), "must be a time")
 	expect(buffer(exitFailed, "quarantine", "rm", "../q"), "not the name")
 	bad := filepath.Join(t.TempDir(), "bad.jsonl")
@@ -90,12 +93,37 @@ func TestBuffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(buffer(exitFailed, "import", "away", bad), "message 1", "plant/+")
-	expect(buffer(exitUnavailable, "status", "--data-dir", t.TempDir()), "no store there")
+	expect(buffer(exitUnavailable, "status", "--data-dir", t.TempDir()), "no store there", "--config")
+	expect(buffer(exitUnavailable, "quarantine", "ls", "--data-dir", t.TempDir()), "no store there")
+	missing(t, buffer, expect)
 
 	g.start()
 	out := mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "away", "-q", "1", "-t", "plant/#", "-C", "3", "-W", "5")
 	if out != "one\ntwo\nthree\n" {
 		t.Errorf("what was imported comes as %q", out)
+	}
+}
+
+// missing exports what is not there: no file may look as if it were.
+func missing(t *testing.T, buffer func(int, ...string) string, expect func(string, ...string)) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "none.jsonl")
+	expect(buffer(exitUsage, "export", "stranger", "-o", file), "nobody called")
+	if fileExists(file) {
+		t.Error("an export that failed leaves a file")
+	}
+}
+
+// TestBufferOfAnotherGateway: what is meant for a store in use is not done to that of
+// a gateway that happens to have the console of the defaults.
+func TestBufferOfAnotherGateway(t *testing.T) {
+	data := t.TempDir()
+	startGateway(t, strings.Replace(bufferConfig, "%DATA%", data, 1))
+	for _, args := range [][]string{{"status"}, {"verify"}, {"drop", "away", "--all"}} {
+		out, code := weir(t, append(append([]string{"buffer"}, args...), "--data-dir", data)...)
+		if code != exitUsage || !strings.Contains(out, "in use by a gateway") || !strings.Contains(out, "--config") {
+			t.Errorf("%v: code %d\n%s", args, code, out)
+		}
 	}
 }
 
@@ -132,6 +160,8 @@ func online(t *testing.T, g *testGateway, buffer func(int, ...string) string, ex
 	expect(buffer(exitFailed, "drop", "cloud plant/#", "--all"), "in the configuration")
 	expect(buffer(exitUsage, "peek", "stranger"), "weir buffer ls")
 	expect(buffer(exitFailed, "quarantine", "rm", "../q"), "not the name")
+	expect(buffer(exitUsage, "import", "away", t.TempDir()), "is a directory")
+	missing(t, buffer, expect)
 	bad := filepath.Join(dir, "bad.jsonl")
 	if err := os.WriteFile(bad, []byte(`{"topic":"plant/+","qos":1}`), 0o600); err != nil {
 		t.Fatal(err)

@@ -18,20 +18,21 @@ func newBufferVerifyCommand(f *bufferFlags) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			paint, end := painter(c.ErrOrStderr(), "verify")
-			defer end()
 			var v storage.Verified
 			err := f.withStore(func(s bufferStore) (err error) {
 				v, err = s.verify(c.Context(), paint)
 				return err
 			})
+			end()
 			if err != nil {
 				return err
 			}
 			if f.json {
 				err = printJSON(c.OutOrStdout(), v)
 			} else {
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%d segments, %s pages, %s messages, %s: %d pages can not be read\n",
-					v.Segments, count(v.Pages), count(v.Messages), size(uint64(v.Bytes)), v.Damaged)
+				found := choose(v.Damaged == 0, "all can be read", fmt.Sprintf("%d pages can not be read", v.Damaged))
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%d segments, %s pages, %s messages, %s: %s\n",
+					v.Segments, count(v.Pages), count(v.Messages), size(uint64(v.Bytes)), found)
 			}
 			if v.Damaged > 0 {
 				err = errors.Join(err, fmt.Errorf("%d pages can not be read; what was lost with them is counted when the store is read, and the segment is kept in quarantine", v.Damaged))
@@ -61,6 +62,9 @@ func newQuarantineLsCommand(f *bufferFlags) *cobra.Command {
 				return err
 			}
 			list, err := storage.Quarantined(dir)
+			if errors.Is(err, storage.ErrNoStore) {
+				err = unavailableError{fmt.Errorf("%w; --config or --data-dir says where it is", err)}
+			}
 			if err != nil {
 				return err
 			}
@@ -91,6 +95,7 @@ func newQuarantineRmCommand(f *bufferFlags) *cobra.Command {
 					if err := s.remove(c.Context(), name); err != nil {
 						return err
 					}
+					fmt.Fprintf(c.ErrOrStderr(), "%s is deleted\n", name)
 				}
 				return nil
 			})
@@ -107,12 +112,12 @@ func newQuarantineReplayCommand(f *bufferFlags) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			paint, end := painter(c.ErrOrStderr(), "replay")
-			defer end()
 			var owed, strangers int
 			err := f.withStore(func(s bufferStore) (err error) {
 				owed, strangers, err = s.replay(c.Context(), args[0], paint)
 				return err
 			})
+			end()
 			if err != nil {
 				return err
 			}

@@ -59,6 +59,7 @@ func main() {
 func execute(ctx context.Context, root *cobra.Command) error {
 	ran := false
 	for c := range commands(root) {
+		refuseUnknown(c)
 		if own := c.RunE; own != nil {
 			c.RunE = func(c *cobra.Command, args []string) error {
 				ran = true
@@ -66,11 +67,31 @@ func execute(ctx context.Context, root *cobra.Command) error {
 			}
 		}
 	}
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	if err != nil && !ran {
-		return usageError{fmt.Errorf("%w\nsee `weir --help`", err)}
+		return usageError{fmt.Errorf("%w\nsee `%s --help`", err, c.CommandPath())}
 	}
 	return err
+}
+
+// refuseUnknown lets a command that only has others below it refuse what it does not
+// know. Cobra shows the help then, and a script with a wrong word in it goes on.
+func refuseUnknown(c *cobra.Command) {
+	if c.Runnable() || !c.HasSubCommands() || !c.HasParent() {
+		return
+	}
+	c.DisableFlagsInUseLine = true
+	c.SuggestionsMinimumDistance = 2
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		err := fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())
+		if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+			err = fmt.Errorf("%w; did you mean %q?", err, like[0])
+		}
+		return usageError{fmt.Errorf("%w\nsee `%s --help`", err, c.CommandPath())}
+	}
 }
 
 // commands walks the tree of commands.

@@ -40,7 +40,7 @@ func newReplayCommand() *cobra.Command {
 				}
 			}
 			p, err := replay(c.Context(), at, query, c.ErrOrStderr())
-			if err == nil || p.Seen > 0 {
+			if err == nil || p.Total > 0 {
 				fmt.Fprintf(c.OutOrStdout(), "%s messages sent again, of %s kept\n", count(p.Sent), count(p.Total))
 			}
 			return err

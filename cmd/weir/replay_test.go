@@ -79,4 +79,9 @@ bridges:
 			t.Errorf("%s: %d %s", args, code, said)
 		}
 	}
+	g.stop()
+	said, code := weir(t, "buffer", "status", "--config", g.config)
+	if code != 0 || !strings.Contains(said, "owed        0 messages") || !strings.Contains(said, "history     12 messages") {
+		t.Errorf("what is kept, while no gateway runs: %d %s", code, said)
+	}
 }

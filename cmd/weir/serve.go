@@ -44,7 +44,7 @@ const storeEvery = 250 * time.Millisecond
 //
 // When ctx ends first, g.store is nil.
 func (g *gateway) bridgeOver(ctx context.Context, why error, say func(format string, args ...any)) error {
-	g.log.Error("the store can not be opened: passing live values through without it", "error", why)
+	g.log.Error("the store can not be opened: live values pass through, nothing is kept, and sessions that are away miss them", "error", why)
 	s := newGateway(g.cfg, g.log)
 	s.without = true
 	cfg := s.storeConfig()

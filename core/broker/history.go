@@ -95,7 +95,7 @@ func (b *Broker) Replay(ctx context.Context, want core.Replay, progress func(cor
 		}
 	})
 	if err == nil && len(histories) == 0 {
-		err = fmt.Errorf("bridge %q %w", want.Bridge, ErrNoHistory)
+		err = fmt.Errorf("bridge %q is not there, or %w", want.Bridge, ErrNoHistory)
 	}
 	for _, h := range histories {
 		if err == nil {
@@ -189,8 +189,9 @@ func (r *rerun) wants(m *core.Message) bool {
 
 // What marks a message that is sent again on request.
 const (
-	propReplay = "weir-replay" // its number when it was sent first
-	propTime   = "weir-ts"     // when it was received
+	propReplay = "weir-replay"    // its number when it was sent first
+	propTime   = "weir-ts"        // when it was received
+	propSynced = "weir-ts-synced" // "false": by a clock that was not known to be right
 )
 
 // send hands a marked copy to the rule. False: not now.
@@ -206,10 +207,14 @@ func (r *rerun) send(d core.Delivery) bool {
 	if m.Properties != nil {
 		props = *m.Properties
 	}
-	props.User = append([]core.UserProperty{
+	marks := []core.UserProperty{
 		{Name: propReplay, Value: strconv.FormatUint(uint64(d.Seq), 10)},
 		{Name: propTime, Value: d.Message.Received.Time().UTC().Format("2006-01-02T15:04:05.000Z")},
-	}, props.User...)
+	}
+	if !d.Message.Received.Synced {
+		marks = append(marks, core.UserProperty{Name: propSynced, Value: "false"})
+	}
+	props.User = append(marks, props.User...)
 	m.Properties = &props
 	b.begin(&m, true)
 	p := &b.publication

@@ -84,9 +84,9 @@ func (stray) drop(core.Reason, int)                       {}
 
 // Why a receiver is not forgotten by hand.
 var (
-	errConnected  = errors.New("its client is connected")
-	errConfigured = errors.New("it is in the configuration")
-	errMembers    = errors.New("it has members")
+	errConnected  = errors.New("its client is connected; a session is ended while that is away")
+	errConfigured = errors.New("the rule is in the configuration, and would begin anew; give up what is owed to it by its age")
+	errMembers    = errors.New("the shared subscription has members")
 )
 
 // Forget ends a session that has no connection, or a rule that is not configured,
