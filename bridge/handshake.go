@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -215,13 +217,24 @@ func or[T any](v *T, otherwise T) T {
 	return *v
 }
 
+// foreign says what another protocol speaks to us; nil when it is none that is known.
+func foreign(b []byte) error {
+	switch {
+	case bytes.HasPrefix(b, []byte("HTTP/")):
+		return errHTTP
+	case bytes.HasPrefix(b, []byte{0x15, 0x03}): // an alert
+		return errTLS
+	}
+	return nil
+}
+
 // readPacket reads one packet; rest is what came behind it.
 func readPacket(r io.Reader, limit int) (h packet.Header, body, rest []byte, err error) {
 	buf := make([]byte, 0, 512)
 	for {
 		h, n, err := packet.ReadHeader(buf)
 		if err != nil {
-			return h, nil, nil, err
+			return h, nil, nil, cmp.Or(foreign(buf), err)
 		}
 		if n > 0 && h.Length > limit {
 			return h, nil, nil, errTooLarge

@@ -3,7 +3,6 @@ package bridge
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -24,9 +23,9 @@ type Step struct {
 }
 
 // Trial goes through all that a connection needs, one step after the other, and
-// ends at the first that fails: name, TCP, TLS, CONNACK, publication, its echo.
-// It uses a client id of its own and a session that does not last, so a gateway at
-// work is not disturbed. topic is where it publishes.
+// ends at the first that fails: name, TCP or the proxy, TLS, WebSocket, CONNACK,
+// publication, its echo. It uses a client id of its own and a session that does not
+// last, so a gateway at work is not disturbed. topic is where it publishes.
 func Trial(ctx context.Context, cfg Config, url, clientID, topic string, report func(Step)) error {
 	cfg.ClientID = clientID
 	if err := cfg.Validate(); err != nil {
@@ -141,39 +140,21 @@ func (g *greeting) describe() string {
 		g.protocol(), g.maxQoS, g.receiveMaximum, largest, retain, g.aliases, g.keepalive)
 }
 
+// open goes the way to the server, in the time that a bridge gives it.
 func (t *trial) open(ctx context.Context) error {
-	if t.s.web {
-		return t.step("WebSocket", func() (detail string, err error) {
-			t.conn, err = t.b.open(ctx, t.s)
-			return t.s.url, err
+	ctx, cancel := context.WithTimeout(ctx, t.b.cfg.ConnectTimeout)
+	defer cancel()
+	t.conn = nil
+	for _, part := range t.b.way(t.s) {
+		err := t.step(part.name, func() (detail string, err error) {
+			t.conn, detail, err = part.from(ctx, t.s, t.conn)
+			return detail, err
 		})
+		if err != nil {
+			return err
+		}
 	}
-	err := t.step("TCP", func() (detail string, err error) {
-		t.conn, err = t.b.cfg.Dial(ctx, t.s.address)
-		return t.s.address, err
-	})
-	if err != nil || !t.s.tls {
-		return err
-	}
-	return t.step("TLS", func() (string, error) { return t.secure(ctx) })
-}
-
-func (t *trial) secure(ctx context.Context) (string, error) {
-	c, err := t.b.cfg.TLS.load(t.s.host)
-	if err != nil {
-		t.conn.Close()
-		return "", err
-	}
-	secure := tls.Client(t.conn, c)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		t.conn.Close()
-		return "", err
-	}
-	t.conn = secure
-	st := secure.ConnectionState()
-	leaf := st.PeerCertificates[0]
-	return fmt.Sprintf("%s, certificate of %s by %s, until %s", tls.VersionName(st.Version),
-		leaf.Subject.CommonName, leaf.Issuer.CommonName, leaf.NotAfter.UTC().Format(time.DateOnly)), nil
+	return nil
 }
 
 func (t *trial) send(p packet.Packet) error {
