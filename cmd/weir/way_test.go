@@ -113,7 +113,7 @@ func TestWays(t *testing.T) {
 	}
 	recs := make(map[string]*recorder)
 	for name := range ways {
-		recs[name] = up.recordAs(t, name, name+"/#")
+		recs[name] = record(t, up.port, name, name+"/#")
 	}
 	g := startGateway(t, up.bridges(ways))
 	g.allConnected(len(ways))
