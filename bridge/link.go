@@ -318,6 +318,7 @@ func (l *link) turn() {
 		l.gather.left(l.now, l.moved, l.late, l.b.out.Room() == 0)
 	}
 	l.b.status.inflight.Store(int64(l.b.out.Active()))
+	l.b.status.gathering.Store(l.gather.on())
 }
 
 // settle takes in the answers of the local broker.

@@ -168,6 +168,9 @@ type BridgeStatus struct {
 	Inflight   int       `json:"inflight"`
 	Window     int       `json:"window"`
 	RTT        float64   `json:"rtt_seconds"`
+	Writes     uint64    `json:"writes"`             // to the connection; each carries all that has come together
+	Gathering  bool      `json:"gathering"`          // messages of a steady stream wait for each other now
+	PerWrite   float64   `json:"messages_per_write"` // of late
 	Owed       uint64    `json:"owed"`
 	// DrainRate is how fast Owed gets less, in messages a second; negative: it grows.
 	DrainRate    float64      `json:"drain_per_second"`
