@@ -157,7 +157,8 @@ type Transaction struct {
 type BridgeStatus struct {
 	Name       string    `json:"name"`
 	URL        string    `json:"url"`
-	State      string    `json:"state"` // "connecting", "connected", "waiting", "refused", "paused", "resting"
+	File       string    `json:"file,omitempty"` // where it is configured; none: in the file of the gateway
+	State      string    `json:"state"`          // "connecting", "connected", "waiting", "refused", "paused", "resting"
 	Error      string    `json:"error,omitempty"`
 	Until      string    `json:"until,omitempty"` // what it connects at, while resting
 	Since      time.Time `json:"since"`

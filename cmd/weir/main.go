@@ -13,6 +13,7 @@ import (
 	"iter"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -59,6 +60,9 @@ func main() {
 func execute(ctx context.Context, root *cobra.Command) error {
 	ran := false
 	for c := range commands(root) {
+		if !c.Runnable() && c != root {
+			c.RunE = group
+		}
 		if own := c.RunE; own != nil {
 			c.RunE = func(c *cobra.Command, args []string) error {
 				ran = true
@@ -71,6 +75,18 @@ func execute(ctx context.Context, root *cobra.Command) error {
 		return usageError{fmt.Errorf("%w\nsee `weir --help`", err)}
 	}
 	return err
+}
+
+// group is a command that is nothing without one of its own.
+func group(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
+	}
+	err := fmt.Errorf("%s has no command %s", c.CommandPath(), args[0])
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		err = fmt.Errorf("%w: is it %s?", err, strings.Join(like, " or "))
+	}
+	return usageError{err}
 }
 
 // commands walks the tree of commands.

@@ -181,8 +181,11 @@ func printBridges(s *sheet, bridges []core.BridgeStatus) {
 	}
 	for _, b := range bridges {
 		s.line("%s  %s since %s · %s", b.Name, b.State, clock(b.Since), b.URL)
+		if b.File != "" {
+			s.line("  added at work: %s", b.File)
+		}
 		if b.State == "connected" {
-			s.line("  MQTT %s · round trip %s · in flight %d of %d%s", b.Protocol, span(b.RTT), b.Inflight, b.Window, writes(&b))
+			s.line("  MQTT %s · round trip %s · in flight %d of %d%s", b.Protocol, orDash(b.RTT), b.Inflight, b.Window, writes(&b))
 		}
 		if b.Error != "" {
 			s.line("  %s", b.Error)

@@ -206,7 +206,7 @@ function showBridges(bridges, age) {
       ["received", count(b.received)],
       ["reconnects", count(b.reconnects)],
     ]);
-    text(more.firstChild, plural(rules.length, "rule", "rules") + (b.protocol ? ", MQTT " + b.protocol : ""));
+    text(more.firstChild, plural(rules.length, "rule", "rules") + (b.protocol ? ", MQTT " + b.protocol : "") + (b.file ? ", added at work: " + b.file : ""));
     keyed(more.querySelector("tbody"), rules, r => r.direction + " " + r.filter, () => el("tr"), (tr, r) => cells(tr, [
       ["rule", r.direction + "  " + r.filter + (r.paused ? " (paused)" : ""), "first"],
       ["messages", count(r.messages), "n"],
