@@ -78,6 +78,7 @@ type Bridge struct {
 	in         *session.Inbound
 	home       *server                // to which the packet ids belong; nil before the first connection
 	subscribed bool                   // in this process, to the session at home
+	stale      []string               // filters of rules that are gone, to which home may be subscribed for us
 	records    core.Ticket            // batches given to Record
 	synced     core.Ticket            // up to which they are durable
 	holding    map[uint16]*acceptance // of QoS 2, by packet id
@@ -88,6 +89,7 @@ type Bridge struct {
 	condemned  map[place]string // messages to be set aside when they come again, and why
 	asides     asides           // messages on their way into quarantine
 	rivals     rivals
+	vain       int             // times in a row that the first server took a connection and did not take us
 	running    context.Context // of Run
 	probes     sync.WaitGroup
 	narrowed   int // see narrow

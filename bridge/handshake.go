@@ -186,11 +186,7 @@ func (b *Bridge) read(p *packet.Connack, v packet.Version) (*greeting, error) {
 		props = new(packet.Properties)
 	}
 	if reason != packet.Success {
-		text := props.ReasonString
-		if props.ServerReference != nil {
-			text = props.ServerReference
-		}
-		return nil, &refusal{in: packet.CONNACK, reason: reason, text: string(text)}
+		return nil, &refusal{in: packet.CONNACK, reason: reason, text: said(props)}
 	}
 	g := &greeting{
 		version:        v,
@@ -208,6 +204,14 @@ func (b *Bridge) read(p *packet.Connack, v packet.Version) (*greeting, error) {
 		g.keepalive = min(g.keepalive, time.Duration(wish)*time.Second)
 	}
 	return g, nil
+}
+
+// said is what the upstream adds to its no: the server that it refers to, or a reason.
+func said(p *packet.Properties) string {
+	if p.ServerReference != nil {
+		return string(p.ServerReference)
+	}
+	return string(p.ReasonString)
 }
 
 func or[T any](v *T, otherwise T) T {

@@ -204,11 +204,18 @@ func TestDisconnectedByTheUpstream(t *testing.T) {
 			packet.SessionTakenOver, "refused",
 			"the upstream ended the connection: Session taken over (0x8E): another client uses the same client_id",
 		},
+		{
+			packet.ServerMoved, "refused",
+			"the upstream ended the connection: Server moved (0x9D): configure that server's url; it says \"two.example:1883\"",
+		},
 		{0, "waiting", "the upstream closed the connection"},
 	} {
 		t.Run(tc.reason.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, nil)
+				if tc.reason == packet.ServerMoved {
+					w.up.Quirks.Reference = "two.example:1883"
+				}
 				w.start()
 				after(time.Second)
 				w.up.Kick(tc.reason)

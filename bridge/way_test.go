@@ -290,6 +290,32 @@ func TestFailBack(t *testing.T) {
 	})
 }
 
+// TestFailBackInVain: a load balancer takes connections for a first server that is away.
+// The one that works is given up for it ever more rarely.
+func TestFailBackInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := twoServers(t, bridge.SelectPrimary)
+		var up atomic.Bool
+		w.net.Listen("one:1883", func(c net.Conn) {
+			if up.Load() {
+				w.up.Serve(c)
+			}
+			c.Close()
+		})
+		w.start()
+		after(24 * time.Hour)
+		if s := w.bridge.Status(); s.URL != "mqtt://two:1883" || s.Reconnects > 30 {
+			t.Errorf("connected to %s after %d reconnects in a day", s.URL, s.Reconnects)
+		}
+		up.Store(true)
+		after(2 * time.Hour)
+		if url := w.bridge.Status().URL; url != "mqtt://one:1883" {
+			t.Errorf("connected to %s", url)
+		}
+		w.end()
+	})
+}
+
 func TestRoundRobin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := twoServers(t, bridge.SelectRoundRobin)
