@@ -204,18 +204,13 @@ func newBridgeTestCommand(w *where) *cobra.Command {
 		Short: "Go through a connection step by step, with the time and the cause of a failure",
 		Long: "Go through name, TCP, TLS, CONNACK, publication and echo for each server of a\n" +
 			"bridge. It reads the configuration and needs no running gateway; it uses a\n" +
-			"client id of its own, so that a running one is not thrown out.",
+			"client id of its own, so that a running one is not thrown out (except with\n" +
+			"azure-iot-hub, which knows only the one).",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			_, b, err := w.configured(args)
 			if err != nil {
 				return err
-			}
-			if clientID == "" {
-				clientID = b.ClientID + "-test"
-			}
-			if topic == "" {
-				topic = "weir/test/" + b.ClientID
 			}
 			return testBridge(c, w, b, clientID, topic)
 		},
