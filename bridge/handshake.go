@@ -132,8 +132,12 @@ func (b *Bridge) exchange(conn net.Conn, s *server, v packet.Version, clean bool
 	}
 	h, body, rest, err := readPacket(conn, b.cfg.MaxPacket)
 	switch {
+	case (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) && s.looksSecure():
+		return nil, fmt.Errorf("%w: on that port it may want TLS, and url to begin with mqtts://", errNoConnack)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return nil, errNoConnack
+	case errors.Is(err, errHTTP), errors.Is(err, errTLS):
+		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("wait for CONNACK: %w", err)
 	case h.Type != packet.CONNACK:

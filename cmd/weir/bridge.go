@@ -212,6 +212,9 @@ func newBridgeTestCommand(w *where) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := checkTopic(topic); topic != "" && err != nil {
+				return err
+			}
 			return testBridge(c, w, b, clientID, topic)
 		},
 	}
@@ -269,6 +272,14 @@ func testBridge(c *cobra.Command, w *where, b bridge.Config, clientID, topic str
 	return failed
 }
 
+// checkTopic wants one that can be published to.
+func checkTopic(name string) error {
+	if err := topic.ValidName(name); err != nil {
+		return usageError{fmt.Errorf("%q is no topic: %w", name, err)}
+	}
+	return nil
+}
+
 // routed is what a rule does with a topic, as JSON.
 type routed struct {
 	Bridge    string `json:"bridge"`
@@ -284,8 +295,8 @@ func testRules(c *cobra.Command, w *where, name string) error {
 	if err != nil {
 		return configError{err}
 	}
-	if err := topic.ValidName(name); err != nil {
-		return usageError{fmt.Errorf("%q is no topic: %w", name, err)}
+	if err := checkTopic(name); err != nil {
+		return err
 	}
 	found := false
 	all := []routed{}

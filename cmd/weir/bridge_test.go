@@ -84,6 +84,8 @@ func TestBridgeCommands(t *testing.T) {
 	expect(t, exitFailed, []string{"bridge", "rules", "test", "other", at}, "no rule takes other")
 	expect(t, exitUsage, []string{"bridge", "rules", "test", "plant/#", at}, "is no topic")
 	expect(t, exitUsage, []string{"bridge", "test", "clod", at}, "there is no bridge clod, but cloud")
+	expect(t, exitUsage, []string{"bridge", "test", "cloud", "--topic", "a/#", at}, "is no topic")
+	expect(t, exitUsage, []string{"bridge", "probe", "mqtt://127.0.0.1:1", "--topic", "a/#"}, "is no topic")
 	expect(t, exitUsage, []string{"bridge", "stat"}, "has no command stat: is it status?")
 	testBridgeJSON(t, at)
 
