@@ -179,6 +179,9 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		}
 		b.servers = append(b.servers, s)
 	}
+	if i := slices.IndexFunc(b.servers, func(s *server) bool { return s.url == cfg.Home }); i >= 0 {
+		b.home = b.servers[i]
+	}
 	b.status.start(cfg.Name, b.servers[0].url)
 	return b, nil
 }
@@ -308,6 +311,10 @@ func (b *Bridge) report(text, before string, pause time.Duration) {
 func (b *Bridge) session(ctx context.Context) (lived time.Duration, err error) {
 	g, err := b.connect(ctx)
 	if err != nil {
+		return 0, err
+	}
+	if err := b.settleAt(g.server); err != nil {
+		g.conn.Close()
 		return 0, err
 	}
 	start := time.Now()

@@ -32,6 +32,25 @@ func (b *Bridge) order() []*server {
 	return b.servers
 }
 
+// settleAt makes s the server to which the packet ids belong, before any of them is used
+// there: who connects to another one after a crash must know, or the session there, from
+// earlier days, takes new messages for repetitions.
+func (b *Bridge) settleAt(s *server) error {
+	if s == b.servers[0] {
+		b.vain = 0
+	}
+	if s == b.home {
+		return nil
+	}
+	if b.cfg.KeepHome != nil && len(b.servers) > 1 {
+		if err := b.cfg.KeepHome(s.url); err != nil {
+			return errors.Join(errStore, err)
+		}
+	}
+	b.home = s
+	return nil
+}
+
 // watchPrimary tries the first server, and tells the owner when it is back.
 func (l *link) watchPrimary() {
 	b := l.b

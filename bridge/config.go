@@ -40,6 +40,11 @@ type Config struct {
 	// Quarantine keeps a message that the upstream cannot have, and has synced it
 	// when it returns. Default: such messages are dropped, counted and logged.
 	Quarantine func(Quarantined) error
+	// Home is the server that KeepHome was told last, in a process before; "": not known.
+	// KeepHome has it on the disk when it returns. It is for a list of servers: packet ids
+	// belong to the session at one of them. Default: it is not kept.
+	Home     string
+	KeepHome func(url string) error
 
 	Out []OutRule
 	In  []InRule

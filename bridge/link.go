@@ -177,10 +177,6 @@ func (b *Bridge) narrow(err error, l *link) {
 func (l *link) open() {
 	b := l.b
 	l.settle(b.events.take())
-	b.home = l.g.server
-	if b.home == b.servers[0] {
-		b.vain = 0
-	}
 	l.announce(stateOnline)
 	window := l.window
 	if l.alone {

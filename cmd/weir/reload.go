@@ -134,6 +134,8 @@ func (g *gateway) attach(cfg bridge.Config, was *attached) (*attached, error) {
 		return nil, err
 	}
 	cfg.Gateway, cfg.Clock, cfg.Seen, cfg.Quarantine = g.name, g.clock, g.seen, a.quarantine.keep
+	home := homeFile{g.cfg.DataDir, cfg.Name}
+	cfg.Home, cfg.KeepHome = home.read(), home.keep
 	before := make(map[string]*broker.Queue)
 	if was != nil {
 		before = was.queues
