@@ -313,10 +313,7 @@ func (b *Bridge) session(ctx context.Context) (lived time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := b.settleAt(g.server); err != nil {
-		g.conn.Close()
-		return 0, err
-	}
+	b.settleAt(g.server)
 	start := time.Now()
 	err = b.serve(ctx, g)
 	return time.Since(start), err

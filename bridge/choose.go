@@ -34,21 +34,22 @@ func (b *Bridge) order() []*server {
 
 // settleAt makes s the server to which the packet ids belong, before any of them is used
 // there: who connects to another one after a crash must know, or the session there, from
-// earlier days, takes new messages for repetitions.
-func (b *Bridge) settleAt(s *server) error {
+// earlier days, takes new messages for repetitions. A full disk is no reason not to
+// connect: only so it is drained.
+func (b *Bridge) settleAt(s *server) {
 	if s == b.servers[0] {
 		b.vain = 0
 	}
 	if s == b.home {
-		return nil
-	}
-	if b.cfg.KeepHome != nil && len(b.servers) > 1 {
-		if err := b.cfg.KeepHome(s.url); err != nil {
-			return errors.Join(errStore, err)
-		}
+		return
 	}
 	b.home = s
-	return nil
+	if b.cfg.KeepHome == nil {
+		return
+	}
+	if err := b.cfg.KeepHome(s.url); err != nil {
+		b.log.Error("which server is in use will not be known after a restart", "url", s.url, "error", err)
+	}
 }
 
 // watchPrimary tries the first server, and tells the owner when it is back.

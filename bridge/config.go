@@ -41,8 +41,8 @@ type Config struct {
 	// when it returns. Default: such messages are dropped, counted and logged.
 	Quarantine func(Quarantined) error
 	// Home is the server that KeepHome was told last, in a process before; "": not known.
-	// KeepHome has it on the disk when it returns. It is for a list of servers: packet ids
-	// belong to the session at one of them. Default: it is not kept.
+	// KeepHome has it on the disk when it returns. Where there are several it matters:
+	// packet ids belong to the session at one of them. Default: it is not kept.
 	Home     string
 	KeepHome func(url string) error
 

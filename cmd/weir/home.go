@@ -8,7 +8,7 @@ import (
 	"github.com/weir-edge/weir/core/replace"
 )
 
-// homeFile remembers to which of several servers the packet ids of a bridge belong.
+// homeFile remembers to which server the packet ids of a bridge belong.
 type homeFile struct{ dataDir, bridge string }
 
 func (h homeFile) path() string {
@@ -24,9 +24,14 @@ func (h homeFile) read() string {
 	return string(server)
 }
 
+// keep has it on the disk; where that fails nothing is known any more.
 func (h homeFile) keep(server string) error {
-	if err := os.MkdirAll(filepath.Dir(h.path()), 0o700); err != nil {
-		return err
+	err := os.MkdirAll(filepath.Dir(h.path()), 0o700)
+	if err == nil {
+		err = replace.Secret(h.path(), []byte(server))
 	}
-	return replace.Secret(h.path(), []byte(server))
+	if err != nil {
+		_ = os.Remove(h.path()) // it may not be there
+	}
+	return err
 }
