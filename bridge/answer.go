@@ -45,12 +45,14 @@ func (l *link) handle(h packet.Header, body []byte) error {
 	switch p := p.(type) {
 	case *packet.Suback:
 		l.handleSuback(p)
+	case *packet.Unsuback:
+		l.handleUnsuback(p)
 	case *packet.Pingresp:
 		l.pong()
 	case *packet.Disconnect:
 		r := &refusal{in: packet.DISCONNECT, reason: p.Reason}
 		if p.Properties != nil {
-			r.text = string(p.Properties.ReasonString)
+			r.text = said(p.Properties)
 		}
 		return r
 	default:

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -23,15 +24,27 @@ const sasLifetime = time.Hour
 
 // login is user name and password for a connection to s.
 func (b *Bridge) login(s *server, now time.Time) (user, password string, err error) {
-	user, password = b.cfg.Username, b.cfg.Password
+	user, password = b.cfg.Username, current(b.cfg.PasswordFile, b.cfg.Password)
 	if !presets[b.cfg.Preset].azure {
 		return user, password, nil
 	}
 	setDefault(&user, s.host+"/"+b.cfg.ClientID+"/?api-version=2021-04-12")
-	if b.cfg.SASKey != "" {
-		password, err = sasToken(s.host+"/devices/"+b.cfg.ClientID, b.cfg.SASKey, now.Add(sasLifetime))
+	if key := current(b.cfg.SASKeyFile, b.cfg.SASKey); key != "" {
+		password, err = sasToken(s.host+"/devices/"+b.cfg.ClientID, key, now.Add(sasLifetime))
 	}
 	return user, password, err
+}
+
+// current is the secret in a file, or the one that was known before.
+func current(file, before string) string {
+	if file == "" {
+		return before
+	}
+	data, err := os.ReadFile(file)
+	if secret := strings.TrimRight(string(data), "\r\n"); err == nil && secret != "" {
+		return secret
+	}
+	return before
 }
 
 // sasToken is a shared access signature for a resource.

@@ -79,6 +79,7 @@ type Bridge struct {
 	in         *session.Inbound
 	home       *server                // to which the packet ids belong; nil before the first connection
 	subscribed bool                   // in this process, to the session at home
+	stale      []string               // filters of rules that are gone, to which home may be subscribed for us
 	records    core.Ticket            // batches given to Record
 	synced     core.Ticket            // up to which they are durable
 	holding    map[uint16]*acceptance // of QoS 2, by packet id
@@ -89,6 +90,7 @@ type Bridge struct {
 	condemned  map[place]string // messages to be set aside when they come again, and why
 	asides     asides           // messages on their way into quarantine
 	rivals     rivals
+	vain       int             // times in a row that the first server took a connection and did not take us
 	running    context.Context // of Run
 	probes     sync.WaitGroup
 	narrowed   int // see narrow
@@ -177,6 +179,9 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 			return nil, err
 		}
 		b.servers = append(b.servers, s)
+	}
+	if i := slices.IndexFunc(b.servers, func(s *server) bool { return s.url == cfg.Home }); i >= 0 {
+		b.home = b.servers[i]
 	}
 	b.status.start(cfg.Name, b.servers[0].url)
 	return b, nil
@@ -309,6 +314,7 @@ func (b *Bridge) session(ctx context.Context) (lived time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
+	b.settleAt(g.server)
 	start := time.Now()
 	err = b.serve(ctx, g)
 	return time.Since(start), err

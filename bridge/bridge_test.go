@@ -67,6 +67,12 @@ func newWorld(t testing.TB, change func(*bridge.Config)) *world {
 
 func (w *world) start() {
 	w.t.Helper()
+	w.startAs(nil)
+}
+
+// startAs is start of a bridge that takes over from one that has ended.
+func (w *world) startAs(old *bridge.Bridge) {
+	w.t.Helper()
 	var queues []bridge.Queue
 	for _, q := range w.local.Queues() {
 		queues = append(queues, q)
@@ -79,6 +85,9 @@ func (w *world) start() {
 	b, err := bridge.New(w.cfg, queues, link, w.local, log)
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if old != nil {
+		b.Inherit(old)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.bridge, w.cancel, w.done = b, cancel, make(chan error, 1)

@@ -32,10 +32,30 @@ func (b *Bridge) order() []*server {
 	return b.servers
 }
 
+// settleAt makes s the server to which the packet ids belong, before any of them is used
+// there: who connects to another one after a crash must know, or the session there, from
+// earlier days, takes new messages for repetitions. A full disk is no reason not to
+// connect: only so it is drained.
+func (b *Bridge) settleAt(s *server) {
+	if s == b.servers[0] {
+		b.vain = 0
+	}
+	if s == b.home {
+		return
+	}
+	b.home = s
+	if b.cfg.KeepHome == nil {
+		return
+	}
+	if err := b.cfg.KeepHome(s.url); err != nil {
+		b.log.Error("which server is in use will not be known after a restart", "url", s.url, "error", err)
+	}
+}
+
 // watchPrimary tries the first server, and tells the owner when it is back.
 func (l *link) watchPrimary() {
 	b := l.b
-	l.failBack = l.now.Add(b.cfg.FailBack)
+	l.failBack = l.now.Add(b.failBackAfter())
 	b.probes.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.ConnectTimeout)
 		defer cancel()
@@ -56,8 +76,16 @@ func (b *Bridge) failBackAt(s *server, now time.Time) time.Time {
 	if b.cfg.Select == SelectRoundRobin || s == b.servers[0] {
 		return time.Time{}
 	}
-	return now.Add(b.cfg.FailBack)
+	return now.Add(b.failBackAfter())
 }
+
+// failBackAfter is how long another server than the first is used at least. What is
+// tried is whether the first can be reached; behind a load balancer there may be nobody
+// all the same. Each time that the connection was given up for that in vain it is twice
+// as long.
+func (b *Bridge) failBackAfter() time.Duration { return b.cfg.FailBack << min(b.vain, failBackDoubles) }
+
+const failBackDoubles = 6
 
 // rivals watches for another client that has our client id: each throws the other
 // out, and both come back. MQTT 5 says so (0x8E); but Mosquitto 2.0 does not, and

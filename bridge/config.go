@@ -28,6 +28,9 @@ type Config struct {
 	Protocol string // "5" or "3.1.1"; default: 5, and 3.1.1 where that is refused
 	TLS      TLS    // for mqtts and wss
 	SASKey   string // of an Azure IoT Hub device, from which passwords are made
+	// What is in these files at a connection is used in the place of Password and SASKey,
+	// if there is something: a secret is changed without a restart, as a certificate is.
+	PasswordFile, SASKeyFile string
 
 	Proxy       Proxy
 	BindAddress string // the IP address that connections come from; default: any
@@ -37,6 +40,11 @@ type Config struct {
 	// Quarantine keeps a message that the upstream cannot have, and has synced it
 	// when it returns. Default: such messages are dropped, counted and logged.
 	Quarantine func(Quarantined) error
+	// Home is the server that KeepHome was told last, in a process before; "": not known.
+	// KeepHome has it on the disk when it returns. Where there are several it matters:
+	// packet ids belong to the session at one of them. Default: it is not kept.
+	Home     string
+	KeepHome func(url string) error
 
 	Out []OutRule
 	In  []InRule

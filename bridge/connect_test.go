@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -257,6 +258,42 @@ func TestConnectTimeout(t *testing.T) {
 		w.wantState("connecting", "")
 		after(2 * time.Millisecond)
 		w.wantState("waiting", "no answer from the upstream in time")
+		w.end()
+	})
+}
+
+// TestPasswordRotated: a password that is changed in its file and at the upstream works
+// at the next connection; while the file is empty or away the one before does.
+func TestPasswordRotated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "secret")
+		write := func(text string) {
+			t.Helper()
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w := newWorld(t, func(c *bridge.Config) { c.Username, c.Password, c.PasswordFile = "me", "one", file })
+		password := "one"
+		w.up.Quirks.Refuse = func(c *packet.Connect) packet.Reason {
+			if string(c.Password) != password {
+				return packet.BadUserNameOrPassword
+			}
+			return packet.Success
+		}
+		write("")
+		w.start()
+		after(time.Second)
+		w.wantState("connected", "")
+		w.up.Change(func(*bridgetest.Quirks) { password = "two" })
+		w.up.Kick(packet.Success)
+		after(time.Minute)
+		if s := w.bridge.Status(); s.State != "refused" {
+			t.Errorf("state %s", s.State)
+		}
+		write("two\n")
+		after(3 * time.Minute)
+		w.wantState("connected", "")
 		w.end()
 	})
 }

@@ -33,27 +33,72 @@ func (c *Config) setDial() (err error) {
 	return err
 }
 
-// open dials a server and, for mqtts, does the TLS handshake.
-func (b *Bridge) open(ctx context.Context, s *server) (net.Conn, error) {
-	if s.web {
-		return b.openWeb(ctx, s)
+// stage is a part of the way to a server. It is given the connection that the one
+// before has made, and makes its own of it; detail is for people.
+type stage struct {
+	name string
+	make func(ctx context.Context, s *server, conn net.Conn) (made net.Conn, detail string, err error)
+}
+
+// way is what makes a connection to s, in order.
+func (b *Bridge) way(s *server) []stage {
+	w := []stage{{"TCP", b.dial}}
+	if b.cfg.Proxy.URL != "" {
+		w[0].name = "proxy"
 	}
+	if s.tls {
+		w = append(w, stage{"TLS", b.secure})
+	}
+	if s.web {
+		w = append(w, stage{"WebSocket", upgrade})
+	}
+	return w
+}
+
+// open goes all the way to a server.
+func (b *Bridge) open(ctx context.Context, s *server) (conn net.Conn, err error) {
+	for _, part := range b.way(s) {
+		if conn, _, err = part.from(ctx, s, conn); err != nil {
+			return nil, err
+		}
+	}
+	return conn, nil
+}
+
+// from takes a stage. When it fails conn is closed.
+func (p stage) from(ctx context.Context, s *server, conn net.Conn) (made net.Conn, detail string, err error) {
+	made, detail, err = p.make(ctx, s, conn)
+	if err != nil && conn != nil {
+		conn.Close()
+	}
+	return made, detail, err
+}
+
+func (b *Bridge) dial(ctx context.Context, s *server, _ net.Conn) (net.Conn, string, error) {
 	conn, err := b.cfg.Dial(ctx, s.address)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", s.address, err)
+		return nil, "", fmt.Errorf("connect to %s: %w", s.address, err)
 	}
-	if !s.tls {
-		return conn, nil
+	if b.cfg.Proxy.URL != "" {
+		return conn, b.cfg.Proxy.URL + " to " + s.address, nil
 	}
+	return conn, s.address, nil
+}
+
+func (b *Bridge) secure(ctx context.Context, s *server, conn net.Conn) (net.Conn, string, error) {
 	c, err := b.cfg.TLS.load(s.host)
 	if err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, "", fmt.Errorf("tls: %w", err)
+	}
+	if s.web {
+		c.NextProtos = nil // the upgrade is one of HTTP/1.1
 	}
 	secure := tls.Client(conn, c)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("TLS with %s: %w", s.address, err)
+		return nil, "", fmt.Errorf("TLS with %s: %w", s.address, err)
 	}
-	return secure, nil
+	st := secure.ConnectionState()
+	leaf := st.PeerCertificates[0]
+	return secure, fmt.Sprintf("%s, certificate of %s by %s, until %s", tls.VersionName(st.Version),
+		leaf.Subject.CommonName, leaf.Issuer.CommonName, leaf.NotAfter.UTC().Format(time.DateOnly)), nil
 }

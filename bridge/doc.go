@@ -57,10 +57,12 @@
 //
 // It is kept for ever (Clean Start 0), so that QoS 2 is exact and commands wait
 // for us. Where several servers are listed each has its own sessions, as far as
-// we know: on the first connection to another server than before the session
-// starts clean there, since packet ids that it may still hold from earlier days
-// would make it take new messages for repetitions. A cluster behind one name is
-// one server.
+// we know: on the first connection to another server than before, also in a process
+// before (KeepHome), the session starts clean there, since packet ids that it may still
+// hold from earlier days would make it take new messages for repetitions. A cluster
+// behind one name is one server. What waits for us at a server that we leave is gone
+// with its session, and so is a message of QoS 2 that it has taken and holds back until
+// the PUBREL that it does not get.
 //
 // # What the upstream cannot take
 //

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -57,6 +58,8 @@ func (r *refusal) hint() string {
 // What the bridge itself ends a connection for.
 var (
 	errNoConnack  = errors.New("the upstream closed the connection instead of answering CONNECT")
+	errHTTP       = errors.New("HTTP answers there, not MQTT: if it is MQTT over WebSocket, url begins with ws://")
+	errTLS        = errors.New("TLS answers there: url begins with mqtts:// or wss://")
 	errSilent     = errors.New("the upstream gives no sign of life")
 	errStuck      = errors.New("the upstream lives, but acknowledges nothing")
 	errStore      = errors.New("the local store could not keep what the uplink needs")
@@ -87,15 +90,17 @@ func explain(err error, now core.Stamp) string {
 	if text := explainTLS(err, now); text != "" {
 		return text
 	}
-	if text := explainNetwork(err); text != "" {
-		return text
+	var proxy *proxyError
+	if errors.As(err, &proxy) {
+		return fmt.Sprintf("proxy %s: %s", proxy.address, cmp.Or(explainNetwork(proxy.err, "it", "proxy"), proxy.err.Error()))
 	}
-	return err.Error()
+	return cmp.Or(explainNetwork(err, "the upstream", "broker"), err.Error())
 }
 
-func explainNetwork(err error) string {
+// explainNetwork is about a peer, the upstream or the proxy before it, and its kind.
+func explainNetwork(err error, peer, kind string) string {
 	var dns *net.DNSError
-	where := "the upstream"
+	where := peer
 	var op *net.OpError
 	if errors.As(err, &op) && op.Addr != nil {
 		where = op.Addr.String()
@@ -106,7 +111,7 @@ func explainNetwork(err error) string {
 	case errors.As(err, &dns):
 		return fmt.Sprintf("DNS gave no answer for %s: is the network up?", dns.Name)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("connection refused: no broker listens on %s", where)
+		return fmt.Sprintf("connection refused: no %s listens on %s", kind, where)
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return fmt.Sprintf("no route to %s: is the network up?", where)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -116,7 +121,7 @@ func explainNetwork(err error) string {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("no answer from %s in time", where)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the upstream closed the connection"
+		return peer + " closed the connection"
 	}
 	return ""
 }

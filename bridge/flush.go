@@ -10,6 +10,7 @@ func (l *link) flush() {
 	if l.writing || len(l.filling) == 0 {
 		return
 	}
+	l.b.status.writes.Add(1)
 	n, err := l.wire.tryWrite(l.filling)
 	switch {
 	case err != nil:

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,8 +132,12 @@ func (b *Bridge) exchange(conn net.Conn, s *server, v packet.Version, clean bool
 	}
 	h, body, rest, err := readPacket(conn, b.cfg.MaxPacket)
 	switch {
+	case (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) && s.looksSecure():
+		return nil, fmt.Errorf("%w: on that port it may want TLS, and url to begin with mqtts://", errNoConnack)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return nil, errNoConnack
+	case errors.Is(err, errHTTP), errors.Is(err, errTLS):
+		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("wait for CONNACK: %w", err)
 	case h.Type != packet.CONNACK:
@@ -184,11 +190,7 @@ func (b *Bridge) read(p *packet.Connack, v packet.Version) (*greeting, error) {
 		props = new(packet.Properties)
 	}
 	if reason != packet.Success {
-		text := props.ReasonString
-		if props.ServerReference != nil {
-			text = props.ServerReference
-		}
-		return nil, &refusal{in: packet.CONNACK, reason: reason, text: string(text)}
+		return nil, &refusal{in: packet.CONNACK, reason: reason, text: said(props)}
 	}
 	g := &greeting{
 		version:        v,
@@ -208,11 +210,30 @@ func (b *Bridge) read(p *packet.Connack, v packet.Version) (*greeting, error) {
 	return g, nil
 }
 
+// said is what the upstream adds to its no: the server that it refers to, or a reason.
+func said(p *packet.Properties) string {
+	if p.ServerReference != nil {
+		return string(p.ServerReference)
+	}
+	return string(p.ReasonString)
+}
+
 func or[T any](v *T, otherwise T) T {
 	if v == nil {
 		return otherwise
 	}
 	return *v
+}
+
+// foreign says what another protocol speaks to us; nil when it is none that is known.
+func foreign(b []byte) error {
+	switch {
+	case bytes.HasPrefix(b, []byte("HTTP/")):
+		return errHTTP
+	case bytes.HasPrefix(b, []byte{0x15, 0x03}): // an alert
+		return errTLS
+	}
+	return nil
 }
 
 // readPacket reads one packet; rest is what came behind it.
@@ -221,7 +242,7 @@ func readPacket(r io.Reader, limit int) (h packet.Header, body, rest []byte, err
 	for {
 		h, n, err := packet.ReadHeader(buf)
 		if err != nil {
-			return h, nil, nil, err
+			return h, nil, nil, cmp.Or(foreign(buf), err)
 		}
 		if n > 0 && h.Length > limit {
 			return h, nil, nil, errTooLarge

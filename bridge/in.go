@@ -23,6 +23,7 @@ func (b *Bridge) subscribeMost() int { return cmp.Or(presets[b.cfg.Preset].subsc
 // can say that only new subscriptions want the retained messages.
 func (l *link) subscribe() {
 	b := l.b
+	l.unsubscribe()
 	if l.g.sessionPresent && b.subscribed {
 		return
 	}
@@ -35,6 +36,36 @@ func (l *link) subscribe() {
 		l.subs[p.PacketID] = group
 		l.filling = p.AppendTo(l.filling, l.g.version)
 	}
+}
+
+// unsubscribe ends what rules that are gone have asked for: the upstream would send it
+// all the same, over a link that may be paid by the byte.
+func (l *link) unsubscribe() {
+	b := l.b
+	if !l.g.sessionPresent {
+		b.stale = nil
+	}
+	for group := range slices.Chunk(b.stale, b.subscribeMost()) {
+		p := packet.Unsubscribe{PacketID: b.out.Unused()}
+		for _, filter := range group {
+			p.Filters = append(p.Filters, []byte(filter))
+		}
+		l.unsubs[p.PacketID] = group
+		l.filling = p.AppendTo(l.filling, l.g.version)
+	}
+}
+
+// handleUnsuback forgets the filters, whatever the upstream says of them.
+func (l *link) handleUnsuback(p *packet.Unsuback) {
+	group := l.unsubs[p.PacketID]
+	delete(l.unsubs, p.PacketID)
+	left := make([]string, 0, len(l.b.stale)) // group is a part of what it is taken out of
+	for _, filter := range l.b.stale {
+		if !slices.Contains(group, filter) {
+			left = append(left, filter)
+		}
+	}
+	l.b.stale = left
 }
 
 // options of a subscription: in MQTT 5 No Local (not what we sent), Retain As
@@ -78,6 +109,9 @@ func (l *link) handlePublish(h packet.Header, body []byte) error {
 	p := &l.publish
 	if err := p.Parse(h.Flags, body, l.g.version); err != nil {
 		return err
+	}
+	if len(p.Topic) == 0 { // we take no aliases
+		return &packet.Error{Reason: packet.TopicAliasInvalid, Clause: "MQTT-3.1.2-27", Text: "a topic alias from the upstream"}
 	}
 	if p.QoS > core.AtMostOnce {
 		switch l.b.in.Publish(p.PacketID, p.QoS) {

@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -359,4 +360,52 @@ func TestInCopies(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRuleTaken: when a rule is taken out at work the upstream is told, on whatever
+// connection it answers, and sends no more of it.
+func TestRuleTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newInWorld(t, func(c *bridge.Config) {
+			c.In = append(c.In, bridge.InRule{Filter: "conf/#", QoS: 1}, bridge.InRule{Filter: "old/#", QoS: 1})
+		})
+		w.start()
+		after(time.Second)
+		w.stop()
+		old := w.bridge
+		w.cfg.In = w.cfg.In[:2]
+		w.startAs(old)
+		w.cfg.In = w.cfg.In[:1] // again, before it has connected
+		w.stop()
+		w.startAs(w.bridge)
+		after(5 * time.Second)
+		for _, name := range []string{"cmd/a", "conf/a", "old/a"} {
+			w.up.Publish(name, name, 1, nil)
+		}
+		after(time.Second)
+		w.wantAccepted("cmd/a")
+		if n := w.up.Undelivered(); n != 0 {
+			t.Errorf("the upstream still has %d messages", n)
+		}
+		if got := w.up.Filters("gw-1"); len(got) != 1 || got["cmd/#"] == 0 {
+			t.Errorf("the upstream is asked for %v", got)
+		}
+		w.end()
+	})
+}
+
+// TestAliasFromTheUpstream: one that gives us an alias, which we do not take, is told
+// so. Its message must not pass for one that no rule asks for, and be acknowledged.
+func TestAliasFromTheUpstream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newInWorld(t, func(c *bridge.Config) { c.In[0].Filter = "#" })
+		w.start()
+		after(time.Second)
+		w.up.Publish("", "x", 1, &packet.Properties{TopicAlias: new(uint16(1))})
+		after(time.Second)
+		if s := w.bridge.Status(); !strings.Contains(s.Error, "a topic alias from the upstream") || w.up.Undelivered() != 1 {
+			t.Errorf("%s: %s; %d messages kept there", s.State, s.Error, w.up.Undelivered())
+		}
+		w.end()
+	})
 }

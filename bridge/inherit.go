@@ -1,5 +1,7 @@
 package bridge
 
+import "slices"
+
 // Inherit takes over from a bridge of the same name that has ended, and had another
 // configuration: its packet ids, what is on its way to the disk, what was counted.
 // It is to be called before Run. Rules are matched by their queues.
@@ -18,6 +20,7 @@ func (b *Bridge) Inherit(old *Bridge) {
 		}
 	}
 	b.inheritParts()
+	b.stale = slices.Clone(old.stale)
 	for _, in := range b.inlets {
 		for _, was := range old.inlets {
 			if was.filter == in.filter {
@@ -25,6 +28,12 @@ func (b *Bridge) Inherit(old *Bridge) {
 			}
 		}
 	}
+	for _, was := range old.inlets {
+		b.stale = append(b.stale, was.filter)
+	}
+	b.stale = slices.DeleteFunc(b.stale, func(filter string) bool {
+		return slices.ContainsFunc(b.inlets, func(in *inlet) bool { return in.filter == filter })
+	})
 	b.power.off = old.power.isOff()
 }
 

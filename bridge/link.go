@@ -54,6 +54,7 @@ type link struct {
 	acks    session.Acks
 	accepts core.Seq
 	subs    map[uint16][]*inlet // SUBSCRIBEs without SUBACK, by packet id
+	unsubs  map[uint16][]string // the same for UNSUBSCRIBE
 	redial  time.Time           // when to ask anew for messages that were refused; zero: not
 
 	failBack time.Time // when to try the first server; zero: never
@@ -120,6 +121,7 @@ func (b *Bridge) newLink(g *greeting) *link {
 		keepalive: g.keepalive,
 		alone:     b.suspect.alone(),
 		subs:      make(map[uint16][]*inlet),
+		unsubs:    make(map[uint16][]string),
 		now:       now, stamp: b.cfg.Clock.At(now),
 		sent: now, received: now, progress: now,
 		gather:   gather{most: b.cfg.Gather},
@@ -175,7 +177,6 @@ func (b *Bridge) narrow(err error, l *link) {
 func (l *link) open() {
 	b := l.b
 	l.settle(b.events.take())
-	b.home = l.g.server
 	l.announce(stateOnline)
 	window := l.window
 	if l.alone {
@@ -318,6 +319,7 @@ func (l *link) turn() {
 		l.gather.left(l.now, l.moved, l.late, l.held())
 	}
 	l.b.status.inflight.Store(int64(l.b.out.Active()))
+	l.b.status.gathering.Store(l.gather.on())
 }
 
 // held is for how long each message that is under way keeps one back: 0 while the
@@ -337,6 +339,7 @@ func (l *link) settle(events []event) {
 			l.accepted(e.message, e.err)
 		case e.primary:
 			if e.link == l.id {
+				l.b.vain++
 				l.wind(errFailBack, refusalGrace)
 			}
 		case e.stop:

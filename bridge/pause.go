@@ -62,7 +62,7 @@ func (b *Bridge) on(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // ErrNoRule is the answer for a rule that the bridge does not have.
-var ErrNoRule = errors.New("no such rule")
+var ErrNoRule = errors.New("no out rule")
 
 // PauseRule keeps back what an out rule would send from now on; what is under way
 // goes on. Rules are named by their local filter. What is owed to a paused rule waits,
@@ -81,7 +81,7 @@ func (b *Bridge) setRule(filter string, paused bool) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("%w: bridge %s has no out rule with the filter %q", ErrNoRule, b.cfg.Name, filter)
+		return fmt.Errorf("bridge %s has %w with the filter %q", b.cfg.Name, ErrNoRule, filter)
 	}
 	b.events.ring()
 	return nil

@@ -15,15 +15,45 @@ import (
 // Probe against upstreams with the quirks of services. The fake does not route, so
 // what has to come back does not, and is found missing.
 func TestProbe(t *testing.T) {
+	for _, tc := range probeCases() {
+		t.Run(tc.name, func(t *testing.T) { synctest.Test(t, tc.run) })
+	}
+}
+
+type probeCase struct {
+	name   string
+	quirks bridgetest.Quirks
+	limits bridge.Limits
+	want   map[string]string // some of the findings
+}
+
+func (tc probeCase) run(t *testing.T) {
+	w := newWorld(t, nil)
+	w.up.Quirks = tc.quirks
+	cfg := w.cfg
+	cfg.ClientID = "probe"
+	got := make(map[string]string)
+	limits, err := bridge.Probe(t.Context(), cfg, "weir/probe", func(f bridge.Finding) { got[f.Name] = f.Detail })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(tc.limits, limits); diff != "" {
+		t.Error(diff)
+	}
+	for name, want := range tc.want {
+		if got[name] != want {
+			t.Errorf("%s: %q, want %q", name, got[name], want)
+		}
+	}
+	w.net.Close()
+	synctest.Wait()
+}
+
+func probeCases() []probeCase {
 	closeAt := func(f func(bridgetest.Received) bool) bridgetest.Quirks {
 		return bridgetest.Quirks{Publish: func(r bridgetest.Received) bridgetest.Reaction { return bridgetest.Reaction{Close: f(r)} }}
 	}
-	for _, tc := range []struct {
-		name   string
-		quirks bridgetest.Quirks
-		limits bridge.Limits
-		want   map[string]string // some of the findings
-	}{
+	return []probeCase{
 		{
 			"all is well",
 			bridgetest.Quirks{ReceiveMaximum: 10, Aliases: 5, MaxPacket: 1 << 20, ServerKeepalive: new(uint16(17))},
@@ -90,30 +120,6 @@ func TestProbe(t *testing.T) {
 			bridge.Limits{Protocol: "5", QoS: 2, Preset: "generic"},
 			map[string]string{"session kept": "the session is gone on the next connection: QoS 2 is not exact there, and commands do not wait"},
 		},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, nil)
-				w.up.Quirks = tc.quirks
-				cfg := w.cfg
-				cfg.ClientID = "probe"
-				got := make(map[string]string)
-				limits, err := bridge.Probe(t.Context(), cfg, "weir/probe", func(f bridge.Finding) { got[f.Name] = f.Detail })
-				if err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(tc.limits, limits); diff != "" {
-					t.Error(diff)
-				}
-				for name, want := range tc.want {
-					if got[name] != want {
-						t.Errorf("%s: %q, want %q", name, got[name], want)
-					}
-				}
-				w.net.Close()
-				synctest.Wait()
-			})
-		})
 	}
 }
 

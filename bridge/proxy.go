@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -58,7 +59,7 @@ func (p Proxy) through(dial dialer) (dialer, error) {
 	return func(ctx context.Context, address string) (net.Conn, error) {
 		conn, err := dial(ctx, proxy)
 		if err != nil {
-			return nil, fmt.Errorf("proxy: %w", err)
+			return nil, &proxyError{proxy, err}
 		}
 		stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 		err = ask(conn, address)
@@ -67,11 +68,20 @@ func (p Proxy) through(dial dialer) (dialer, error) {
 		}
 		if err != nil {
 			conn.Close()
-			return nil, fmt.Errorf("proxy %s: %w", proxy, err)
+			return nil, &proxyError{proxy, err}
 		}
 		return conn, nil
 	}, nil
 }
+
+// proxyError says that it is not the upstream's doing.
+type proxyError struct {
+	address string
+	err     error
+}
+
+func (e *proxyError) Error() string { return fmt.Sprintf("proxy %s: %v", e.address, e.err) }
+func (e *proxyError) Unwrap() error { return e.err }
 
 // connect is HTTP's CONNECT.
 func (p Proxy) connect(conn net.Conn, address string) error {
@@ -84,18 +94,29 @@ func (p Proxy) connect(conn net.Conn, address string) error {
 	}
 	// Nothing comes behind the answer before we speak: the buffer holds only that.
 	r := bufio.NewReaderSize(conn, 4<<10)
+	if begin, _ := r.Peek(len("HTTP/")); !strings.HasPrefix("HTTP/", string(begin)) {
+		return errors.New("it does not speak HTTP")
+	}
 	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
 	if err != nil {
 		return fmt.Errorf("no answer to CONNECT: %w", err)
 	}
 	resp.Body.Close()
 	switch {
-	case resp.StatusCode == http.StatusProxyAuthRequired:
-		return errors.New("it wants a user name and a password, or others than these")
+	case resp.StatusCode == http.StatusProxyAuthRequired, resp.StatusCode == http.StatusUnauthorized: // some mix them up
+		return p.unwelcome()
 	case resp.StatusCode/100 != 2:
-		return fmt.Errorf("it answers %s", resp.Status)
+		return fmt.Errorf("it does not connect us to %s: it answers %s", address, resp.Status)
 	}
 	return nil
+}
+
+// unwelcome is that the proxy takes only those whom it knows.
+func (p Proxy) unwelcome() error {
+	if p.Username == "" {
+		return errors.New("it wants a user name and a password: give proxy.username and proxy.password_file")
+	}
+	return errors.New("it refused user name and password")
 }
 
 // The words of SOCKS5 (RFC 1928, RFC 1929).
@@ -103,6 +124,7 @@ const (
 	socks5       = 5
 	socksOpen    = 0
 	socksLogin   = 2
+	socksNone    = 0xFF
 	socksConnect = 1
 	socksIPv4    = 1
 	socksName    = 3
@@ -110,36 +132,46 @@ const (
 )
 
 var socksFaults = []string{
-	"", "general failure", "its rules do not allow this", "network unreachable", "host unreachable",
+	"", "general failure: perhaps it does not know the name of the upstream", "its rules do not allow this", "network unreachable", "host unreachable",
 	"connection refused by the upstream", "time to live expired", "it does not know CONNECT", "it does not know this kind of address",
 }
 
 func (p Proxy) socks(conn net.Conn, address string) error {
-	method := byte(socksOpen)
-	if p.Username != "" {
-		method = socksLogin
+	methods := []byte{socksOpen}
+	if p.Username != "" { // the proxy chooses
+		methods = append(methods, socksLogin)
 	}
 	answer := make([]byte, 2)
-	if err := say(conn, []byte{socks5, 1, method}, answer); err != nil {
+	if err := say(conn, append([]byte{socks5, byte(len(methods))}, methods...), answer); err != nil {
 		return err
 	}
-	switch {
+	switch method := answer[1]; {
 	case answer[0] != socks5:
 		return errors.New("it does not speak SOCKS5")
-	case answer[1] != method:
-		return errors.New("it does not take this kind of login")
-	}
-	if method == socksLogin {
-		login := append([]byte{1, byte(len(p.Username))}, p.Username...)
-		login = append(append(login, byte(len(p.Password))), p.Password...)
-		if err := say(conn, login, answer); err != nil {
+	case method == socksOpen:
+	case method == socksLogin && p.Username != "":
+		if err := p.socksLogin(conn); err != nil {
 			return err
 		}
-		if answer[1] != 0 {
-			return errors.New("it refused user name and password")
-		}
+	case method == socksNone:
+		return p.unwelcome()
+	default:
+		return fmt.Errorf("it wants a kind of login (%d) that is not known here", method)
 	}
 	return socksTo(conn, address)
+}
+
+func (p Proxy) socksLogin(conn net.Conn) error {
+	login := append([]byte{1, byte(len(p.Username))}, p.Username...)
+	login = append(append(login, byte(len(p.Password))), p.Password...)
+	answer := make([]byte, 2)
+	if err := say(conn, login, answer); err != nil {
+		return err
+	}
+	if answer[1] != 0 {
+		return p.unwelcome()
+	}
+	return nil
 }
 
 func socksTo(conn net.Conn, address string) error {

@@ -141,6 +141,67 @@ func TestServerList(t *testing.T) {
 	})
 }
 
+// TestServerListOverARestart: the process ends while another server than the first is in
+// use. The session at the first, which may hold packet ids from before, starts clean
+// then; the one that is gone on with does not.
+func TestServerListOverARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *bridge.Config) { c.URLs = []string{"mqtt://main", "mqtt://spare"} })
+		var kept []string
+		w.cfg.KeepHome = func(url string) error { kept = append(kept, url); return nil }
+		spare := new(bridgetest.Upstream)
+		w.net.Listen("main:1883", w.up.Serve)
+		w.net.Listen("spare:1883", spare.Serve)
+		again := func() {
+			w.stop()
+			w.cfg.Home = kept[len(kept)-1]
+			w.start()
+			after(5 * time.Second)
+		}
+		w.start()
+		after(time.Second)
+		w.put(2, "a", "1")
+		after(time.Second)
+		w.net.Listen("main:1883", nil)
+		w.net.Cut()
+		after(5 * time.Second)
+		again()
+		w.put(2, "a", "2")
+		after(time.Second)
+		w.net.Listen("main:1883", w.up.Serve)
+		again()
+		w.put(2, "a", "3")
+		after(time.Second)
+		again()
+		clean := func(u *bridgetest.Upstream) (all []bool) {
+			for _, c := range u.Connects() {
+				all = append(all, c.CleanStart)
+			}
+			return all
+		}
+		if diff := cmp.Diff([][]bool{{false, true, false}, {true, false}}, [][]bool{clean(w.up), clean(spare)}); diff != "" {
+			t.Errorf("Clean Start at main and spare (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"mqtt://main:1883", "mqtt://spare:1883", "mqtt://main:1883"}, kept); diff != "" {
+			t.Error(diff)
+		}
+		w.wantPayloads("1", "3")
+		w.end()
+	})
+}
+
+// TestHomeNotKept: a full disk does not keep the uplink away, which alone can empty it.
+func TestHomeNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *bridge.Config) { c.KeepHome = func(string) error { return errors.New("no space left") } })
+		w.put(2, "a", "1")
+		w.start()
+		after(time.Second)
+		w.wantPayloads("1")
+		w.end()
+	})
+}
+
 // Before MQTT 5 a clean session does not last, so that one of its own comes first.
 func TestServerListBeforeMQTT5(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -204,11 +265,18 @@ func TestDisconnectedByTheUpstream(t *testing.T) {
 			packet.SessionTakenOver, "refused",
 			"the upstream ended the connection: Session taken over (0x8E): another client uses the same client_id",
 		},
+		{
+			packet.ServerMoved, "refused",
+			"the upstream ended the connection: Server moved (0x9D): configure that server's url; it says \"two.example:1883\"",
+		},
 		{0, "waiting", "the upstream closed the connection"},
 	} {
 		t.Run(tc.reason.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, nil)
+				if tc.reason == packet.ServerMoved {
+					w.up.Quirks.Reference = "two.example:1883"
+				}
 				w.start()
 				after(time.Second)
 				w.up.Kick(tc.reason)

@@ -15,7 +15,7 @@ import (
 // else is as in an outage: what is owed waits on the disk, QoS 0 is dropped, and the
 // upstream keeps for us what we subscribe to.
 type Connect struct {
-	Windows []string      // "06:00-06:15", "23:50-00:10"; by the local clock, as it is
+	Windows []string      // "06:00-06:15", "23:50-00:10"; by the local clock
 	Owed    int           // messages of QoS 1 and 2; 0: any number may wait
 	Age     time.Duration // since the first of what waits now; 0: for ever. After a start it has passed
 	Linger  time.Duration // default 10 s
@@ -51,11 +51,19 @@ func parseWindow(s string) (window, error) {
 
 func minutes(t time.Time) int { return t.Hour()*60 + t.Minute() }
 
-func (w window) has(minute int) bool {
-	if w.begin < w.end {
-		return w.begin <= minute && minute < w.end
+// has says whether the window is open at a moment, by the clock of its place. There is
+// one window a day, as long as on any other: where the clock is put forward over its
+// begin it opens an hour beside, and where an hour comes twice it does so in one of them.
+func (w window) has(now time.Time) bool {
+	length := time.Duration((w.end-w.begin+day)%day) * time.Minute
+	y, m, d := now.Date()
+	for _, d := range []int{d - 1, d} { // it may have begun yesterday
+		begin := time.Date(y, m, d, 0, w.begin, 0, 0, now.Location())
+		if !now.Before(begin) && now.Sub(begin) < length {
+			return true
+		}
 	}
-	return minute >= w.begin || minute < w.end
+	return false
 }
 
 // schedule is a Connect at work. It belongs to Run, which lends it to watch.
@@ -108,7 +116,7 @@ func (s *schedule) open(now time.Time, owed uint64, up bool) bool {
 
 func (s *schedule) inWindow(now time.Time) bool {
 	for _, w := range s.windows {
-		if w.has(minutes(now.Local())) {
+		if w.has(now.Local()) {
 			return true
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 )
 
 // server is one of the upstream's addresses.
@@ -61,6 +62,11 @@ func parseServer(raw string) (*server, error) {
 		s.url += u.RequestURI()
 	}
 	return s, nil
+}
+
+// looksSecure says whether the port is one for TLS, and it is dialled without.
+func (s *server) looksSecure() bool {
+	return !s.tls && (strings.HasSuffix(s.address, ":8883") || strings.HasSuffix(s.address, ":443"))
 }
 
 // load makes the configuration of a connection to host from the files.

@@ -21,8 +21,10 @@ const (
 
 // status is what others see of the bridge.
 type status struct {
-	inflight atomic.Int64
-	rtt      atomic.Int64 // ns
+	inflight  atomic.Int64
+	rtt       atomic.Int64  // ns
+	writes    atomic.Uint64 // to connections
+	gathering atomic.Bool
 
 	mu  sync.Mutex
 	now core.BridgeStatus // without what is counted elsewhere
@@ -48,8 +50,14 @@ func (s *status) dialing(url string) {
 	s.change(func(b *core.BridgeStatus) { b.State, b.URL, b.Until = stateConnecting, url, "" })
 }
 
-func (s *status) waiting(why string, refused bool) {
+// away: there is no connection.
+func (s *status) away() {
 	s.inflight.Store(0)
+	s.gathering.Store(false)
+}
+
+func (s *status) waiting(why string, refused bool) {
+	s.away()
 	s.change(func(b *core.BridgeStatus) {
 		b.State, b.Error, b.Window = stateWaiting, why, 0
 		if refused {
@@ -59,33 +67,44 @@ func (s *status) waiting(why string, refused bool) {
 }
 
 func (s *status) paused() {
-	s.inflight.Store(0)
+	s.away()
 	s.change(func(b *core.BridgeStatus) { b.State, b.Error, b.Window, b.Until = statePaused, "", 0, "" })
 }
 
 // resting is no error: the configuration wants it.
 func (s *status) resting(until string) {
-	s.inflight.Store(0)
+	s.away()
 	s.change(func(b *core.BridgeStatus) { b.State, b.Error, b.Window, b.Until = stateResting, "", 0, until })
 }
 
-// trend is how fast what is owed gets less, from one look to the next.
+// trend is what changes from one look to the next: how fast what is owed gets less, and
+// how many messages a write carries.
 type trend struct {
 	at    time.Time
 	owed  uint64
 	speed float64 // messages a second, smoothed; negative: it grows
+
+	published uint64
+	writes    uint64
+	perWrite  float64
 }
 
 // trendEvery is the least time between two looks that count.
 const trendEvery = time.Second
 
-func (t *trend) look(now time.Time, owed uint64) {
-	switch d := now.Sub(t.at); {
-	case t.at.IsZero() || d > time.Minute:
-		*t = trend{at: now, owed: owed}
-	case d >= trendEvery:
-		speed := (float64(t.owed) - float64(owed)) / d.Seconds()
-		*t = trend{at: now, owed: owed, speed: t.speed + (speed-t.speed)/2}
+func (t *trend) look(now time.Time, owed, published, writes uint64) {
+	d, was := now.Sub(t.at), *t
+	if d < trendEvery && !t.at.IsZero() {
+		return
+	}
+	*t = trend{at: now, owed: owed, published: published, writes: writes}
+	if was.at.IsZero() || d > time.Minute {
+		return
+	}
+	speed := (float64(was.owed) - float64(owed)) / d.Seconds()
+	t.speed = was.speed + (speed-was.speed)/2
+	if n := writes - was.writes; n > 0 {
+		t.perWrite = float64(published-was.published) / float64(n)
 	}
 }
 
@@ -167,6 +186,7 @@ func (b *Bridge) Status() core.BridgeStatus {
 	s := b.status.now
 	b.status.mu.Unlock()
 	s.Inflight = int(b.status.inflight.Load())
+	s.Writes, s.Gathering = b.status.writes.Load(), b.status.gathering.Load()
 	s.RTT = time.Duration(b.status.rtt.Load()).Seconds()
 	s.Rules = make([]core.RuleStatus, 0, len(b.outlets)+len(b.inlets))
 	for _, o := range b.outlets {
@@ -195,7 +215,7 @@ func (b *Bridge) Status() core.BridgeStatus {
 	}
 	b.status.mu.Lock()
 	defer b.status.mu.Unlock()
-	b.status.look(time.Now(), s.Owed)
-	s.DrainRate, s.DrainSeconds = b.status.speed, b.status.eta(s.Owed)
+	b.status.look(time.Now(), s.Owed, s.Published, s.Writes)
+	s.DrainRate, s.DrainSeconds, s.PerWrite = b.status.speed, b.status.eta(s.Owed), b.status.perWrite
 	return s
 }

@@ -24,45 +24,75 @@ func (w *world) dropped() map[core.Reason]uint64 {
 
 // Each message is put so many seconds after the start.
 func TestThin(t *testing.T) {
-	type put struct {
-		at      int
-		payload string
-		qos     core.QoS
-		retain  bool
+	for _, tc := range thinCases() {
+		t.Run(tc.name, func(t *testing.T) { synctest.Test(t, tc.run) })
 	}
+}
+
+type thinCase struct {
+	name    string
+	thin    bridge.Thin
+	retain  string
+	puts    []thinPut
+	want    []string
+	dropped map[core.Reason]uint64
+}
+
+type thinPut struct {
+	at      int
+	payload string
+	qos     core.QoS
+	retain  bool
+}
+
+func (tc thinCase) run(t *testing.T) {
+	w := newWorld(t, func(c *bridge.Config) {
+		c.Out = []bridge.OutRule{{Filter: "#", QoS: 2, Thin: tc.thin, Retain: tc.retain}}
+	})
+	w.start()
+	after(100 * time.Millisecond)
+	now := 0
+	for _, p := range tc.puts {
+		after(time.Duration(p.at-now) * time.Second)
+		now = p.at
+		w.putMessage(&core.Message{Topic: "t", Payload: []byte(p.payload), QoS: p.qos, Retain: p.retain})
+	}
+	after(time.Minute)
+	w.wantPayloads(tc.want...)
+	w.wantOwed(0)
+	if diff := cmp.Diff(tc.dropped, w.dropped()); diff != "" {
+		t.Errorf("dropped (-want +got):\n%s", diff)
+	}
+	w.end()
+}
+
+func thinCases() []thinCase {
 	const superseded, deadband = core.DroppedSuperseded, core.DroppedDeadband
 	interval := bridge.Thin{Interval: 10 * time.Second}
 	band := bridge.Thin{Deadband: 1}
-	for _, tc := range []struct {
-		name    string
-		thin    bridge.Thin
-		retain  string
-		puts    []put
-		want    []string
-		dropped map[core.Reason]uint64
-	}{
-		{"nothing", bridge.Thin{}, "", []put{{0, "1", 1, false}, {0, "1", 1, false}}, []string{"1", "1"}, map[core.Reason]uint64{}},
+	return []thinCase{
+		{"nothing", bridge.Thin{}, "", []thinPut{{0, "1", 1, false}, {0, "1", 1, false}}, []string{"1", "1"}, map[core.Reason]uint64{}},
 		{
 			"the newest of an interval", interval, "",
-			[]put{{0, "a", 1, false}, {1, "b", 1, false}, {2, "c", 1, false}, {12, "d", 1, false}, {14, "D", 1, false}, {40, "e", 0, false}, {41, "f", 0, false}},
+			[]thinPut{{0, "a", 1, false}, {1, "b", 1, false}, {2, "c", 1, false}, {12, "d", 1, false}, {14, "D", 1, false}, {40, "e", 0, false}, {41, "f", 0, false}},
 			[]string{"a", "c", "D", "e", "f"}, // at 0, 10, 20, 40 and 50
 			map[core.Reason]uint64{superseded: 2},
 		},
 		{
 			"exactly once, and what deletes", interval, "",
-			[]put{{0, "a", 1, false}, {1, "b", 1, false}, {2, "c", 2, false}, {3, "d", 1, true}, {4, "", 1, true}},
+			[]thinPut{{0, "a", 1, false}, {1, "b", 1, false}, {2, "c", 2, false}, {3, "d", 1, true}, {4, "", 1, true}},
 			[]string{"a", "c", ""},
 			map[core.Reason]uint64{superseded: 2},
 		},
 		{
 			"numbers in a deadband", band, "",
-			[]put{{0, "10", 1, false}, {1, " 11 ", 1, false}, {2, "11.5", 1, false}, {3, "10.4", 1, false}, {4, "x", 1, false}, {5, "x", 1, false}},
+			[]thinPut{{0, "10", 1, false}, {1, " 11 ", 1, false}, {2, "11.5", 1, false}, {3, "10.4", 1, false}, {4, "x", 1, false}, {5, "x", 1, false}},
 			[]string{"10", "11.5", "10.4", "x", "x"},
 			map[core.Reason]uint64{deadband: 1},
 		},
 		{
 			"readings", band, "",
-			[]put{
+			[]thinPut{
 				{0, `{"value":10,"quality":"good"}`, 1, false},
 				{1, `{"value":10.5,"quality":"good"}`, 1, false},
 				{2, `{"value":10.5,"quality":"stale"}`, 1, false},
@@ -78,19 +108,19 @@ func TestThin(t *testing.T) {
 			"percent",
 			bridge.Thin{Percent: 10},
 			"",
-			[]put{{0, "-100", 1, false}, {1, "-91", 1, false}, {2, "-89", 1, false}},
+			[]thinPut{{0, "-100", 1, false}, {1, "-91", 1, false}, {2, "-89", 1, false}},
 			[]string{"-100", "-89"},
 			map[core.Reason]uint64{deadband: 1},
 		},
 		{
 			"retained state is exact", band, "",
-			[]put{{0, "10", 1, true}, {1, "10.1", 1, true}},
+			[]thinPut{{0, "10", 1, true}, {1, "10.1", 1, true}},
 			[]string{"10", "10.1"},
 			map[core.Reason]uint64{},
 		},
 		{
 			"retained by nobody", band, bridge.Strip,
-			[]put{{0, "10", 1, true}, {1, "10.1", 1, true}},
+			[]thinPut{{0, "10", 1, true}, {1, "10.1", 1, true}},
 			[]string{"10"},
 			map[core.Reason]uint64{deadband: 1},
 		},
@@ -98,33 +128,10 @@ func TestThin(t *testing.T) {
 			"back within the deadband while one waits",
 			bridge.Thin{Interval: 10 * time.Second, Deadband: 1},
 			"",
-			[]put{{0, "10", 1, false}, {1, "15", 1, false}, {2, "10.1", 1, false}, {3, "20", 1, false}},
+			[]thinPut{{0, "10", 1, false}, {1, "15", 1, false}, {2, "10.1", 1, false}, {3, "20", 1, false}},
 			[]string{"10", "20"},
 			map[core.Reason]uint64{superseded: 1, deadband: 1},
 		},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, func(c *bridge.Config) {
-					c.Out = []bridge.OutRule{{Filter: "#", QoS: 2, Thin: tc.thin, Retain: tc.retain}}
-				})
-				w.start()
-				after(100 * time.Millisecond)
-				now := 0
-				for _, p := range tc.puts {
-					after(time.Duration(p.at-now) * time.Second)
-					now = p.at
-					w.putMessage(&core.Message{Topic: "t", Payload: []byte(p.payload), QoS: p.qos, Retain: p.retain})
-				}
-				after(time.Minute)
-				w.wantPayloads(tc.want...)
-				w.wantOwed(0)
-				if diff := cmp.Diff(tc.dropped, w.dropped()); diff != "" {
-					t.Errorf("dropped (-want +got):\n%s", diff)
-				}
-				w.end()
-			})
-		})
 	}
 }
 

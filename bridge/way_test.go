@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -165,8 +166,8 @@ func socksProxy(login bool) func(net.Conn) {
 			io.ReadFull(r, b)
 			return b
 		}
-		method := take(take(2)[1])[0]
-		if login != (method == 2) {
+		method := map[bool]byte{false: 0, true: 2}[login]
+		if !bytes.Contains(take(take(2)[1]), []byte{method}) {
 			c.Write([]byte{5, 0xFF})
 			return
 		}
@@ -210,13 +211,17 @@ func TestProxy(t *testing.T) {
 		{name: "http", proxy: httpProxy(false), cfg: bridge.Proxy{URL: "http"}},
 		{name: "http with login", proxy: httpProxy(true), cfg: bridge.Proxy{URL: "http", Username: "me", Password: "secret"}},
 		{name: "http, no login", proxy: httpProxy(true), cfg: bridge.Proxy{URL: "http"}, want: "it wants a user name and a password"},
-		{name: "http, upstream away", proxy: httpProxy(false), cfg: bridge.Proxy{URL: "http"}, down: true, want: "it answers 502 Bad Gateway"},
+		{name: "http, wrong login", proxy: httpProxy(true), cfg: bridge.Proxy{URL: "http", Username: "me", Password: "x"}, want: "it refused user name and password"},
+		{name: "http, upstream away", proxy: httpProxy(false), cfg: bridge.Proxy{URL: "http"}, down: true, want: "it does not connect us to 127.0.0.1:"},
 		{name: "socks5", proxy: socksProxy(false), cfg: bridge.Proxy{URL: "socks5"}},
 		{name: "socks5 with login", proxy: socksProxy(true), cfg: bridge.Proxy{URL: "socks5", Username: "me", Password: "secret"}},
 		{name: "socks5, wrong login", proxy: socksProxy(true), cfg: bridge.Proxy{URL: "socks5", Username: "me", Password: "x"}, want: "it refused user name and password"},
-		{name: "socks5, no login", proxy: socksProxy(true), cfg: bridge.Proxy{URL: "socks5"}, want: "it does not take this kind of login"},
+		{name: "socks5, no login", proxy: socksProxy(true), cfg: bridge.Proxy{URL: "socks5"}, want: "it wants a user name and a password: give proxy.username"},
+		{name: "socks5, a login that nobody asks for", proxy: socksProxy(false), cfg: bridge.Proxy{URL: "socks5", Username: "me", Password: "secret"}},
 		{name: "socks5, upstream away", proxy: socksProxy(false), cfg: bridge.Proxy{URL: "socks5"}, down: true, want: "connection refused by the upstream"},
 		{name: "not a proxy", proxy: func(c net.Conn) { io.WriteString(c, "SSH-2.0-x\r\n"); c.Close() }, cfg: bridge.Proxy{URL: "socks5"}, want: "it does not speak SOCKS5"},
+		{name: "not a proxy of HTTP", proxy: func(c net.Conn) { io.WriteString(c, "\x05\xff"); c.Close() }, cfg: bridge.Proxy{URL: "http"}, want: "it does not speak HTTP"},
+		{name: "no answer", proxy: func(c net.Conn) { c.Read(make([]byte, 3)); c.Close() }, cfg: bridge.Proxy{URL: "socks5"}, want: ": it closed the connection"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			up := new(bridgetest.Upstream)
@@ -280,6 +285,32 @@ func TestFailBack(t *testing.T) {
 		w.wantPayloads("0", "1")
 		if n := w.bridge.Status().Reconnects; n != 1 {
 			t.Errorf("%d reconnects", n)
+		}
+		w.end()
+	})
+}
+
+// TestFailBackInVain: a load balancer takes connections for a first server that is away.
+// The one that works is given up for it ever more rarely.
+func TestFailBackInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := twoServers(t, bridge.SelectPrimary)
+		var up atomic.Bool
+		w.net.Listen("one:1883", func(c net.Conn) {
+			if up.Load() {
+				w.up.Serve(c)
+			}
+			c.Close()
+		})
+		w.start()
+		after(24 * time.Hour)
+		if s := w.bridge.Status(); s.URL != "mqtt://two:1883" || s.Reconnects > 30 {
+			t.Errorf("connected to %s after %d reconnects in a day", s.URL, s.Reconnects)
+		}
+		up.Store(true)
+		after(2 * time.Hour)
+		if url := w.bridge.Status().URL; url != "mqtt://one:1883" {
+			t.Errorf("connected to %s", url)
 		}
 		w.end()
 	})

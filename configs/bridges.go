@@ -27,7 +27,7 @@ func readBridge(m *strict.Map, names *strict.Names) bridge.Config {
 	readPreset(m, &b.Preset)
 	m.Need("client_id", &b.ClientID)
 	readLogin(m, &b)
-	m.SecretFile("sas_key_file", &b.SASKey)
+	b.SASKeyFile = m.SecretFile("sas_key_file", &b.SASKey)
 	strict.Choice(m, "select", &b.Select, bridge.SelectPrimary, bridge.SelectRoundRobin)
 	m.Duration("fail_back", &b.FailBack, time.Second, strict.Day)
 	m.Map("proxy", func(m *strict.Map) { readProxy(m, &b.Proxy) })
@@ -96,7 +96,7 @@ func readLogin(m *strict.Map, b *bridge.Config) {
 		m.Problem("password", "password and password_file exclude each other", "keep password_file")
 	}
 	m.Secret("password", &b.Password)
-	m.SecretFile("password_file", &b.Password)
+	b.PasswordFile = m.SecretFile("password_file", &b.Password)
 	if b.Password == "" {
 		return
 	}

@@ -138,8 +138,8 @@ func Default() *Config {
 	return c
 }
 
-// Show writes the configuration that holds, defaults included, as YAML. Secrets
-// are blanked.
+// Show writes the configuration that holds, defaults included, as YAML, and with it
+// the bridges that were added at work. Secrets are blanked.
 func Show(w io.Writer, c *Config) error { return c.tree.WriteYAML(w) }
 
 // Broker is what the broker is made from; the caller adds clock and logger.

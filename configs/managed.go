@@ -31,27 +31,52 @@ func fileName(name string) string {
 // Managed says whether a bridge was added at work.
 func (c *Config) Managed(name string) bool { return c.managed[name] }
 
+// FileAtWork is where a bridge stands that was added at work; "" for any other.
+func (c *Config) FileAtWork(name string) string {
+	if !c.managed[name] {
+		return ""
+	}
+	return c.ManagedFile(name)
+}
+
+// FilesAtWork are those of all of them.
+func (c *Config) FilesAtWork() (files []string) {
+	for _, b := range c.Bridges {
+		if file := c.FileAtWork(b.Name); file != "" {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
 // SetManaged makes the bridges of the configuration what they are after one was added
 // (or changed), or removed.
-func (c *Config) SetManaged(name string, b *bridge.Config, all []bridge.Config) {
+func (c *Config) SetManaged(name string, there bool, all []bridge.Config) {
 	delete(c.managed, name)
-	if b != nil {
+	if there {
 		c.managed[name] = true
 	}
 	c.Bridges = all
 }
 
+// TakeBridges makes the bridges those of another configuration.
+func (c *Config) TakeBridges(from *Config) { c.Bridges, c.managed = from.Bridges, from.managed }
+
 // ParseBridge reads a bridge that is to be added at work. What it needs stands in it:
 // it may name certificates, but neither variables nor files with secrets, which whoever
 // may add a bridge could else have sent to a broker of his own.
-func (c *Config) ParseBridge(data []byte) (bridge.Config, error) {
-	return parseBridge(c.ManagedFile("new"), data)
+func (c *Config) ParseBridge(data []byte) (bridge.Config, []Problem, error) {
+	b, read, err := parseBridge(c.ManagedFile("new"), data)
+	var wrong *Errors
+	if errors.As(err, &wrong) {
+		wrong.File = "the bridge" // which has no file yet
+	}
+	return b, read.Warnings, err
 }
 
-func parseBridge(file string, data []byte) (bridge.Config, error) {
-	var b bridge.Config
-	_, err := strict.Read(file, data, nil, func(m *strict.Map) { b = readBridge(m, new(strict.Names)) })
-	return b, err
+func parseBridge(file string, data []byte) (b bridge.Config, read strict.Result, err error) {
+	read, err = strict.Read(file, data, nil, func(m *strict.Map) { b = readBridge(m, new(strict.Names)) })
+	return b, read, err
 }
 
 // loadManaged adds the bridges that were added at work before.
@@ -84,7 +109,7 @@ func (c *Config) loadBridge(file, main string) error {
 	if err != nil {
 		return &Errors{File: file, Problems: []Problem{{Message: "cannot be read: " + err.Error()}}}
 	}
-	b, err := parseBridge(file, data)
+	b, read, err := parseBridge(file, data)
 	if err != nil {
 		return err
 	}
@@ -97,5 +122,10 @@ func (c *Config) loadBridge(file, main string) error {
 	}
 	c.Bridges = append(c.Bridges, b)
 	c.managed[b.Name] = true
+	c.tree.Append("bridges", read.Tree, "added at work: "+file)
+	for _, w := range read.Warnings {
+		w.Message = file + ": " + w.Message
+		c.Warnings = append(c.Warnings, w)
+	}
 	return nil
 }

@@ -158,7 +158,8 @@ type Transaction struct {
 type BridgeStatus struct {
 	Name       string    `json:"name"`
 	URL        string    `json:"url"`
-	State      string    `json:"state"` // "connecting", "connected", "waiting", "refused", "paused", "resting"
+	File       string    `json:"file,omitempty"` // where it is configured; none: in the file of the gateway
+	State      string    `json:"state"`          // "connecting", "connected", "waiting", "refused", "paused", "resting"
 	Error      string    `json:"error,omitempty"`
 	Until      string    `json:"until,omitempty"` // what it connects at, while resting
 	Since      time.Time `json:"since"`
@@ -169,6 +170,9 @@ type BridgeStatus struct {
 	Inflight   int       `json:"inflight"`
 	Window     int       `json:"window"`
 	RTT        float64   `json:"rtt_seconds"`
+	Writes     uint64    `json:"writes"`             // to the connection; each carries all that has come together
+	Gathering  bool      `json:"gathering"`          // messages of a steady stream wait for each other now
+	PerWrite   float64   `json:"messages_per_write"` // of late
 	Owed       uint64    `json:"owed"`
 	// DrainRate is how fast Owed gets less, in messages a second; negative: it grows.
 	DrainRate    float64      `json:"drain_per_second"`

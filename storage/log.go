@@ -21,6 +21,7 @@ type Log struct {
 	reserved  core.Seq // numbers up to it may be given out
 	reserving bool     // a higher reservation is on its way
 	tail      tail
+	hasty     time.Time // when the newest message that is due at once came
 	receivers map[core.ReceiverID]*receiver
 	segments  []*segmentInfo // in order
 	dirty     []*receiver
@@ -120,6 +121,8 @@ func (l *Log) Append(m *core.Message, debts []core.Debt, hold time.Duration) (co
 	e := &held{seq: l.seq, m: m, due: now, open: len(taken), debts: make([]debt, len(taken))}
 	if hold > 0 {
 		e.due = now.Add(hold)
+	} else {
+		l.hasty = now
 	}
 	for i, d := range taken {
 		r := l.receiver(d.Receiver)

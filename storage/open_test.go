@@ -139,3 +139,32 @@ func TestPaidInMemoryIsNotCountedOnDisk(t *testing.T) {
 		t.Errorf("messages %v, want %v", got, want)
 	}
 }
+
+// TestHeldWithItsMessage: a packet id is never on disk without the message that it
+// stands for: whoever sends that again would be told that it is there. A turn has its
+// time from its begin, and the message comes later.
+func TestHeldWithItsMessage(t *testing.T) {
+	cfg, clone := storage.Crashable(storage.Config{Dir: scratch(t)})
+	o := storagetest.NewOwner(t, open(t, cfg))
+	o.Store.Record(core.RuleSaved{Name: "uplink", Receiver: uplink}, false)
+	ticket := o.Store.Record(core.SessionSaved{Session: core.Session{Receiver: 1, ClientID: "meter"}}, false)
+	o.Until("the receivers to be known", func() bool { return o.Synced >= ticket })
+
+	o.Store.Record(core.IncomingReleased{Owner: 1, PacketID: 7}, false) // is due, from the turn before
+	begin := time.Now()
+	o.Append(noise(0), 0, core.Debt{Receiver: uplink, Live: true})
+	o.Store.Record(core.IncomingHeld{Owner: 1, PacketID: 8}, false)
+	o.Store.Turn(begin)
+	<-o.Wake // written
+	copied := scratch(t)
+	clone(t, copied)
+
+	o = storagetest.NewOwner(t, open(t, storage.Config{Dir: copied}))
+	held := false
+	if err := o.Store.Load(func(c core.Change) { held = held || c == core.Change(core.IncomingHeld{Owner: 1, PacketID: 8}) }); err != nil {
+		t.Fatal(err)
+	}
+	if n := o.Store.Owed(uplink); !held || n != 1 {
+		t.Errorf("the packet id is held: %v; %d messages are there", held, n)
+	}
+}

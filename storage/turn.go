@@ -111,12 +111,16 @@ func (l *Log) reserveNow() bool {
 	return !l.reserving && l.seq+reserveLow > l.reserved
 }
 
-// gather makes a group of what is due. A group without changes is cut to
-// groupBytes; one with changes is not, because a packet id must be held in the
-// same group in which its message is written.
+// gather makes a group of what is due. A packet id must be held in the same group in
+// which its message is written, or a kill between the two loses that: so what came in
+// this very turn, after now, is due as well, and only a group without changes is cut to
+// groupBytes.
 func (l *Log) gather(now time.Time) *group {
 	l.pass++
 	g := &group{mark: l.seq, ticket: l.pending.ticket}
+	if l.hasty.After(now) {
+		now = l.hasty
+	}
 	l.flight = l.tail.choose(now, l.pass)
 	if l.pending.count == 0 {
 		l.flight = l.tail.cut(l.flight, now)

@@ -18,7 +18,7 @@ type Proxy struct {
 	target   string
 	wg       sync.WaitGroup
 
-	up, down atomic.Int64 // bytes that were carried
+	up, down flow
 
 	mu     sync.Mutex
 	change chan struct{} // closed and replaced when something below changes
@@ -29,6 +29,9 @@ type Proxy struct {
 	closed bool
 	pairs  map[*pair]struct{}
 }
+
+// flow is what was carried one way.
+type flow struct{ bytes, pieces atomic.Int64 }
 
 // pair is one connection through the proxy.
 type pair struct{ near, far *net.TCPConn }
@@ -48,7 +51,10 @@ func NewProxy(target string) (*Proxy, error) {
 func (p *Proxy) Address() string { return p.listener.Addr().String() }
 
 // Bytes that were carried to the target and from it.
-func (p *Proxy) Bytes() (up, down int64) { return p.up.Load(), p.down.Load() }
+func (p *Proxy) Bytes() (up, down int64) { return p.up.bytes.Load(), p.down.bytes.Load() }
+
+// Pieces in which they came: segments, as long as it keeps up with them.
+func (p *Proxy) Pieces() (up, down int64) { return p.up.pieces.Load(), p.down.pieces.Load() }
 
 // set changes the line, and wakes whoever waits for it.
 func (p *Proxy) set(f func()) {
@@ -162,7 +168,7 @@ type piece struct {
 }
 
 // carry moves bytes one way. The end of a connection takes its time, too.
-func (p *Proxy) carry(to, from *net.TCPConn, count *atomic.Int64) {
+func (p *Proxy) carry(to, from *net.TCPConn, count *flow) {
 	queue := make(chan piece, 1024)
 	var reader sync.WaitGroup
 	reader.Go(func() {
@@ -180,7 +186,8 @@ func (p *Proxy) carry(to, from *net.TCPConn, count *atomic.Int64) {
 		c := <-queue
 		if !failed {
 			p.pass(c)
-			count.Add(int64(len(c.data)))
+			count.bytes.Add(int64(len(c.data)))
+			count.pieces.Add(1)
 			_, err := to.Write(c.data)
 			failed = err != nil
 		}

@@ -40,6 +40,8 @@ type Quirks struct {
 	Refuse func(*packet.Connect) packet.Reason
 	// CloseV5 closes the connection at a CONNECT of MQTT 5.
 	CloseV5 bool
+	// Reference is the server that a client is sent to with a DISCONNECT.
+	Reference string
 	// Publish decides about a message, before anything else is done with it.
 	Publish func(Received) Reaction
 	// Subscribe decides about a filter.
@@ -272,6 +274,11 @@ func (c *serving) handle(h packet.Header, body []byte) bool {
 		c.ack(p)
 	case *packet.Subscribe:
 		c.subscribe(p)
+	case *packet.Unsubscribe:
+		for _, f := range p.Filters {
+			delete(c.session.filters, string(f))
+		}
+		c.send(&packet.Unsuback{PacketID: p.PacketID, Reasons: make([]packet.Reason, len(p.Filters))})
 	case *packet.Pingreq:
 		u.pings++
 		if !u.Quirks.NoPingresp {
@@ -596,7 +603,11 @@ func (u *Upstream) Kick(reason packet.Reason) {
 			continue
 		}
 		if reason.IsError() {
-			s.conn.send(&packet.Disconnect{Reason: reason})
+			p := &packet.Disconnect{Reason: reason}
+			if u.Quirks.Reference != "" {
+				p.Properties = &packet.Properties{ServerReference: []byte(u.Quirks.Reference)}
+			}
+			s.conn.send(p)
 		}
 		s.conn.conn.Close()
 	}

@@ -14,11 +14,21 @@ import (
 	"github.com/weir-edge/weir/bridge"
 	"github.com/weir-edge/weir/configs"
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/topic"
 )
 
 // where finds a running gateway: by the address of its console, or by its
 // configuration.
-type where struct{ config, address string }
+type where struct {
+	config, address string
+	json            bool // what a command shows is to be JSON
+}
+
+// shows lets a command print JSON.
+func (w *where) shows(c *cobra.Command) *cobra.Command {
+	c.Flags().BoolVar(&w.json, "json", false, "print JSON")
+	return c
+}
 
 func (w *where) flags(c *cobra.Command) {
 	c.PersistentFlags().StringVarP(&w.config, "config", "c", "", "configuration file of the gateway")
@@ -37,25 +47,25 @@ func newBridgeCommand() *cobra.Command {
 	c := &cobra.Command{Use: "bridge", Short: "Look at uplinks, try them, pause them, add and remove them"}
 	w.flags(c)
 	rules := &cobra.Command{Use: "rules", Short: "What the rules do with a topic"}
-	rules.AddCommand(&cobra.Command{
+	rules.AddCommand(w.shows(&cobra.Command{
 		Use: "test TOPIC", Short: "Say where a local or remote topic goes; needs no running gateway", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return testRules(c, w, args[0]) },
-	})
+	}))
 	c.AddCommand(
-		&cobra.Command{
+		w.shows(&cobra.Command{
 			Use: "ls", Short: "List the bridges of a running gateway", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error { return listBridges(c, w) },
-		},
-		&cobra.Command{
+		}),
+		w.shows(&cobra.Command{
 			Use: "status [NAME]", Short: "Show all that is known of a bridge", Args: cobra.MaximumNArgs(1),
 			RunE: func(c *cobra.Command, args []string) error { return bridgeStatus(c, w, args) },
-		},
-		newBridgeTestCommand(w),
+		}),
+		w.shows(newBridgeTestCommand(w)),
 		newBridgeProbeCommand(),
-		&cobra.Command{
+		w.shows(&cobra.Command{
 			Use: "quarantine NAME", Short: "List the messages that an upstream could not have", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error { return listQuarantine(c, w, args[0]) },
-		},
+		}),
 		rules,
 	)
 	c.AddCommand(newBridgeAddCommand(w), newBridgeRemoveCommand(w))
@@ -101,6 +111,9 @@ func listBridges(c *cobra.Command, w *where) error {
 	all, err := w.bridges(c.Context())
 	if err != nil {
 		return err
+	}
+	if w.json {
+		return printJSON(c.OutOrStdout(), all)
 	}
 	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tSTATE\tSINCE\tOWED\tBYTES\tOLDEST\tDROPPED\tDONE IN\tFULL IN\tQUARANTINED\tURL")
@@ -152,6 +165,9 @@ func bridgeStatus(c *cobra.Command, w *where, args []string) error {
 		}
 		all = one
 	}
+	if w.json {
+		return printJSON(c.OutOrStdout(), all)
+	}
 	printBridges(&sheet{w: c.OutOrStdout()}, all)
 	return nil
 }
@@ -170,10 +186,15 @@ func (w *where) configured(args []string) (*configs.Config, bridge.Config, error
 			return cfg, b, nil
 		}
 	}
-	if len(names) == 0 {
-		return nil, bridge.Config{}, usageError{errors.New("this configuration has no bridges: name one with --config")}
+	switch {
+	case len(names) == 0:
+		err = errors.New("this configuration has no bridges: name one with --config")
+	case len(args) == 0:
+		err = fmt.Errorf("name a bridge: %s", strings.Join(names, ", "))
+	default:
+		err = fmt.Errorf("there is no bridge %s, but %s", args[0], strings.Join(names, ", "))
 	}
-	return nil, bridge.Config{}, usageError{fmt.Errorf("name a bridge: %s", strings.Join(names, ", "))}
+	return nil, bridge.Config{}, usageError{err}
 }
 
 func newBridgeTestCommand(w *where) *cobra.Command {
@@ -183,20 +204,18 @@ func newBridgeTestCommand(w *where) *cobra.Command {
 		Short: "Go through a connection step by step, with the time and the cause of a failure",
 		Long: "Go through name, TCP, TLS, CONNACK, publication and echo for each server of a\n" +
 			"bridge. It reads the configuration and needs no running gateway; it uses a\n" +
-			"client id of its own, so that a running one is not thrown out.",
+			"client id of its own, so that a running one is not thrown out (except with\n" +
+			"azure-iot-hub, which knows only the one).",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			_, b, err := w.configured(args)
 			if err != nil {
 				return err
 			}
-			if clientID == "" {
-				clientID = b.ClientID + "-test"
+			if err := checkTopic(topic); topic != "" && err != nil {
+				return err
 			}
-			if topic == "" {
-				topic = "weir/test/" + b.ClientID
-			}
-			return testBridge(c, b, clientID, topic)
+			return testBridge(c, w, b, clientID, topic)
 		},
 	}
 	c.Flags().StringVar(&clientID, "client-id", "", "client id of the test (default: the bridge's with -test)")
@@ -204,34 +223,91 @@ func newBridgeTestCommand(w *where) *cobra.Command {
 	return c
 }
 
-func testBridge(c *cobra.Command, b bridge.Config, clientID, topic string) error {
+// tried is a trial of a server.
+type tried struct {
+	URL   string      `json:"url"`
+	Steps []triedStep `json:"steps"`
+}
+
+type triedStep struct {
+	Name   string  `json:"name"`
+	OK     bool    `json:"ok"`
+	Took   float64 `json:"seconds"`
+	Detail string  `json:"detail"` // or the cause of the failure
+}
+
+func (s triedStep) String() string {
+	return fmt.Sprintf("  %-10s %-7s %9s  %s", s.Name, choose(s.OK, "ok", "FAILED"), span(s.Took), plain(s.Detail))
+}
+
+// testBridge tries each server, and shows what comes of it: each step as it is done, or
+// all in the end as JSON.
+func testBridge(c *cobra.Command, w *where, b bridge.Config, clientID, topic string) error {
+	out := c.OutOrStdout()
+	var all []tried
 	var failed error
 	for _, u := range b.URLs {
-		fmt.Fprintln(c.OutOrStdout(), u)
+		t := tried{URL: u}
+		if !w.json {
+			fmt.Fprintln(out, u)
+		}
 		err := bridge.Trial(c.Context(), b, u, clientID, topic, func(s bridge.Step) {
-			mark, text := "ok", s.Detail
+			step := triedStep{Name: s.Name, OK: s.Err == nil, Took: s.Took.Seconds(), Detail: s.Detail}
 			if s.Err != nil {
-				mark, text = "FAILED", s.Err.Error()
+				step.Detail = s.Err.Error()
 			}
-			fmt.Fprintf(c.OutOrStdout(), "  %-10s %-7s %9s  %s\n", s.Name, mark, span(s.Took.Seconds()), plain(text))
+			t.Steps = append(t.Steps, step)
+			if !w.json {
+				fmt.Fprintln(out, step)
+			}
 		})
+		all = append(all, t)
 		if err != nil {
 			failed = unavailableError{fmt.Errorf("bridge %s: %w", b.Name, err)}
 		}
 	}
+	if w.json {
+		return errors.Join(printJSON(out, all), failed)
+	}
 	return failed
 }
 
-func testRules(c *cobra.Command, w *where, topic string) error {
+// checkTopic wants one that can be published to.
+func checkTopic(name string) error {
+	if err := topic.ValidName(name); err != nil {
+		return usageError{fmt.Errorf("%q is no topic: %w", name, err)}
+	}
+	return nil
+}
+
+// routed is what a rule does with a topic, as JSON.
+type routed struct {
+	Bridge    string `json:"bridge"`
+	Direction string `json:"direction"`
+	Filter    string `json:"filter"`
+	Topic     string `json:"topic"`
+	QoS       int    `json:"qos"`
+	Problem   string `json:"problem,omitempty"`
+}
+
+func testRules(c *cobra.Command, w *where, name string) error {
 	cfg, err := configs.Load(w.config)
 	if err != nil {
 		return configError{err}
 	}
+	if err := checkTopic(name); err != nil {
+		return err
+	}
 	found := false
+	all := []routed{}
 	for _, b := range cfg.Bridges {
 		b.Gateway = cfg.Gateway
-		for _, r := range b.Routes(topic) {
+		for _, r := range b.Routes(name) {
 			found = true
+			if w.json {
+				all = append(all, routed{b.Name, r.Direction, r.Filter, r.Topic, int(r.QoS), r.Problem})
+				continue
+			}
 			verdict := fmt.Sprintf("→ %s, QoS at most %d", r.Topic, r.QoS)
 			if r.Problem != "" {
 				verdict = "stays here: " + r.Problem
@@ -239,8 +315,11 @@ func testRules(c *cobra.Command, w *where, topic string) error {
 			fmt.Fprintf(c.OutOrStdout(), "%s  %-3s %s  %s\n", b.Name, r.Direction, r.Filter, verdict)
 		}
 	}
+	if w.json {
+		return printJSON(c.OutOrStdout(), all)
+	}
 	if !found {
-		return fmt.Errorf("no rule takes %s", topic)
+		return fmt.Errorf("no rule takes %s", name)
 	}
 	return nil
 }
@@ -254,9 +333,12 @@ func listQuarantine(c *cobra.Command, w *where, name string) error {
 	if err != nil {
 		return err
 	}
-	lines, _, err := readAside(q.path)
+	lines, err := q.read()
 	if err != nil {
 		return err
+	}
+	if w.json {
+		return printJSON(c.OutOrStdout(), append([]setAside{}, lines...))
 	}
 	for _, l := range lines {
 		fmt.Fprintf(c.OutOrStdout(), "%s  %s  %d bytes, QoS %d, rule %s: %s\n",

@@ -60,6 +60,9 @@ func (o *probeOptions) probe(ctx context.Context, w io.Writer) error {
 	if o.topic == "" {
 		o.topic = "weir/" + b.ClientID
 	}
+	if err := checkTopic(o.topic); err != nil {
+		return err
+	}
 	if o.passwordFile != "" {
 		secret, err := os.ReadFile(o.passwordFile)
 		if err != nil {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-edge/weir/bridge"
 	"github.com/weir-edge/weir/bridge/bridgetest"
 	"github.com/weir-edge/weir/core"
 )
@@ -79,6 +82,12 @@ func TestBridgeCommands(t *testing.T) {
 	expect(t, 0, []string{"bridge", "rules", "test", "meter/7/v/w", at}, "→ m/7/v/w")
 	expect(t, 0, []string{"bridge", "rules", "test", "cmd/x", at}, "→ cloud/cmd/x")
 	expect(t, exitFailed, []string{"bridge", "rules", "test", "other", at}, "no rule takes other")
+	expect(t, exitUsage, []string{"bridge", "rules", "test", "plant/#", at}, "is no topic")
+	expect(t, exitUsage, []string{"bridge", "test", "clod", at}, "there is no bridge clod, but cloud")
+	expect(t, exitUsage, []string{"bridge", "test", "cloud", "--topic", "a/#", at}, "is no topic")
+	expect(t, exitUsage, []string{"bridge", "probe", "mqtt://127.0.0.1:1", "--topic", "a/#"}, "is no topic")
+	expect(t, exitUsage, []string{"bridge", "stat"}, `unknown command "stat" for "weir bridge"; did you mean "status"?`)
+	testBridgeJSON(t, at)
 
 	expect(t, 0, []string{"bridge", "pause", "cloud", at}, "paused")
 	eventually(t, 10*time.Second, "paused", func() bool { return g.bridgeState() == "paused" })
@@ -91,10 +100,39 @@ func TestBridgeCommands(t *testing.T) {
 		t.Errorf("exit code %d, output %q", code, sub.out)
 	}
 	expect(t, exitFailed, []string{"bridge", "pause", "clod", at}, "bridge clod is not known")
+	expect(t, exitFailed, []string{"bridge", "pause", "cloud", "--rule", "plan/#", at}, "bridge cloud has no out rule with the filter \"plan/#\"")
 	testRulePause(t, g, at)
 
 	up.process.stop()
 	expect(t, exitUnavailable, []string{"bridge", "test", "cloud", at}, "TCP", "FAILED", "connection refused: no broker listens")
+}
+
+// testBridgeJSON: what a program reads of the same.
+func testBridgeJSON(t *testing.T, at string) {
+	t.Helper()
+	var bridges []core.BridgeStatus
+	var trials []tried
+	var routes []routed
+	var aside []setAside
+	for _, c := range []struct {
+		args []string
+		into any
+	}{
+		{[]string{"ls"}, &bridges},
+		{[]string{"status", "cloud"}, &bridges},
+		{[]string{"test", "cloud"}, &trials},
+		{[]string{"rules", "test", "meter/7/v/w"}, &routes},
+		{[]string{"quarantine", "cloud"}, &aside},
+	} {
+		out, code := weir(t, append(append([]string{"bridge"}, c.args...), "--json", at)...)
+		if err := json.Unmarshal([]byte(out), c.into); err != nil || code != 0 {
+			t.Errorf("%v: exit code %d, %v\n%s", c.args, code, err, out)
+		}
+	}
+	if len(bridges) != 1 || bridges[0].State != "connected" || len(trials) != 1 || len(trials[0].Steps) < 5 ||
+		len(routes) != 1 || routes[0].Topic != "m/7/v/w" || len(aside) != 0 {
+		t.Errorf("%+v\n%+v\n%+v\n%+v", bridges, trials, routes, aside)
+	}
 }
 
 // TestBufferQoS0: what comes with QoS 0 in an outage goes up afterwards if its rule
@@ -405,9 +443,50 @@ func TestQuarantineFile(t *testing.T) {
 	if err := appendSynced(q.path, []byte("{\"topic\":\"a\",\"payload\":\"aGVs\"}\n{torn")); err != nil {
 		t.Fatal(err)
 	}
-	lines, size, err := readAside(q.path)
-	if err != nil || len(lines) != 1 || size == 0 || string(lines[0].Payload) != "hel" {
-		t.Errorf("%+v, %d, %v", lines, size, err)
+	q, err = openQuarantine(dir, "a/b")
+	if err != nil || q.len() != 1 || q.size == 0 {
+		t.Fatalf("%d there, %d bytes, %v", q.len(), q.size, err)
+	}
+	if err := q.keep(bridge.Quarantined{Rule: "r", Message: &core.Message{Topic: "b"}}); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := q.read()
+	if err != nil || len(lines) != 2 || string(lines[0].Payload) != "hel" || lines[1].Topic != "b" {
+		t.Errorf("%+v, %v", lines, err)
+	}
+}
+
+// TestQuarantineRelease: what a rule does not take stays, and nothing is sent twice;
+// a message says when it was taken.
+func TestQuarantineRelease(t *testing.T) {
+	q, err := openQuarantine(t.TempDir(), "cloud")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := core.NewClock().Now()
+	for _, rule := range []string{"gone", "there", "gone", "there"} {
+		if err := q.keep(bridge.Quarantined{Rule: rule, Message: &core.Message{Topic: rule, Received: taken}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sent []*core.Message
+	send := func(rule string, m *core.Message) error {
+		if rule == "gone" {
+			return errors.New("it is not configured any more")
+		}
+		sent = append(sent, m)
+		return nil
+	}
+	for _, want := range []int{2, 0} {
+		if n, err := q.release(send); n != want || err == nil || q.len() != 2 {
+			t.Errorf("%d sent, %v, %d left", n, err, q.len())
+		}
+	}
+	if want := taken.Time().UTC().Format("2006-01-02T15:04:05.000Z"); len(sent) != 2 || sent[0].Properties.User[0] != (core.UserProperty{Name: "weir-ts", Value: want}) {
+		t.Errorf("sent %+v", sent)
+	}
+	if again, err := openQuarantine(filepath.Dir(filepath.Dir(q.path)), "cloud"); err != nil || again.len() != 2 {
+		t.Errorf("%d on disk, %v", again.len(), err)
 	}
 }
 

@@ -20,14 +20,17 @@ func newConfigCommand() *cobra.Command {
 func newConfigCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE",
-		Short: "Say everything that is wrong with a configuration file",
+		Short: "Say everything that is wrong with a configuration file, and with bridges that were added at work",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := loadConfig(args[0], c.ErrOrStderr()); err != nil {
+			cfg, err := loadConfig(args[0], c.ErrOrStderr())
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: ok\n", args[0])
-			return err
+			for _, file := range append([]string{args[0]}, cfg.FilesAtWork()...) {
+				fmt.Fprintf(c.OutOrStdout(), "%s: ok\n", file)
+			}
+			return nil
 		},
 	}
 }
@@ -35,7 +38,7 @@ func newConfigCheckCommand() *cobra.Command {
 func newConfigShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show [FILE]",
-		Short: "Print the configuration that holds, with its defaults and without its secrets",
+		Short: "Print the configuration that holds, with its defaults, bridges that were added at work, and without its secrets",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			path := ""

@@ -329,6 +329,12 @@ type recorder struct {
 // record starts a mosquitto_sub at QoS 2 on filter.
 func (m *mosquitto) record(t testing.TB, filter string) *recorder {
 	t.Helper()
+	return record(t, m.port, "recorder", filter)
+}
+
+// record is the same at any broker, in a session of its own.
+func record(t testing.TB, port int, id, filter string) *recorder {
+	t.Helper()
 	need(t, "mosquitto_sub")
 	r := &recorder{tally: newTally(), t: t, file: filepath.Join(t.TempDir(), "received")}
 	out, err := os.Create(r.file)
@@ -336,7 +342,7 @@ func (m *mosquitto) record(t testing.TB, filter string) *recorder {
 		t.Fatal(err)
 	}
 	sub := &process{t: t, name: "mosquitto_sub", out: &lockedBuffer{}, done: make(chan struct{})}
-	sub.cmd = exec.Command(lookPeer("mosquitto_sub"), "-h", "127.0.0.1", "-p", strconv.Itoa(m.port), "-c", "-i", "recorder", "-q", "2", "-t", filter, "-F", "%t %p")
+	sub.cmd = exec.Command(lookPeer("mosquitto_sub"), "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-V", "311", "-c", "-i", id, "-q", "2", "-t", filter, "-F", "%t %p")
 	sub.cmd.Stdout, sub.cmd.Stderr = out, sub.out
 	sub.cmd.SysProcAttr = dyingWithTest()
 	if err := sub.cmd.Start(); err != nil {

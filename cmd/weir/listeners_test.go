@@ -23,6 +23,11 @@ import (
 // its own authority and can be a client's, too.
 func certify(t *testing.T, dir, name string) (cert, key string) {
 	t.Helper()
+	return certifyUntil(t, dir, name, time.Now().Add(time.Hour))
+}
+
+func certifyUntil(t *testing.T, dir, name string, end time.Time) (cert, key string) {
+	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +35,7 @@ func certify(t *testing.T, dir, name string) (cert, key string) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: end.Add(-2 * time.Hour), NotAfter: end,
 		IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)

@@ -31,11 +31,15 @@ func (g *gateway) atWork(ctx context.Context, f func() (string, error)) (text st
 }
 
 func (m managed) PutBridge(ctx context.Context, document []byte) (string, error) {
-	b, err := m.cfg.ParseBridge(document)
+	b, warnings, err := m.cfg.ParseBridge(document)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", console.ErrInvalid, err)
 	}
-	return m.atWork(ctx, func() (string, error) { return m.put(b, document) })
+	did, err := m.atWork(ctx, func() (string, error) { return m.put(b, document) })
+	for _, w := range warnings {
+		did += "\nwarning: " + w.Message
+	}
+	return did, err
 }
 
 func (m managed) put(b bridge.Config, document []byte) (string, error) {
@@ -55,8 +59,8 @@ func (m managed) put(b bridge.Config, document []byte) (string, error) {
 	} else {
 		all = append(all, b)
 	}
+	m.cfg.SetManaged(b.Name, true, all)
 	did, err := m.reloadBridges(all)
-	m.cfg.SetManaged(b.Name, &b, all)
 	m.log.Info("a bridge was put in at work", "changed", did, "file", file)
 	return did, err
 }
@@ -77,8 +81,8 @@ func (m managed) remove(name string) (string, error) {
 		return "", err
 	}
 	all := slices.DeleteFunc(slices.Clone(m.cfg.Bridges), func(b bridge.Config) bool { return b.Name == name })
+	m.cfg.SetManaged(name, false, all)
 	did, err := m.reloadBridges(all)
-	m.cfg.SetManaged(name, nil, all)
 	m.log.Info("a bridge was taken out at work", "changed", did, "file", file)
 	return did + ": what is owed to its rules is kept, see weir buffer ls", err
 }

@@ -41,6 +41,13 @@ func TestBridgesAtWork(t *testing.T) {
 	}
 	put("  - {filter: \"a/#\", remote_prefix: \"x/\"}\n  - {filter: \"b/#\", remote_prefix: \"x/\"}\n", 0, "added second")
 	g.allConnected(2)
+	shown := "bridges.d" + string(filepath.Separator) + "second.yaml"
+	expect(t, 0, []string{"config", "show", g.config}, "- name: cloud", "# added at work: ", shown, "- name: second", "remote_prefix: x/")
+	expect(t, 0, []string{"config", "check", g.config}, g.config+": ok", shown+": ok")
+	expect(t, 0, []string{"bridge", "status", "second", at}, "added at work: ", shown)
+	if b := g.status().Bridges; b[0].File != "" || !strings.HasSuffix(b[1].File, shown) {
+		t.Errorf("configured in %q and %q", b[0].File, b[1].File)
+	}
 	watch := []string{"-p", strconv.Itoa(up.port), "-c", "-i", "watch", "-t", "x/#", "-t", "y/#", "-q", "1"}
 	mustRun(t, "mosquitto_sub", append(slices.Clone(watch), "-E")...) // returns when it has subscribed
 	sub := start(t, lookPeer("mosquitto_sub"), append(watch, "-v", "-C", "4", "-W", "40")...)

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,11 +9,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/weir-edge/weir/bridge"
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/replace"
 )
 
 // quarantineMost is how large the quarantine of a bridge may become, in bytes.
@@ -27,6 +29,7 @@ type quarantine struct {
 	mu    sync.Mutex
 	size  int64
 	count int
+	torn  bool // the last line has no end
 }
 
 // setAside is one line.
@@ -45,31 +48,26 @@ type setAside struct {
 // openQuarantine finds what is there already; a missing file is an empty one.
 func openQuarantine(dataDir, bridgeName string) (*quarantine, error) {
 	q := &quarantine{path: filepath.Join(dataDir, "quarantine", url.PathEscape(bridgeName)+".jsonl")}
-	lines, size, err := readAside(q.path)
-	q.count, q.size = len(lines), size
+	lines, err := q.read()
+	q.count = len(lines)
 	return q, err
 }
 
-// readAside reads a file of lines. One that a power cut has torn is left out.
-func readAside(path string) (lines []setAside, size int64, err error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, nil
+// read takes in what is there. A line that a power cut has torn is left out.
+func (q *quarantine) read() ([]setAside, error) {
+	text, err := os.ReadFile(q.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the quarantine: %w", err)
 	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("read the quarantine: %w", err)
-	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 2*quarantineMost)
-	for s.Scan() {
-		size += int64(len(s.Bytes())) + 1
+	var lines []setAside
+	for text := range bytes.Lines(text) {
 		var line setAside
-		if json.Unmarshal(s.Bytes(), &line) == nil {
+		if json.Unmarshal(text, &line) == nil {
 			lines = append(lines, line)
 		}
 	}
-	return lines, size, s.Err()
+	q.size, q.torn = int64(len(text)), len(text) > 0 && text[len(text)-1] != '\n'
+	return lines, nil
 }
 
 // keep is bridge.Config.Quarantine: it returns when the message is synced.
@@ -86,10 +84,15 @@ func (q *quarantine) keep(m bridge.Quarantined) error {
 	if q.size+int64(len(line)) >= quarantineMost {
 		return fmt.Errorf("the quarantine %s is full (%s)", q.path, size(quarantineMost))
 	}
-	if err := appendSynced(q.path, append(line, '\n')); err != nil {
+	line = append(line, '\n')
+	if q.torn {
+		line = append([]byte{'\n'}, line...)
+	}
+	if err := appendSynced(q.path, line); err != nil {
+		q.torn = true // perhaps
 		return fmt.Errorf("write the quarantine: %w", err)
 	}
-	q.size += int64(len(line)) + 1
+	q.size, q.torn = q.size+int64(len(line)), false
 	q.count++
 	return nil
 }
@@ -126,28 +129,54 @@ func (q *quarantine) len() int {
 	return q.count
 }
 
-// release gives every message to send, and then puts the file aside under another
-// name, so that nothing is lost if something goes wrong with them again.
+// release gives every message to send, and puts those that it took aside under another
+// name, so that nothing is lost if something goes wrong with them again. What it did not
+// take stays.
 func (q *quarantine) release(send func(rule string, m *core.Message) error) (n int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	lines, _, err := readAside(q.path)
+	lines, err := q.read()
 	if err != nil || len(lines) == 0 {
 		return 0, err
 	}
+	var stay, sent bytes.Buffer
+	var failed error
 	for _, l := range lines {
-		m := &core.Message{
-			Topic: l.Topic, Payload: l.Payload, QoS: max(l.QoS, core.AtLeastOnce), Retain: l.Retain,
-			Publisher: "quarantine", Properties: l.Props,
+		to := &sent
+		if err := send(l.Rule, l.message()); err != nil {
+			failed, to = err, &stay
+		} else {
+			n++
 		}
-		if err := send(l.Rule, m); err != nil {
+		if err := json.NewEncoder(to).Encode(l); err != nil {
 			return n, err
 		}
-		n++
 	}
-	if err := os.Rename(q.path, q.path+".sent"); err != nil {
+	if n == 0 {
+		return 0, failed
+	}
+	if err := replace.Secret(q.path+".sent", sent.Bytes()); err != nil {
 		return n, fmt.Errorf("put the quarantine away: %w", err)
 	}
-	q.size, q.count = 0, 0
-	return n, syncDir(filepath.Dir(q.path))
+	if err := replace.Secret(q.path, stay.Bytes()); err != nil {
+		return n, fmt.Errorf("put the quarantine away: %w", err)
+	}
+	q.size, q.count, q.torn = int64(stay.Len()), len(lines)-n, false
+	return n, failed
+}
+
+// message is one to be sent again, as of now; it says when it was taken.
+func (l setAside) message() *core.Message {
+	props := core.Properties{}
+	if l.Props != nil {
+		props = *l.Props
+	}
+	const taken = "weir-ts"
+	if !l.Received.IsZero() && !slices.ContainsFunc(props.User, func(u core.UserProperty) bool { return u.Name == taken }) {
+		props.User = append(slices.Clone(props.User), core.UserProperty{Name: taken, Value: l.Received.UTC().Format("2006-01-02T15:04:05.000Z")})
+	}
+	return &core.Message{
+		Topic: l.Topic, Payload: l.Payload, QoS: max(l.QoS, core.AtLeastOnce), Retain: l.Retain,
+		Publisher: "quarantine", Properties: &props,
+	}
 }

@@ -42,11 +42,11 @@ func (g *gateway) reload(say func(string, ...any)) {
 	g.reloadAuth(cfg.Auth)
 	g.broker.Authorize(cfg.Authorizer())
 	g.cfg.Access = cfg.Access
+	g.cfg.TakeBridges(cfg)
 	changed, err := g.reloadBridges(cfg.Bridges)
 	if err != nil {
 		g.log.Error("the configuration is reloaded in part", "error", err)
 	}
-	g.cfg.Bridges = cfg.Bridges
 	if r := cfg.Auth.Rules; r.Users != nil || r.Tokens != nil {
 		changed += "; " + describeLogins(r.Users.Len(), r.Tokens.Len())
 	}
@@ -88,7 +88,7 @@ func (g *gateway) reloadBridges(cfgs []bridge.Config) (string, error) {
 	for _, cfg := range cfgs {
 		was := old[cfg.Name]
 		delete(old, cfg.Name)
-		if was != nil && reflect.DeepEqual(was.cfg, cfg) {
+		if was != nil && reflect.DeepEqual(was.cfg, cfg) && was.file == g.cfg.FileAtWork(cfg.Name) {
 			next = append(next, was)
 			continue
 		}
@@ -128,12 +128,14 @@ func (g *gateway) detach(queues map[string]*broker.Queue) (err error) {
 // attach makes a bridge and gives each of its out rules its queue; was is the bridge
 // of that name that has just ended, or nil.
 func (g *gateway) attach(cfg bridge.Config, was *attached) (*attached, error) {
-	a := &attached{name: cfg.Name, cfg: cfg, queues: make(map[string]*broker.Queue)}
+	a := &attached{name: cfg.Name, cfg: cfg, file: g.cfg.FileAtWork(cfg.Name), queues: make(map[string]*broker.Queue)}
 	var err error
 	if a.quarantine, err = openQuarantine(g.cfg.DataDir, cfg.Name); err != nil {
 		return nil, err
 	}
 	cfg.Gateway, cfg.Clock, cfg.Seen, cfg.Quarantine = g.name, g.clock, g.seen, a.quarantine.keep
+	home := homeFile{g.cfg.DataDir, cfg.Name}
+	cfg.Home, cfg.KeepHome = home.read(), home.keep
 	before := make(map[string]*broker.Queue)
 	if was != nil {
 		before = was.queues

@@ -181,8 +181,11 @@ func printBridges(s *sheet, bridges []core.BridgeStatus) {
 	}
 	for _, b := range bridges {
 		s.line("%s  %s since %s · %s", b.Name, b.State, clock(b.Since), b.URL)
+		if b.File != "" {
+			s.line("  added at work: %s", b.File)
+		}
 		if b.State == "connected" {
-			s.line("  MQTT %s · round trip %s · in flight %d of %d", b.Protocol, span(b.RTT), b.Inflight, b.Window)
+			s.line("  MQTT %s · round trip %s · in flight %d of %d%s", b.Protocol, orDash(b.RTT), b.Inflight, b.Window, writes(&b))
 		}
 		if b.Error != "" {
 			s.line("  %s", b.Error)
@@ -205,6 +208,14 @@ func printBridges(s *sheet, bridges []core.BridgeStatus) {
 				choose(r.Paused, " · paused", ""), drops(r.Dropped))
 		}
 	}
+}
+
+// writes says how many messages go together.
+func writes(b *core.BridgeStatus) string {
+	if b.PerWrite == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" · %.1f messages a write%s", b.PerWrite, choose(b.Gathering, ", gathering", ""))
 }
 
 // waits says how much a rule is owed, and for how long.

@@ -160,6 +160,48 @@ func TestUplinkHealthyBar(t *testing.T) {
 	}
 }
 
+// TestUplinkGatherFigure: in how many pieces messages and their acknowledgements go over
+// a healthy line at 1,000/s, each by itself and gathered, and that the status tells.
+func TestUplinkGatherFigure(t *testing.T) {
+	need(t, "mosquitto")
+	seconds := 2
+	if long() {
+		seconds = 10
+	}
+	upEach, downEach := gatherTurn(t, "0s", seconds)
+	up, down := gatherTurn(t, "5ms", seconds)
+	t.Logf("gathered: %.2f of the pieces up, %.2f of those down", up/upEach, down/downEach)
+}
+
+// gatherTurn gives the pieces a message, up and down.
+func gatherTurn(t *testing.T, gather string, seconds int) (up, down float64) {
+	t.Helper()
+	upstream := startMosquitto(t, "max_inflight_messages 1000")
+	defer upstream.kill()
+	line, err := bridgetest.NewProxy(fmt.Sprintf("127.0.0.1:%d", upstream.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer line.Close()
+	g := startGateway(t, strings.NewReplacer("127.0.0.1:0", line.Address(), "keepalive: 5s", "gather: "+gather).Replace(fmt.Sprintf(oneBridge, 0)))
+	defer g.kill()
+	g.connected()
+	src := newSource(g.port, "load", 1, "plant/a", "plant/b")
+	src.limit, src.every, src.opts.persist = 1000*seconds, time.Millisecond, false
+	upBefore, downBefore := line.Pieces()
+	writes := g.status().Bridges[0].Writes
+	if err := src.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "all acknowledged by the upstream", func() bool { return g.status().Bridges[0].Published >= uint64(src.limit) })
+	upAfter, downAfter := line.Pieces()
+	writes = g.status().Bridges[0].Writes - writes
+	n := float64(src.limit)
+	up, down = float64(upAfter-upBefore)/n, float64(downAfter-downBefore)/n
+	t.Logf("gather %-3s: a message takes %.3f writes, %.3f pieces up and %.3f down", gather, float64(writes)/n, up, down)
+	return up, down
+}
+
 // TestUplinkChaosBar: link failures and SIGKILLs at random moments under 1,000
 // messages a second.
 func TestUplinkChaosBar(t *testing.T) {

@@ -16,6 +16,7 @@ type attached struct {
 	*bridge.Bridge
 	name       string
 	cfg        bridge.Config            // as configured
+	file       string                   // where, if it was added at work
 	queues     map[string]*broker.Queue // by the rule's name
 	quarantine *quarantine
 	run        *background // set by run and reload
@@ -24,7 +25,7 @@ type attached struct {
 // status adds what the bridge does not know.
 func (a *attached) status() core.BridgeStatus {
 	s := a.Status()
-	s.Quarantined = a.quarantine.len()
+	s.Quarantined, s.File = a.quarantine.len(), a.file
 	return s
 }
 
@@ -52,7 +53,7 @@ func (a *attached) commandRule(rule, verb string) (answer string, err error) {
 		return "", fmt.Errorf("command %s is %w for a rule: there are pause and resume", verb, console.ErrUnknown)
 	}
 	if errors.Is(err, bridge.ErrNoRule) {
-		err = fmt.Errorf("%w: %w", console.ErrUnknown, err)
+		err = fmt.Errorf("the rule is %w: %w", console.ErrUnknown, err)
 	}
 	return answer, err
 }
@@ -73,7 +74,11 @@ func (a *attached) command(verb string) (string, error) {
 			}
 			return q.Owe(m)
 		})
-		return fmt.Sprintf("%d messages go out of quarantine again", n), err
+		done := fmt.Sprintf("%d messages go out of quarantine again", n)
+		if err != nil {
+			err = fmt.Errorf("%s, the others stay: %w", done, err)
+		}
+		return done, err
 	}
 	return "", fmt.Errorf("command %s is %w: there are pause, resume and replay", verb, console.ErrUnknown)
 }

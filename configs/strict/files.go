@@ -47,20 +47,20 @@ func (m *Map) Files(key string, v *[]string) {
 	*v = found
 }
 
-// SecretFile reads the content of a file, without the line's end, into v.
-func (m *Map) SecretFile(key string, v *string) {
-	var path string
+// SecretFile reads the content of a file, without the line's end, into v, and says which
+// file that is; "": none.
+func (m *Map) SecretFile(key string, v *string) (path string) {
 	m.Path(key, &path)
 	if path == "" {
-		return
+		return ""
 	}
 	if m.r.env == nil {
 		m.Problem(key, key+" is not for what is added at work", "give the secret itself: it is kept where nobody else reads it")
-		return
+		return ""
 	}
 	info, err := m.stat(key, path)
 	if err != nil {
-		return
+		return ""
 	}
 	if mode := info.Mode().Perm(); mode&0o027 != 0 {
 		m.Warn(key, fmt.Sprintf("others may read or change the secret in %s (mode %04o)", path, mode), "chmod 0600 "+path)
@@ -68,9 +68,10 @@ func (m *Map) SecretFile(key string, v *string) {
 	secret, err := readSecret(path, info)
 	if err != nil {
 		m.Problem(key, err.Error(), "")
-		return
+		return ""
 	}
 	*v = secret
+	return path
 }
 
 func readSecret(path string, info fs.FileInfo) (string, error) {

@@ -24,3 +24,21 @@ func (t Tree) WriteYAML(w io.Writer) error {
 	_, err = w.Write(out)
 	return err
 }
+
+// Append puts entry behind those of a list, with a comment before it. t is the whole
+// tree of a file, and list a key of it.
+func (t *Tree) Append(list string, entry Tree, comment string) {
+	if t.node == nil {
+		t.node = &yaml.Node{Kind: yaml.MappingNode}
+	}
+	item := *entry.node
+	item.HeadComment = comment
+	for i := 0; i+1 < len(t.node.Content); i += 2 {
+		if to := t.node.Content[i+1]; t.node.Content[i].Value == list && to.Kind == yaml.SequenceNode {
+			to.Content, to.Style = append(to.Content, &item), 0
+			return
+		}
+	}
+	t.node.Content = append(t.node.Content,
+		&yaml.Node{Kind: yaml.ScalarNode, Value: list}, &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{&item}})
+}

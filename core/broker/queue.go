@@ -303,13 +303,18 @@ func (q *Queue) Dropped() (counts map[core.Reason]uint64) {
 	return counts
 }
 
-// Owe gives the rule a message that it has had before, behind all others. The
-// message goes to nobody else. It may be called from any goroutine.
+// Owe gives the rule a message that it has had before, behind all others, as received
+// now if it does not say when. The message goes to nobody else. It may be called from any goroutine.
 func (q *Queue) Owe(m *core.Message) error {
 	if q.receiver == 0 {
 		return fmt.Errorf("rule %s is of QoS 0: it keeps nothing", q.cfg.Name)
 	}
 	var kept error
-	err := q.broker.do(func() { kept = q.oweOne(m) })
+	err := q.broker.do(func() {
+		if m.Received.IsZero() {
+			m.Received = q.broker.stamp
+		}
+		kept = q.oweOne(m)
+	})
 	return errors.Join(err, kept)
 }

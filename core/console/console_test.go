@@ -53,7 +53,7 @@ func example() core.Status {
 			Asked:   1.4, Possible: 0.14,
 		}},
 		Bridges: []core.BridgeStatus{{
-			Name: "cloud", State: "connected", Published: 23, Received: 24, Reconnects: 25, Inflight: 26, Window: 27, RTT: 0.028, FullSeconds: 37,
+			Name: "cloud", State: "connected", Published: 23, Received: 24, Reconnects: 25, Inflight: 26, Window: 27, RTT: 0.028, FullSeconds: 37, Writes: 38, Gathering: true,
 			Rules: []core.RuleStatus{
 				{Direction: "out", Filter: "plant/#", Owed: 29, Bytes: 35, Oldest: 36.5, Dropped: map[core.Reason]uint64{core.DroppedExpired: 1}},
 				{Direction: "out", Filter: "alarm/#", Owed: 1, Dropped: map[core.Reason]uint64{core.DroppedExpired: 2}},

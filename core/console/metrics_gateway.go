@@ -93,6 +93,8 @@ func bridgeFamilies() []family {
 		gauge("weir_bridge_up", "Whether the bridge is connected to its upstream.", each(func(b *core.BridgeStatus) float64 { return truth(b.State == "connected") }), "bridge"),
 		gauge("weir_bridge_resting", "Whether the bridge is not connected because its configuration wants it so.", each(func(b *core.BridgeStatus) float64 { return truth(b.State == "resting") }), "bridge"),
 		gauge("weir_bridge_rtt_seconds", "Time from a message to its acknowledgement.", each(func(b *core.BridgeStatus) float64 { return b.RTT }), "bridge"),
+		gauge("weir_bridge_gathering", "Whether the messages of a steady stream wait for each other, so that several share a write.", each(func(b *core.BridgeStatus) float64 { return truth(b.Gathering) }), "bridge"),
+		counter("weir_bridge_writes_total", "Writes to the upstream.", each(func(b *core.BridgeStatus) float64 { return float64(b.Writes) }), "bridge"),
 		gauge("weir_bridge_inflight", "Messages sent and not acknowledged.", each(func(b *core.BridgeStatus) float64 { return float64(b.Inflight) }), "bridge"),
 		gauge("weir_bridge_inflight_max", "Messages that may be on their way at a time.", each(func(b *core.BridgeStatus) float64 { return float64(b.Window) }), "bridge"),
 		gauge("weir_bridge_owed_messages", "Messages owed to the upstream.", each(func(b *core.BridgeStatus) float64 {

@@ -199,13 +199,14 @@ function showBridges(bridges, age) {
     facts(list, [
       ["round trip", milliseconds(b.rtt_seconds)],
       ["in flight", count(b.inflight) + (b.window ? " of " + count(b.window) : "")],
+      ["messages a write", b.messages_per_write ? b.messages_per_write.toFixed(1) + (b.gathering ? ", gathering" : "") : "–"],
       ["owed", count(rules.reduce((n, r) => n + (r.owed || 0), 0))],
       [b.full_seconds ? "store full in" : "drained in", b.full_seconds ? span(b.full_seconds) : b.drain_seconds ? span(b.drain_seconds) : "–", b.full_seconds ? "warn" : ""],
       ["published", count(b.published)],
       ["received", count(b.received)],
       ["reconnects", count(b.reconnects)],
     ]);
-    text(more.firstChild, plural(rules.length, "rule", "rules") + (b.protocol ? ", MQTT " + b.protocol : ""));
+    text(more.firstChild, plural(rules.length, "rule", "rules") + (b.protocol ? ", MQTT " + b.protocol : "") + (b.file ? ", added at work: " + b.file : ""));
     keyed(more.querySelector("tbody"), rules, r => r.direction + " " + r.filter, () => el("tr"), (tr, r) => cells(tr, [
       ["rule", r.direction + "  " + r.filter + (r.paused ? " (paused)" : ""), "first"],
       ["messages", count(r.messages), "n"],
