@@ -1,8 +1,10 @@
 package broker_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os/exec"
 	"strings"
 	"testing"
@@ -64,22 +66,27 @@ func TestMosquittoClients(t *testing.T) {
 				if version == "mqttv5" {
 					sub.Args = append(sub.Args, "-x", "60")
 				}
-				var out strings.Builder
-				sub.Stdout, sub.Stderr = &out, &out
+				stdout, err := sub.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
 				if err := sub.Start(); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(300 * time.Millisecond)
+				out := bufio.NewReader(stdout)
+				first, _ := out.ReadString('\n') // it has subscribed
 				pub("-t", "t/2", "-m", "a")
 				pub("-t", "u/2", "-m", "not wanted")
 				pub("-t", "t/3", "-m", "b")
 				pub("-t", "t", "-m", strings.Repeat("x", 100_000))
+				rest, _ := io.ReadAll(out)
+				got := first + string(rest)
 				if err := sub.Wait(); err != nil {
-					t.Fatalf("mosquitto_sub: %v: %.300s", err, out.String())
+					t.Fatalf("mosquitto_sub: %v: %.300s", err, got)
 				}
 				want := "t/1 retained\nt/2 a\nt/3 b\nt " + strings.Repeat("x", 100_000) + "\n"
-				if out.String() != want {
-					t.Errorf("got %.300q", out.String())
+				if got != want {
+					t.Errorf("got %.300q", got)
 				}
 			})
 		}
