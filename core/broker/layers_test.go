@@ -435,7 +435,7 @@ func closeCode(r *bufio.Reader) uint16 {
 		if _, err := io.ReadFull(r, head[:]); err != nil {
 			return 0
 		}
-		payload := make([]byte, head[1]&0x7F)
+		payload := make([]byte, payloadLength(r, head[1]))
 		if _, err := io.ReadFull(r, payload); err != nil {
 			return 0
 		}
@@ -443,6 +443,20 @@ func closeCode(r *bufio.Reader) uint16 {
 			return binary.BigEndian.Uint16(payload)
 		}
 	}
+}
+
+// payloadLength is that of a frame that is not masked: many answers may share one.
+func payloadLength(r io.Reader, b byte) uint64 {
+	extended := make([]byte, 8)
+	switch b &= 0x7F; b {
+	case 126:
+		io.ReadFull(r, extended[6:])
+	case 127:
+		io.ReadFull(r, extended)
+	default:
+		return uint64(b)
+	}
+	return binary.BigEndian.Uint64(extended)
 }
 
 // TestWebSocket: packets of all sizes, however they are cut into frames.
