@@ -490,6 +490,19 @@ func TestQuarantineRelease(t *testing.T) {
 	}
 }
 
+// TestReloadDuringStart: SIGHUP before the gateway is ready is a reload for when it is.
+func TestReloadDuringStart(t *testing.T) {
+	path, err := weirBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := prepareGateway(t, loopbackConfig)
+	g.process = start(t, path, "run", "--config", g.config)
+	eventually(t, 20*time.Second, "begun", func() bool { return strings.Contains(g.out.String(), "weir ") })
+	g.signal(syscall.SIGHUP)
+	eventually(t, 20*time.Second, "reloaded", func() bool { return strings.Contains(g.out.String(), "reloaded: no bridge has changed") })
+}
+
 // TestReload: rules and bridges come, change and go while messages flow and others
 // wait; nothing that is owed is touched, and a file with an error changes nothing.
 func TestReload(t *testing.T) {
