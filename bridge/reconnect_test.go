@@ -333,3 +333,65 @@ func TestGarbageFromTheUpstream(t *testing.T) {
 		})
 	}
 }
+
+// TestUpstreamShrinks: an upstream comes back with less room while messages are under way
+// that it had before: all of them arrive that can, once where that is promised, and
+// nothing stands in the way of those behind.
+func TestUpstreamShrinks(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		before bridgetest.Quirks
+		shrink func(*bridgetest.Quirks)
+		aside  int
+	}{
+		{"receive maximum", bridgetest.Quirks{ReceiveMaximum: 50}, func(q *bridgetest.Quirks) { q.ReceiveMaximum = 3 }, 0},
+		{"maximum packet", bridgetest.Quirks{}, func(q *bridgetest.Quirks) { q.MaxPacket = 300 }, 8},
+		{"maximum QoS", bridgetest.Quirks{}, func(q *bridgetest.Quirks) { q.MaximumQoS = new(byte(1)) }, 0},
+		{"maximum QoS 0", bridgetest.Quirks{}, func(q *bridgetest.Quirks) { q.MaximumQoS = new(byte(0)) }, 0},
+		{"topic aliases", bridgetest.Quirks{Aliases: 10}, func(q *bridgetest.Quirks) { q.Aliases = 0 }, 0},
+		{"retained", bridgetest.Quirks{}, func(q *bridgetest.Quirks) { q.NoRetain = true }, 0},
+	} {
+		for _, qos := range []core.QoS{1, 2} {
+			t.Run(fmt.Sprintf("%s/qos=%d", tc.name, qos), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					aside := 0
+					w := newWorld(t, func(c *bridge.Config) {
+						c.Quarantine = func(bridge.Quarantined) error { aside++; return nil }
+					})
+					w.up.Quirks = tc.before
+					w.up.Quirks.Publish = func(bridgetest.Received) bridgetest.Reaction { return bridgetest.Reaction{Ignore: true} }
+					w.start()
+					after(time.Second)
+					var want []string
+					for i := range 40 {
+						payload := fmt.Sprint(i)
+						if i%5 == 0 {
+							payload += strings.Repeat("x", 500)
+						}
+						if tc.aside == 0 || i%5 > 0 {
+							want = append(want, payload)
+						}
+						w.putMessage(&core.Message{Topic: "plant/line", Payload: []byte(payload), QoS: qos, Retain: i%3 == 0})
+					}
+					after(time.Second)
+					if n := w.bridge.Status().Inflight; n != 40 {
+						t.Errorf("%d in flight", n)
+					}
+					w.up.Change(func(q *bridgetest.Quirks) { q.Publish = nil; tc.shrink(q) })
+					for range 3 {
+						w.up.Kick(packet.Success)
+						after(time.Minute)
+					}
+					w.put(qos, "plant/line", "last")
+					after(time.Minute)
+					w.wantPayloads(append(want, "last")...)
+					w.wantOwed(0)
+					if s := w.bridge.Status(); aside != tc.aside || s.Inflight != 0 || s.State != "connected" {
+						t.Errorf("%d set aside, %d in flight, %s", aside, s.Inflight, s.State)
+					}
+					w.end()
+				})
+			})
+		}
+	}
+}

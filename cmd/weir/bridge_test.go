@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -143,6 +144,8 @@ func TestBufferQoS0(t *testing.T) {
 	g := startGateway(t, strings.Replace(fmt.Sprintf(oneBridge, up.port),
 		`remote_prefix: "site7/"`, `buffer_qos0: true, remote_prefix: "site7/"`, 1))
 	g.connected()
+	watch := []string{"-p", strconv.Itoa(up.port), "-c", "-i", "watch", "-q", "1", "-t", "#"}
+	mustRun(t, "mosquitto_sub", append(slices.Clone(watch), "-E")...) // what comes from now on is for it
 	up.process.stop()
 	eventually(t, 10*time.Second, "noticed", func() bool { return g.bridgeState() != "connected" })
 	for _, topic := range []string{"plant/a", "meter/7/v/w"} {
@@ -158,7 +161,7 @@ func TestBufferQoS0(t *testing.T) {
 	g.kill()
 	g.start()
 	up.start()
-	sub := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-t", "#", "-v", "-C", "1", "-W", "20")
+	sub := start(t, lookPeer("mosquitto_sub"), append(watch, "-v", "-C", "1", "-W", "20")...)
 	if code := sub.wait(30 * time.Second); code != 0 || sub.out.String() != "site7/plant/a in the dark\n" {
 		t.Errorf("exit code %d, output %q", code, sub.out)
 	}
@@ -488,6 +491,19 @@ func TestQuarantineRelease(t *testing.T) {
 	if again, err := openQuarantine(filepath.Dir(filepath.Dir(q.path)), "cloud"); err != nil || again.len() != 2 {
 		t.Errorf("%d on disk, %v", again.len(), err)
 	}
+}
+
+// TestReloadDuringStart: SIGHUP before the gateway is ready is a reload for when it is.
+func TestReloadDuringStart(t *testing.T) {
+	path, err := weirBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := prepareGateway(t, loopbackConfig)
+	g.process = start(t, path, "run", "--config", g.config)
+	eventually(t, 20*time.Second, "begun", func() bool { return strings.Contains(g.out.String(), "weir ") })
+	g.signal(syscall.SIGHUP)
+	eventually(t, 20*time.Second, "reloaded", func() bool { return strings.Contains(g.out.String(), "reloaded: no bridge has changed") })
 }
 
 // TestReload: rules and bridges come, change and go while messages flow and others

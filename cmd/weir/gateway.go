@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/weir-edge/weir/adapters"
@@ -60,8 +58,9 @@ type gateway struct {
 	broker  *broker.Broker // behind mu until open is done
 	console *console.Console
 
-	path       string      // of the configuration; "": there is no file
-	work       chan func() // what is to be done beside reloads
+	path       string           // of the configuration; "": there is no file
+	hangups    <-chan os.Signal // SIGHUP; nil: none is listened for
+	work       chan func()      // what is to be done beside reloads
 	seen       *bridge.Seen
 	supervisor *adapters.Supervisor
 
@@ -203,9 +202,6 @@ func (g *gateway) runRest(ctx context.Context, say func(string, ...any), brokerF
 
 // attend waits for the end, and reloads the configuration on SIGHUP.
 func (g *gateway) attend(ctx context.Context, say func(string, ...any), brokerFailed <-chan error) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	for {
 		select {
 		case <-ctx.Done():
@@ -215,7 +211,7 @@ func (g *gateway) attend(ctx context.Context, say func(string, ...any), brokerFa
 			return err
 		case do := <-g.work:
 			do()
-		case <-hup:
+		case <-g.hangups:
 			g.reloadCertificates()
 			g.reload(say)
 			g.broker.Recheck() // who may not come in any more

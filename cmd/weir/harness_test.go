@@ -336,13 +336,17 @@ func (m *mosquitto) record(t testing.TB, filter string) *recorder {
 func record(t testing.TB, port int, id, filter string) *recorder {
 	t.Helper()
 	need(t, "mosquitto_sub")
+	subscribe := []string{"-h", "127.0.0.1", "-p", strconv.Itoa(port), "-V", "311", "-c", "-i", id, "-q", "2", "-t", filter}
+	if out, err := run(t, lookPeer("mosquitto_sub"), append(subscribe, "-E")...); err != nil { // what comes from now on is for it
+		t.Fatalf("subscribe to %s: %v\n%s", filter, err, out)
+	}
 	r := &recorder{tally: newTally(), t: t, file: filepath.Join(t.TempDir(), "received")}
 	out, err := os.Create(r.file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sub := &process{t: t, name: "mosquitto_sub", out: &lockedBuffer{}, done: make(chan struct{})}
-	sub.cmd = exec.Command(lookPeer("mosquitto_sub"), "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-V", "311", "-c", "-i", id, "-q", "2", "-t", filter, "-F", "%t %p")
+	sub.cmd = exec.Command(lookPeer("mosquitto_sub"), append(subscribe, "-F", "%t %p")...)
 	sub.cmd.Stdout, sub.cmd.Stderr = out, sub.out
 	sub.cmd.SysProcAttr = dyingWithTest()
 	if err := sub.cmd.Start(); err != nil {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,12 +82,15 @@ const stopLimit = 9 * time.Second
 func runGateway(ctx context.Context, path string, cfg *configs.Config, out io.Writer) error {
 	tuneMemory(availableMemory())
 	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	hangups := make(chan os.Signal, 1) // from now on, or one during the start would end the process
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	say("weir %s", version())
 	overdue := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopLimit, func() { close(overdue) }) })
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, path, cfg, newLogger(cfg.Log), say) }()
+	go func() { ended <- serve(ctx, path, cfg, hangups, newLogger(cfg.Log), say) }()
 	select {
 	case err := <-ended:
 		if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/weir-edge/weir/configs"
@@ -12,9 +13,9 @@ import (
 
 // serve runs the gateway until ctx ends. Where the disk does not let the store be
 // opened now, a gateway without a store bridges the time.
-func serve(ctx context.Context, path string, cfg *configs.Config, log *slog.Logger, say func(format string, args ...any)) error {
+func serve(ctx context.Context, path string, cfg *configs.Config, hangups <-chan os.Signal, log *slog.Logger, say func(format string, args ...any)) error {
 	g := newGateway(cfg, log)
-	g.path = path
+	g.path, g.hangups = path, hangups
 	if err := g.openStore(); err != nil {
 		if !storage.MayHeal(err) {
 			return err
@@ -46,7 +47,7 @@ const storeEvery = 250 * time.Millisecond
 func (g *gateway) bridgeOver(ctx context.Context, why error, say func(format string, args ...any)) error {
 	g.log.Error("the store can not be opened: live values pass through, nothing is kept, and sessions that are away miss them", "error", why)
 	s := newGateway(g.cfg, g.log)
-	s.without = true
+	s.hangups, s.without = g.hangups, true
 	cfg := s.storeConfig()
 	s.store = storage.OpenWithout(cfg, why)
 	if err := s.openRest(); err != nil { // 1

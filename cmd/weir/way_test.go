@@ -12,29 +12,40 @@ import (
 	"github.com/weir-edge/weir/bridge/bridgetest"
 )
 
-// wayUpstream is a mosquitto that is reached in several ways, each over a line of its
-// own that can be cut.
+// wayUpstream is a mosquitto that is reached in several ways.
 type wayUpstream struct {
 	*mosquitto
-	lines map[string]*bridgetest.Proxy // by the kind of listener
+	ports map[string]int               // by the kind of listener
+	lines map[string]*bridgetest.Proxy // before them, if they are to be cut
 	certs string                       // folder
 }
 
 func startWayUpstream(t *testing.T) *wayUpstream {
 	t.Helper()
-	u := &wayUpstream{lines: make(map[string]*bridgetest.Proxy), certs: t.TempDir()}
+	u := &wayUpstream{
+		ports: map[string]int{"ws": freePort(t), "wss": freePort(t), "expired": freePort(t)},
+		lines: make(map[string]*bridgetest.Proxy), certs: t.TempDir(),
+	}
 	server, key := certify(t, u.certs, "server")
 	client, _ := certify(t, u.certs, "client")
 	certify(t, u.certs, "stranger")
 	expired, expiredKey := certifyUntil(t, u.certs, "expired", time.Now().Add(-time.Hour))
-	ports := map[string]int{"ws": freePort(t), "wss": freePort(t), "expired": freePort(t)}
 	secure := "listener %d 127.0.0.1\nprotocol websockets\ncafile %s\ncertfile %s\nkeyfile %s"
 	u.mosquitto = startMosquitto(t,
-		fmt.Sprintf("listener %d 127.0.0.1\nprotocol websockets", ports["ws"]),
-		fmt.Sprintf(secure+"\nrequire_certificate true", ports["wss"], client, server, key),
-		fmt.Sprintf(secure, ports["expired"], client, expired, expiredKey))
-	ports["mqtt"] = u.port
-	for name, port := range ports {
+		fmt.Sprintf("listener %d 127.0.0.1\nprotocol websockets", u.ports["ws"]),
+		fmt.Sprintf(secure+"\nrequire_certificate true", u.ports["wss"], client, server, key),
+		fmt.Sprintf(secure, u.ports["expired"], client, expired, expiredKey))
+	u.ports["mqtt"] = u.port
+	for name, port := range u.ports {
+		eventually(t, 10*time.Second, "listening for "+name, func() bool { return listening(port) })
+	}
+	return u
+}
+
+// drawLines puts a line before each listener.
+func (u *wayUpstream) drawLines(t *testing.T) {
+	t.Helper()
+	for name, port := range u.ports {
 		line, err := bridgetest.NewProxy(fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			t.Fatal(err)
@@ -42,12 +53,15 @@ func startWayUpstream(t *testing.T) *wayUpstream {
 		t.Cleanup(line.Close)
 		u.lines[name] = line
 	}
-	return u
 }
 
-// url of a listener, by its line.
+// url of a listener, by its line if there is one. (A line may break before what the far
+// end had to say has come through.)
 func (u *wayUpstream) url(scheme, listener string) string {
-	return scheme + "://" + strings.Replace(u.lines[listener].Address(), "127.0.0.1", "localhost", 1)
+	if line := u.lines[listener]; line != nil {
+		return scheme + "://" + strings.Replace(line.Address(), "127.0.0.1", "localhost", 1)
+	}
+	return fmt.Sprintf("%s://localhost:%d", scheme, u.ports[listener])
 }
 
 // bridges is a configuration of some, each YAML without its name and rules; what it
@@ -99,6 +113,7 @@ const (
 func TestWays(t *testing.T) {
 	need(t, "mosquitto", "mosquitto_sub")
 	up := startWayUpstream(t)
+	up.drawLines(t)
 	socks, socksLogin := startSocks(t), startSocks(t, "me", "secret")
 	proxy, proxyLogin := startTinyproxy(t, ""), startTinyproxy(t, "BasicAuth me secret")
 	ways := map[string]string{
