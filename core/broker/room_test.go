@@ -114,6 +114,35 @@ func TestSlowDiskHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
+// TestAdaptersWaitForTheDisk: what adapters publish meanwhile is not lost, and keeps its
+// order.
+func TestAdaptersWaitForTheDisk(t *testing.T) {
+	onBoth(t, "while a client waits", broker.Config{}, func(t *testing.T, s *brokertest.Server, v packet.Version) {
+		outrun(t, s, v, func(int) byte { return 1 })
+		away := join(s, lasting(v, "away too"))
+		away.AcknowledgeAll()
+		away.Send(&packet.Subscribe{PacketID: 1, Filters: []packet.Filter{{Filter: []byte("plant/#"), Options: 1}}})
+		synctest.Wait()
+		s.Store.Commit()
+		away.Expect(&packet.Suback{PacketID: 1, Reasons: []packet.Reason{1}})
+		for i := range 10 {
+			if err := s.Publish(&core.Message{Topic: "plant/x", Payload: fmt.Append(nil, i), QoS: core.QoS(i % 2)}); err != nil {
+				t.Error(err)
+			}
+		}
+		synctest.Wait()
+		commits(s)
+		s.Store.Hold(false)
+		for i := range 10 {
+			away.Receive("plant/x", fmt.Sprint(i))
+		}
+		away.ExpectNothing()
+		if st := s.Status(); len(st.Dropped) > 0 || st.MessagesReceived != 22 {
+			t.Errorf("dropped %v, %d came", st.Dropped, st.MessagesReceived)
+		}
+	})
+}
+
 // TestFullWhileHeld: a store that turns out to be full says so to those who wait, too.
 func TestFullWhileHeld(t *testing.T) {
 	onBoth(t, "full", broker.Config{}, func(t *testing.T, s *brokertest.Server, v packet.Version) {
