@@ -196,6 +196,25 @@ func TestUnanswered(t *testing.T) {
 	}
 }
 
+// TestFullWhileUnanswered: nor does somebody hang whose answers will not come, because the
+// store has become full.
+func TestFullWhileUnanswered(t *testing.T) {
+	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+		away := join(s, lasting(packet.V311, "away"))
+		away.Subscribe("t", 1)
+		away.Close()
+		synctest.Wait()
+		s.Store.Hold(true)
+		c := join(s, connect(packet.V311))
+		one := &packet.Publish{Topic: []byte("t"), Payload: []byte("x"), QoS: 1, PacketID: 1}
+		go c.Write(bytes.Repeat(raw(one, packet.V311), 10_000)...)
+		synctest.Wait()
+		s.Store.SetFull(true)
+		time.Sleep(time.Second)
+		c.ExpectClosed()
+	})
+}
+
 // TestFlowsAreBounded: what waits in memory for a message of QoS 2 before it is bounded,
 // though it is owed to nobody who is durable; and all of it is delivered, in order.
 func TestFlowsAreBounded(t *testing.T) {
