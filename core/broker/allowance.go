@@ -73,7 +73,7 @@ const minHold = 50 * time.Millisecond
 // held says whether the connection is not to be read from now: because of its rate, or
 // of the store.
 func (c *conn) held() bool {
-	return c.waits != nil || c.overdrawn || c.pacing != nil && c.pacing.held
+	return c.waits != nil || c.overdrawn != nil || c.pacing != nil && c.pacing.held
 }
 
 func (c *conn) unhold(time.Time) {

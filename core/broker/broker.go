@@ -79,14 +79,15 @@ type Broker struct {
 	roomTimer  timer
 	chores     fifo[func() (more bool)] // long work, cut into slices
 
-	shares  map[string]*share   // by $share/GROUP/FILTER
-	flows   flows               // publications that wait for their turn
-	later   int64               // bytes of those
-	cramped list.List           // of func(): what waits for room in the store, see awaitRoom
-	noRoom  bool                // somebody has begun to wait since it was cleared
-	waiting map[core.Seq]waiter // for a message to be settled
-	gate    session.Gate[gated] // for a ticket to be synced
-	done    []core.Seq          // settled in this turn
+	shares     map[string]*share   // by $share/GROUP/FILTER
+	flows      flows               // publications that wait for their turn
+	laterBytes int64               // of those
+	cramped    list.List           // of func(): what waits for room in the store, see awaitRoom
+	insiders   fifo[*core.Message] // of adapters, the first of which waits so
+	noRoom     bool                // somebody has begun to wait since it was cleared
+	waiting    map[core.Seq]waiter // for a message to be settled
+	gate       session.Gate[gated] // for a ticket to be synced
+	done       []core.Seq          // settled in this turn
 
 	touched []*conn  // to be written at the end of the turn
 	poked   []*Queue // to be woken at the end of the turn

@@ -57,7 +57,7 @@ type conn struct {
 
 	waits      func()  // for room in the store; it ends that. nil: does not
 	unanswered int     // by the disk so far, besides acks: packets, and filters of SUBSCRIBE
-	overdrawn  bool    // there are so many that it is not read from
+	overdrawn  func()  // it is not read from for their number; ends that. nil: it is
 	pacing     *pacing // nil where there is no publish rate
 	login      *login  // nil: nothing about it can change
 	refusal    refusal
@@ -369,8 +369,10 @@ func (c *conn) close() {
 	if c.pacing != nil {
 		c.broker.timers.stop(&c.pacing.timer)
 	}
-	if c.waits != nil {
-		c.waits()
+	for _, cancel := range []func(){c.waits, c.overdrawn} {
+		if cancel != nil {
+			cancel()
+		}
 	}
 	c.dropLogin()
 	c.broker.dying = append(c.broker.dying, c)

@@ -86,6 +86,8 @@
 // store has no room in memory stays in the input, and its connection is not read from
 // until a commit has made room (see awaitRoom). Its keep alive does not run meanwhile.
 // Only a store that is full, or whose disk fails, refuses. What needs no disk passes.
+// In the same way who has too many answers to come, or too much that waits for a message
+// of QoS 2 before it, is not read from (see maxUnanswered and flowsFull).
 //
 // Beyond that a durable session falls behind and is served from the log, at QoS 1
 // and 2; what else it should have had is dropped as "queue-full". A peer that sends
@@ -133,7 +135,10 @@
 //     had been given back to the system, copies from smaller pieces to larger ones, the
 //     collector. The memory is used again now (see shelf), which leaves the system's own
 //     copying, and 22 instead of 54 MiB. It helps who takes messages at once; what is
-//     owed to a durable session or waits in a queue still has memory of its own.
+//     owed to a durable session or waits in a queue still has memory of its own: the
+//     log, queues, retained messages and subscribers inside share it, and who of them
+//     lets go of it last only the collector knows. Counting them would be a rule for
+//     everybody who ever sees a message, for the sake of those that wait anyway.
 //   - A retained message takes 259 bytes here (see resting): 144 for its topic and
 //     payload, 115 in the index. The rest is the store, whose tables in memory and
 //     buffers of a flush have grown by then, about 10 MB; at 200,000 it would be half as

@@ -58,7 +58,7 @@ func (f flows) pop(key flow) *later {
 
 // flowsFull says whether a message would have to wait and there is no room for that.
 func (b *Broker) flowsFull(m *core.Message) bool {
-	return b.later > 0 && b.later+int64(m.Size()) > b.cfg.Limits.MaxPendingBytes &&
+	return b.laterBytes > 0 && b.laterBytes+int64(m.Size()) > b.cfg.Limits.MaxPendingBytes &&
 		(m.QoS == core.ExactlyOnce || b.flows.busy(m))
 }
 
@@ -74,7 +74,7 @@ func (b *Broker) deliverLater(p *publication, seq core.Seq, wait promise, due bo
 			t.to.expect(1)
 		}
 	}
-	b.later += int64(l.message.Size())
+	b.laterBytes += int64(l.message.Size())
 	key := flow{l.message.Publisher, l.message.Topic}
 	b.flows.push(key, l)
 	if due {
@@ -89,7 +89,7 @@ func (b *Broker) deliverLater(p *publication, seq core.Seq, wait promise, due bo
 // deliverDue delivers what a flow has that waits for nothing any more.
 func (b *Broker) deliverDue(key flow) {
 	for l := b.flows.pop(key); l != nil; l = b.flows.pop(key) {
-		b.later -= int64(l.message.Size())
+		b.laterBytes -= int64(l.message.Size())
 		for i := range l.targets {
 			t := &l.targets[i]
 			if t.live {

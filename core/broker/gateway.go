@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,11 +18,38 @@ func (b *Broker) Publish(m *core.Message) error {
 	if err := checkMessage(m); err != nil {
 		return err
 	}
-	return b.mail.offer(func() {
-		if _, err := b.publishInside(m, true); err != nil {
+	return b.mail.offer(func() { b.publishInOrder(m) })
+}
+
+// maxInsiders bounds the messages from inside that wait for room in the store.
+const maxInsiders = 4096
+
+// publishInOrder takes a message of an adapter, or lets it wait where a client keeps the
+// disk busy: nobody could hold the adapter back.
+func (b *Broker) publishInOrder(m *core.Message) {
+	if b.insiders.len() >= maxInsiders {
+		b.drop(core.DroppedStoreFull, 1)
+		return
+	}
+	b.insiders.push(m)
+	if b.insiders.len() == 1 {
+		b.publishWaiting()
+	}
+}
+
+// publishWaiting goes on with those until there is no room.
+func (b *Broker) publishWaiting() {
+	for b.insiders.len() > 0 {
+		_, err := b.publishInside(*b.insiders.first(), true)
+		switch {
+		case errors.Is(err, core.ErrBusy):
+			b.awaitRoom(b.publishWaiting)
+			return
+		case err != nil:
 			b.drop(core.DroppedStoreFull, 1)
 		}
-	})
+		b.insiders.pop()
+	}
 }
 
 // Tell publishes what the gateway says of itself, at QoS 0. It is retained for as
@@ -60,9 +88,11 @@ func (b *Broker) publishInside(m *core.Message, lazy bool, changes ...core.Chang
 	}
 	b.begin(m, true)
 	b.publication.lazy = lazy
-	b.counters.messagesReceived++
-	b.counters.payloadReceived += uint64(len(m.Payload))
-	return b.take(changes...)
+	if wait, err = b.take(changes...); !errors.Is(err, core.ErrBusy) {
+		b.counters.messagesReceived++
+		b.counters.payloadReceived += uint64(len(m.Payload))
+	}
+	return wait, err
 }
 
 // Accept takes a message that a bridge has received, together with changes that

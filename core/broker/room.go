@@ -26,18 +26,23 @@ const (
 // awaitRoom lets something be tried again when the store may have room, behind others
 // that wait. It is to call awaitRoom once more if there is none.
 func (b *Broker) awaitRoom(again func()) (cancel func()) {
+	b.noRoom = true
+	return b.retryLater(again)
+}
+
+// retryLater lets something be tried again after the next commit, or a little while.
+func (b *Broker) retryLater(again func()) (cancel func()) {
 	if b.cramped.Len() == 0 {
 		b.timers.set(&b.roomTimer, b.now.Add(roomEvery))
 	}
-	b.noRoom = true
 	at := b.cramped.PushBack(again)
 	return func() { b.cramped.Remove(at) }
 }
 
-// giveRoom lets those who wait go on, in order, until one has to wait again.
+// giveRoom lets those who wait go on, in order, until there is no room for one.
 func (b *Broker) giveRoom() {
 	b.noRoom = false
-	for b.cramped.Len() > 0 && !b.noRoom {
+	for n := b.cramped.Len(); n > 0 && b.cramped.Len() > 0 && !b.noRoom; n-- {
 		again := b.cramped.Remove(b.cramped.Front()).(func())
 		again()
 	}
@@ -65,7 +70,8 @@ func (c *conn) goOn() {
 }
 
 // Nor may answers that wait for the disk use up the memory: who has too many of them to
-// come is not read from until half of them have left.
+// come is not read from until half of them have left. One packet more now and then finds
+// out whether the store refuses by now: then nothing will come.
 
 // maxUnanswered is more than a client needs to keep a disk busy that syncs in 100 ms.
 const maxUnanswered = 4096
@@ -86,15 +92,19 @@ func (c *conn) answer(t core.Ticket, n int, send func()) {
 }
 
 func (c *conn) overdraw() {
-	if !c.overdrawn && c.acks.Len()+c.unanswered >= maxUnanswered {
-		c.overdrawn = true
+	if c.overdrawn == nil && c.acks.Len()+c.unanswered >= maxUnanswered {
+		c.overdrawn = c.broker.retryLater(func() {
+			c.overdrawn = nil
+			c.goOn()
+		})
 		c.hear()
 	}
 }
 
 func (c *conn) relent() {
-	if c.overdrawn && c.phase == open && c.acks.Len()+c.unanswered <= maxUnanswered/2 {
-		c.overdrawn = false
+	if c.overdrawn != nil && c.phase == open && c.acks.Len()+c.unanswered <= maxUnanswered/2 {
+		c.overdrawn()
+		c.overdrawn = nil
 		c.goOn()
 	}
 }

@@ -114,6 +114,35 @@ func TestSlowDiskHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
+// TestAdaptersWaitForTheDisk: what adapters publish meanwhile is not lost, and keeps its
+// order.
+func TestAdaptersWaitForTheDisk(t *testing.T) {
+	onBoth(t, "while a client waits", broker.Config{}, func(t *testing.T, s *brokertest.Server, v packet.Version) {
+		outrun(t, s, v, func(int) byte { return 1 })
+		away := join(s, lasting(v, "away too"))
+		away.AcknowledgeAll()
+		away.Send(&packet.Subscribe{PacketID: 1, Filters: []packet.Filter{{Filter: []byte("plant/#"), Options: 1}}})
+		synctest.Wait()
+		s.Store.Commit()
+		away.Expect(&packet.Suback{PacketID: 1, Reasons: []packet.Reason{1}})
+		for i := range 10 {
+			if err := s.Publish(&core.Message{Topic: "plant/x", Payload: fmt.Append(nil, i), QoS: core.QoS(i % 2)}); err != nil {
+				t.Error(err)
+			}
+		}
+		synctest.Wait()
+		commits(s)
+		s.Store.Hold(false)
+		for i := range 10 {
+			away.Receive("plant/x", fmt.Sprint(i))
+		}
+		away.ExpectNothing()
+		if st := s.Status(); len(st.Dropped) > 0 || st.MessagesReceived != 22 {
+			t.Errorf("dropped %v, %d came", st.Dropped, st.MessagesReceived)
+		}
+	})
+}
+
 // TestFullWhileHeld: a store that turns out to be full says so to those who wait, too.
 func TestFullWhileHeld(t *testing.T) {
 	onBoth(t, "full", broker.Config{}, func(t *testing.T, s *brokertest.Server, v packet.Version) {
@@ -165,6 +194,25 @@ func TestUnanswered(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFullWhileUnanswered: nor does somebody hang whose answers will not come, because the
+// store has become full.
+func TestFullWhileUnanswered(t *testing.T) {
+	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+		away := join(s, lasting(packet.V311, "away"))
+		away.Subscribe("t", 1)
+		away.Close()
+		synctest.Wait()
+		s.Store.Hold(true)
+		c := join(s, connect(packet.V311))
+		one := &packet.Publish{Topic: []byte("t"), Payload: []byte("x"), QoS: 1, PacketID: 1}
+		go c.Write(bytes.Repeat(raw(one, packet.V311), 10_000)...)
+		synctest.Wait()
+		s.Store.SetFull(true)
+		time.Sleep(time.Second)
+		c.ExpectClosed()
+	})
 }
 
 // TestFlowsAreBounded: what waits in memory for a message of QoS 2 before it is bounded,

@@ -18,8 +18,12 @@ import "github.com/weir-edge/weir/core"
 // A retained message is a state: the last that goes out is what stays upstream. So it
 // goes behind the backlog, as long as there is one.
 type split struct {
-	broker         *Broker
-	name           string // of the rule
+	// Static.
+	broker *Broker
+	name   string    // of the rule
+	both   [2]*Queue // in any order
+
+	// Owned by the loop.
 	fresh, backlog *Queue
 	off            bool // the rule is not configured so any more: the fresh part drains
 }
@@ -45,7 +49,7 @@ func (b *Broker) divide(q *Queue) {
 	fresh := &Queue{broker: b, cfg: cfg, wake: q.wake}
 	fresh.endpoint = endpoint{subscriber: fresh, name: cfg.NoPublisher, excludes: cfg.Excludes}
 	b.settleIn(fresh)
-	q.split = &split{broker: b, name: q.cfg.Name, fresh: fresh, backlog: q, off: !cfg.Beside}
+	q.split = &split{broker: b, name: q.cfg.Name, both: [2]*Queue{q, fresh}, fresh: fresh, backlog: q, off: !cfg.Beside}
 	fresh.split = q.split
 	fresh.fresh.Store(true)
 }
@@ -88,10 +92,10 @@ func (s *split) detach() {
 }
 
 func (s *split) beside(q *Queue) *Queue {
-	if q == s.fresh {
-		return s.backlog
+	if q == s.both[0] {
+		return s.both[1]
 	}
-	return s.fresh
+	return s.both[0]
 }
 
 func (s *split) waits() bool { return s.broker.store.Owed(s.backlog.receiver) > 0 }
@@ -136,7 +140,7 @@ func (q *Queue) part(m *core.Message) *Queue {
 }
 
 // Beside is the rule's other part, nil if it has none. That is settled with Attach and
-// Reattach.
+// Reattach, by whose caller it may be asked while the loop goes on.
 func (q *Queue) Beside() *Queue {
 	if q.split == nil {
 		return nil

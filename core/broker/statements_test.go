@@ -72,6 +72,7 @@ var proofs = []proof{
 	{"broker.TestSessionExpiry", "4.1.0-1 4.1.0-2", "3.1.2-23 4.1.0-1 4.1.0-2"},
 	{"broker.TestWill", "3.1.2-8 3.1.2-10 3.14.4-3", "3.1.2-7 3.1.2-8 3.1.2-10 3.1.3-9 3.14.4-3"},
 	{"broker.TestWillOfKeepAlive", "3.1.2-17 3.1.2-24", "3.1.2-15"},
+	{"broker.TestWillAtTakeover", "", "3.1.3-9"},
 	{"broker.TestWillIsNotRetained", "3.1.2-12 3.1.2-16", "3.1.2-14 3.1.3-10"},
 	{"broker.TestRestart", "3.1.2-5 3.3.1-1 4.4.0-1", "3.3.1-1 4.4.0-1"},
 	{"broker.TestAuthorisation", "3.3.5-2", ""},

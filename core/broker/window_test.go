@@ -12,21 +12,25 @@ import (
 	"github.com/weir-edge/weir/core/packet"
 )
 
-// TestOurReceiveMaximum: a client of MQTT 5 may have so many messages on their way to us
-// and no more, whatever ends one [MQTT-3.3.4-7].
-func TestOurReceiveMaximum(t *testing.T) {
-	const most = 3
-	publish := func(topic string, qos byte, pid uint16) *packet.Publish {
-		return &packet.Publish{Topic: []byte(topic), QoS: qos, PacketID: pid}
-	}
-	for name, tc := range map[string]struct {
-		before func(s *brokertest.Server, p *brokertest.Client) // what ends again
-		open   func(s *brokertest.Server, p *brokertest.Client) // what stays: as much as may
-	}{
+// most is our Receive Maximum here.
+const most = 3
+
+// windowCase uses up all of it.
+type windowCase struct {
+	before func(s *brokertest.Server, p *brokertest.Client) // what ends again
+	open   func(s *brokertest.Server, p *brokertest.Client) // what stays: as much as may
+}
+
+func publishTo(topic string, qos byte, pid uint16) *packet.Publish {
+	return &packet.Publish{Topic: []byte(topic), QoS: qos, PacketID: pid}
+}
+
+func windowCases() map[string]windowCase {
+	return map[string]windowCase{
 		"PUBACK that waits for the disk": {open: func(s *brokertest.Server, p *brokertest.Client) {
 			s.Store.Hold(true)
 			for pid := range uint16(most) {
-				p.Send(publish("kept", 1, 1+pid))
+				p.Send(publishTo("kept", 1, 1+pid))
 			}
 		}},
 		"PUBCOMP ends one": {
@@ -37,7 +41,7 @@ func TestOurReceiveMaximum(t *testing.T) {
 			},
 			open: func(_ *brokertest.Server, p *brokertest.Client) {
 				for pid := range uint16(most) {
-					p.Send(publish("kept", 2, 100+pid))
+					p.Send(publishTo("kept", 2, 100+pid))
 					p.Expect(&packet.Ack{Kind: packet.PUBREC, PacketID: 100 + pid})
 				}
 			},
@@ -45,13 +49,13 @@ func TestOurReceiveMaximum(t *testing.T) {
 		"PUBREC with an error ends one": {
 			before: func(_ *brokertest.Server, p *brokertest.Client) {
 				for pid := range uint16(2 * most) {
-					p.Send(publish("denied", 2, 1+pid))
+					p.Send(publishTo("denied", 2, 1+pid))
 					p.Expect(&packet.Ack{Kind: packet.PUBREC, PacketID: 1 + pid, Reason: packet.NotAuthorized})
 				}
 			},
 			open: func(_ *brokertest.Server, p *brokertest.Client) {
 				for pid := range uint16(most) {
-					p.Send(publish("kept", 2, 1+pid))
+					p.Send(publishTo("kept", 2, 1+pid))
 					p.Expect(&packet.Ack{Kind: packet.PUBREC, PacketID: 1 + pid})
 				}
 			},
@@ -60,13 +64,19 @@ func TestOurReceiveMaximum(t *testing.T) {
 			open: func(_ *brokertest.Server, p *brokertest.Client) {
 				for pid := range uint16(most) {
 					for range 3 {
-						p.Send(publish("kept", 2, 1+pid))
+						p.Send(publishTo("kept", 2, 1+pid))
 						p.Expect(&packet.Ack{Kind: packet.PUBREC, PacketID: 1 + pid})
 					}
 				}
 			},
 		},
-	} {
+	}
+}
+
+// TestOurReceiveMaximum: a client of MQTT 5 may have so many messages on their way to us
+// and no more, whatever ends one [MQTT-3.3.4-7].
+func TestOurReceiveMaximum(t *testing.T) {
+	for name, tc := range windowCases() {
 		t.Run(name, func(t *testing.T) {
 			cfg := broker.Config{Limits: broker.Limits{ReceiveMaximum: most}, Access: ruled(t, "* deny denied", "* publish #", "* subscribe #", "* receive #")}
 			in(t, cfg, func(t *testing.T, s *brokertest.Server) {
@@ -79,15 +89,15 @@ func TestOurReceiveMaximum(t *testing.T) {
 					tc.before(s, p)
 				}
 				tc.open(s, p)
-				p.Send(publish("kept", 0, 0)) // does not count
+				p.Send(publishTo("kept", 0, 0)) // does not count
 				p.ExpectNothing()
-				p.Send(publish("kept", 1, 999))
+				p.Send(publishTo("kept", 1, 999))
 				p.ExpectReason(packet.ReceiveMaximumExceeded)
 				s.Store.Hold(false)
 				again := s.Pipe() // which begins with all of it
 				again.Connect(durable("p"))
 				for pid := range uint16(most) {
-					again.Send(publish("nobody", 2, 2000+pid))
+					again.Send(publishTo("nobody", 2, 2000+pid))
 					again.Expect(&packet.Ack{Kind: packet.PUBREC, PacketID: 2000 + pid, Reason: packet.NoMatchingSubscribers})
 				}
 				again.ExpectNothing()
