@@ -109,7 +109,8 @@
 // # Times
 //
 // Order is by number and age by the time since boot, so that a clock that jumps
-// changes neither. What was received in this boot before the clock was known gets
+// changes neither. What is from an earlier boot, of which no clock tells how long ago
+// that was, is as old as this boot at least. What was received in this boot before the clock was known gets
 // its right time on the way out, once it is.
 //
 // # When things go wrong
@@ -134,6 +135,11 @@
 //     the log, the status and weir/<gateway>/health.
 //   - What cannot be read is never deleted. A damaged segment is moved to
 //     quarantine, what it owed is counted as unreadable, and the rest goes on.
+//   - A sector that the disk does not give any more is a fault of the mapping through
+//     which Badger reads. It is damage of that page, or of that copy of the state, whose
+//     part the other one takes. A fault in what Badger reads in goroutines of its own,
+//     at opening, still ends the process; what can be is looked at before, and a marker
+//     counts attempts (check.go).
 //
 // On 32-bit machines Badger's table builder corrupts tables that are larger than
 // twice BaseTableSize; the options are checked against that (see badger.go).

@@ -45,6 +45,13 @@ func (f *faults) cure() {
 	f.cured = true
 }
 
+// end lets no more calls fail.
+func (f *faults) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cured, f.nth = true, 0
+}
+
 // TestFaults fails each call of the system of a short life of a store, once and
 // for a while, and looks whether anything is lost.
 func TestFaults(t *testing.T) {

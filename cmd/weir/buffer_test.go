@@ -56,7 +56,17 @@ func TestBuffer(t *testing.T) {
 	}
 	online(t, g, buffer, expect)
 	g.stop()
+	offline(t, g, buffer, expect)
+	g.start()
+	out := mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "away", "-q", "1", "-t", "plant/#", "-C", "3", "-W", "5")
+	if out != "one\ntwo\nthree\n" {
+		t.Errorf("what was imported comes as %q", out)
+	}
+}
 
+// offline works on the store alone; what it leaves was imported.
+func offline(t *testing.T, g *testGateway, buffer func(int, ...string) string, expect func(string, ...string)) {
+	t.Helper()
 	config, err := os.ReadFile(g.config)
 	if err != nil {
 		t.Fatal(err)
@@ -96,12 +106,6 @@ func TestBuffer(t *testing.T) {
 	expect(buffer(exitUnavailable, "status", "--data-dir", t.TempDir()), "no store there", "--config")
 	expect(buffer(exitUnavailable, "quarantine", "ls", "--data-dir", t.TempDir()), "no store there")
 	missing(t, buffer, expect)
-
-	g.start()
-	out := mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "away", "-q", "1", "-t", "plant/#", "-C", "3", "-W", "5")
-	if out != "one\ntwo\nthree\n" {
-		t.Errorf("what was imported comes as %q", out)
-	}
 }
 
 // missing exports what is not there: no file may look as if it were.

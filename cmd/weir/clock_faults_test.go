@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -122,18 +123,7 @@ func TestClockFaults(t *testing.T) {
 	}
 	need(t, "mosquitto_pub", "mosquitto_sub")
 	binary := wrongClockBinary(t)
-	clock := filepath.Join(t.TempDir(), "clock")
-	set := func(offset time.Duration, known bool) {
-		t.Helper()
-		text := fmt.Sprint(int64(offset/time.Second), " ", known)
-		if err := os.WriteFile(clock+".new", []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(clock+".new", clock); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Setenv("WEIR_TEST_CLOCK", clock)
+	set := clockSetter(t)
 	begun := time.Now()
 	in1970 := -time.Duration(begun.Unix()) * time.Second
 	set(in1970, false)
@@ -195,6 +185,22 @@ func TestClockFaults(t *testing.T) {
 	}
 	if owed := g.status().Buffer.Messages; owed != 4 {
 		t.Errorf("%d messages wait for the upstream, not 4", owed)
+	}
+}
+
+// clockSetter gives a function that sets the wall clock of a gateway of
+// wrongClockBinary, and whether it is known.
+func clockSetter(t *testing.T) func(offset time.Duration, known bool) {
+	t.Helper()
+	clock := filepath.Join(t.TempDir(), "clock")
+	t.Setenv("WEIR_TEST_CLOCK", clock)
+	return func(offset time.Duration, known bool) {
+		t.Helper()
+		text := fmt.Sprint(int64(offset/time.Second), " ", known)
+		err := os.WriteFile(clock+".new", []byte(text), 0o600)
+		if err := errors.Join(err, os.Rename(clock+".new", clock)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -378,7 +378,7 @@ func awaySession(t *testing.T, g *testGateway, mib int) string {
 func endlessSessions(t *testing.T, g *testGateway, n int) string {
 	told := map[packet.Reason]int{}
 	for i := range n {
-		a, r := g.attack(t, packet.V5, fmt.Sprintf("%x-%d", i*2654435761, i), lastingV5)
+		a, r := g.attack(t, packet.V5, fmt.Sprintf("%x-%d", uint32(i)*2654435761, i), lastingV5)
 		told[r]++
 		if a != nil {
 			a.conn.Close()

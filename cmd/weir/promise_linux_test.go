@@ -31,7 +31,7 @@ func TestListenerPromise(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range n {
-			if _, err := c.Write([]byte{0x32, 13, 0, 7, 'p', 'l', 'a', 'n', 't', '/', 'a', 0, byte(i + 1), 'x', 'y'}); err != nil {
+			if _, err := c.Write([]byte{0x32, 13, 0, 7, 'p', 'l', 'a', 'n', 't', '/', 'a', 0, byte(i + 1), promise[0], byte('0' + i)}); err != nil {
 				return err
 			}
 			if _, err := c.in.Peek(4); err != nil {
@@ -48,8 +48,12 @@ func TestListenerPromise(t *testing.T) {
 	}
 	g.kill()
 	g.start()
-	if n := g.status().Buffer.Messages; n < 6 {
-		t.Errorf("%d messages are left after a kill, not those that were promised to be written", n)
+	left := make(map[byte]string)
+	for _, k := range peeked(t, g) {
+		left[(*k.Payload)[0]] += (*k.Payload)[1:]
+	}
+	if left['w'] != "012" || left['s'] != "012" || !strings.HasPrefix("012", left['m']) {
+		t.Errorf("after a kill %q are left", left)
 	}
 	d.run("fsfreeze", "-f", d.mount)
 	frozen := true

@@ -67,6 +67,16 @@ bridges:
 			t.Errorf("line %d: %q, want %q and the marks", i, line, want)
 		}
 	}
+	wrongReplays(t, g)
+	g.stop()
+	said, code := weir(t, "buffer", "status", "--config", g.config)
+	if code != 0 || !strings.Contains(said, "owed        0 messages") || !strings.Contains(said, "history     12 messages") {
+		t.Errorf("what is kept, while no gateway runs: %d %s", code, said)
+	}
+}
+
+func wrongReplays(t *testing.T, g *testGateway) {
+	t.Helper()
 	for args, want := range map[string]string{
 		"--bridge other --from 1h":              "keeps no history",
 		"--bridge cloud --from soon":            "must be a time",
@@ -78,10 +88,5 @@ bridges:
 		if code == 0 || !strings.Contains(said, want) {
 			t.Errorf("%s: %d %s", args, code, said)
 		}
-	}
-	g.stop()
-	said, code := weir(t, "buffer", "status", "--config", g.config)
-	if code != 0 || !strings.Contains(said, "owed        0 messages") || !strings.Contains(said, "history     12 messages") {
-		t.Errorf("what is kept, while no gateway runs: %d %s", code, said)
 	}
 }
