@@ -171,7 +171,7 @@ func fillDisk(s *faultStage, d time.Duration, rng *rand.Rand) {
 		s.t.Fatal(err)
 	}
 	left := int64(rng.IntN(8)) << 20 // at times less, at times nothing
-	if n := int64(fs.Bavail)*fs.Bsize - left; n > 0 {
+	if n := int64(fs.Bavail)*int64(fs.Bsize) - left; n > 0 {
 		_ = unix.Fallocate(int(f.Fd()), 0, 0, n) // as much as there is
 	}
 	if left == 0 {
