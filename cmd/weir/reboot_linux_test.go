@@ -33,7 +33,7 @@ func rebooted(t *testing.T, since time.Duration) string {
 		t.Fatal(err)
 	}
 	script := fmt.Sprintf("#!/bin/sh\nexec unshare --mount --time --boottime %d --fork --kill-child sh -c 'mount --bind %s /proc/sys/kernel/random/boot_id && exec %s \"$@\"' weir \"$@\"\n",
-		int64(since.Seconds())-up.Sec, id, binary)
+		int64(since.Seconds())-int64(up.Sec), id, binary)
 	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
