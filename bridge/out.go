@@ -180,7 +180,7 @@ func (l *link) begin(o *outlet, d core.Delivery) {
 
 func (l *link) start(o *outlet, d core.Delivery) {
 	s := l.b.out.Start(o.receiver, d)
-	d.QoS = s.QoS
+	d.QoS = min(s.QoS, l.g.maxQoS) // as it was begun, unless the upstream takes that no more
 	l.b.flying.add(place{o.receiver, d.Seq}, d.Message)
 	p := parcel{outlet: o, d: d, pid: s.PacketID, dup: s.Dup}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -342,7 +343,7 @@ func TestUpstreamShrinks(t *testing.T) {
 		name   string
 		before bridgetest.Quirks
 		shrink func(*bridgetest.Quirks)
-		aside  int
+		aside  int64
 	}{
 		{"receive maximum", bridgetest.Quirks{ReceiveMaximum: 50}, func(q *bridgetest.Quirks) { q.ReceiveMaximum = 3 }, 0},
 		{"maximum packet", bridgetest.Quirks{}, func(q *bridgetest.Quirks) { q.MaxPacket = 300 }, 8},
@@ -354,9 +355,9 @@ func TestUpstreamShrinks(t *testing.T) {
 		for _, qos := range []core.QoS{1, 2} {
 			t.Run(fmt.Sprintf("%s/qos=%d", tc.name, qos), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					aside := 0
+					var aside atomic.Int64
 					w := newWorld(t, func(c *bridge.Config) {
-						c.Quarantine = func(bridge.Quarantined) error { aside++; return nil }
+						c.Quarantine = func(bridge.Quarantined) error { aside.Add(1); return nil }
 					})
 					w.up.Quirks = tc.before
 					w.up.Quirks.Publish = func(bridgetest.Received) bridgetest.Reaction { return bridgetest.Reaction{Ignore: true} }
@@ -386,8 +387,8 @@ func TestUpstreamShrinks(t *testing.T) {
 					after(time.Minute)
 					w.wantPayloads(append(want, "last")...)
 					w.wantOwed(0)
-					if s := w.bridge.Status(); aside != tc.aside || s.Inflight != 0 || s.State != "connected" {
-						t.Errorf("%d set aside, %d in flight, %s", aside, s.Inflight, s.State)
+					if s := w.bridge.Status(); aside.Load() != tc.aside || s.Inflight != 0 || s.State != "connected" {
+						t.Errorf("%d set aside, %d in flight, %s", aside.Load(), s.Inflight, s.State)
 					}
 					w.end()
 				})
