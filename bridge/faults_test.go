@@ -155,10 +155,11 @@ var faultCases = []faultCase{
 	// What the upstream has acknowledged is its own: it is not kept, and not sent again.
 	{name: "F12 the upstream acknowledges, then loses", do: func(w *world) {
 		for range 3 {
-			time.Sleep(5 * time.Second)
+			time.Sleep(7 * time.Second) // longer than the back-off: what the cut left open is acknowledged
 			w.lose(w.up.Lose())
 			time.Sleep(time.Second) // the acknowledgements of all that arrive
 			w.net.Cut()
+			synctest.Wait() // the upstream has seen that
 			w.up.Wipe()
 		}
 	}, repeats: true, check: func(t *testing.T, w *world) {
