@@ -93,7 +93,7 @@
 // disk's rate at best. What would be gained by keeping the committer awake between
 // groups was measured and is lost in the noise; its own writing of the journal,
 // which would save Badger's part, would be a second log. On such a disk nobody reaches
-// more than two thirds of its rate who answers as fast as Mosquitto does from memory and
+// more than seven tenths of its rate who answers as fast as Mosquitto does from memory and
 // waits for the sync and nothing else (TestOneInFlight of cmd/weir prints that, too);
 // with one of a millisecond or more, as memory cards are, all this is in its shadow.
 //
