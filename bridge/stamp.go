@@ -8,12 +8,11 @@ import (
 	"github.com/weir-edge/weir/core"
 )
 
-// The user properties that a message can carry over an uplink of MQTT 5.
+// The user properties that a message can carry over an uplink of MQTT 5, besides
+// core.PropTime.
 const (
-	propID     = "weir-id"        // gateway/sequence: lets the receiver drop duplicates
-	propTime   = "weir-ts"        // when the gateway took the message, RFC 3339
-	propSynced = "weir-ts-synced" // "false": its clock was not known to be right
-	propHops   = "weir-hops"      // how many gateways it has passed
+	propID   = "weir-id"   // gateway/sequence: lets the receiver drop duplicates
+	propHops = "weir-hops" // how many gateways it has passed
 )
 
 // lateAfter is how long a message must have waited to be stamped as buffered.
@@ -28,28 +27,14 @@ func (b *Bridge) stamps(us []core.UserProperty, rule OutRule, d core.Delivery, a
 	if (wanted && d.Seq != 0 || b.returns) && property(m, propID) == "" {
 		us = append(us, core.UserProperty{Name: propID, Value: b.id(d.Seq)})
 	}
-	if wanted {
-		if property(m, propTime) == "" {
-			us = append(us, core.UserProperty{Name: propTime, Value: timestamp(m.Received.Time())})
-			if !m.Received.Synced {
-				us = append(us, core.UserProperty{Name: propSynced, Value: "false"})
-			}
-		}
+	if wanted && property(m, core.PropTime) == "" {
+		us = m.Received.AppendMarks(us)
 	}
 	us = append(us, rule.Properties...)
 	if b.returns {
 		us = append(us, core.UserProperty{Name: propHops, Value: strconv.Itoa(hops(m) + 1)})
 	}
 	return us
-}
-
-// timestamp is a moment in RFC 3339, to the millisecond. The library is several times
-// faster with a layout that it knows.
-func timestamp(t time.Time) string {
-	t = t.UTC()
-	b := t.AppendFormat(make([]byte, 0, 24), time.RFC3339)
-	ms := t.Nanosecond() / int(time.Millisecond)
-	return string(append(b[:len(b)-1], '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z'))
 }
 
 // id names a message in the world. One of QoS 0 is in no log, and gets a number that

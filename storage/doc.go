@@ -64,8 +64,8 @@
 // group; where no group comes about, they are written after a number of payments
 // without a sync of their own: as many as a client may have under way, or a quarter of
 // the window of an uplink, which may be 1,000. A kill repeats as much at most, and what
-// was under way; a power cut at most what the kernel had not written yet. A receiver that owes nothing on disk
-// costs no write.
+// was under way; a power cut at most what the kernel had not written yet. A receiver
+// that owes nothing on disk costs no write.
 //
 // # What is marked as sent before
 //
@@ -113,8 +113,8 @@
 //
 // Order is by number and age by the time since boot, so that a clock that jumps
 // changes neither. What is from an earlier boot, of which no clock tells how long ago
-// that was, is as old as this boot at least. What was received in this boot before the clock was known gets
-// its right time on the way out, once it is.
+// that was, is as old as this boot at least. What was received in this boot before the
+// clock was known gets its right time on the way out, once it is.
 //
 // # When things go wrong
 //

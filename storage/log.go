@@ -159,9 +159,9 @@ func refuseLive(debts []core.Debt, r core.ReceiverID) {
 	}
 }
 
-// holdsBack: a receiver that has paid so much on disk gets nothing more until
-// that is written, so that a kill repeats it and what was under way, and no more; unless the disk takes
-// nothing, because live values pass all the same, and a full disk has to be
+// holdsBack: a receiver that has paid so much on disk gets nothing more until that is
+// written, so that a kill repeats it and what was under way, and no more; unless the
+// disk takes nothing, because live values pass all the same, and a full disk has to be
 // drained.
 func (l *Log) holdsBack(r *receiver) bool {
 	return r.behind(l.repeats(r)) && l.health.err == nil && !l.health.full()

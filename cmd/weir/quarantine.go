@@ -171,9 +171,8 @@ func (l setAside) message() *core.Message {
 	if l.Props != nil {
 		props = *l.Props
 	}
-	const taken = "weir-ts"
-	if !l.Received.IsZero() && !slices.ContainsFunc(props.User, func(u core.UserProperty) bool { return u.Name == taken }) {
-		props.User = append(slices.Clone(props.User), core.UserProperty{Name: taken, Value: l.Received.UTC().Format("2006-01-02T15:04:05.000Z")})
+	if !l.Received.IsZero() && !slices.ContainsFunc(props.User, func(u core.UserProperty) bool { return u.Name == core.PropTime }) {
+		props.User = append(slices.Clone(props.User), core.UserProperty{Name: core.PropTime, Value: core.Timestamp(l.Received)})
 	}
 	return &core.Message{
 		Topic: l.Topic, Payload: l.Payload, QoS: max(l.QoS, core.AtLeastOnce), Retain: l.Retain,

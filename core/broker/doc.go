@@ -92,9 +92,8 @@
 // Beyond that a durable session falls behind and is served from the log, at QoS 1
 // and 2; what else it should have had is dropped as "queue-full". A peer that sends
 // without reading is not read from once hardOutput of answers wait for it; then what
-// it takes is its sign of life. Depth and
-// drops of each session are under $SYS/broker/clients, in the console and in
-// Clients; drops by reason in the metrics.
+// it takes is its sign of life. Depth and drops of each session are under
+// $SYS/broker/clients, in the console and in Clients; drops by reason in the metrics.
 //
 // A turn reads each socket once, up to 64 KiB, and accepts 64 connections of a
 // listener. Connections leave an eighth of the descriptors, at least 64, to the

@@ -187,12 +187,9 @@ func (r *rerun) wants(m *core.Message) bool {
 	return !at.Before(r.want.From) && at.Before(r.want.To) && (r.want.Filter == "" || topic.Match(r.want.Filter, m.Topic))
 }
 
-// What marks a message that is sent again on request.
-const (
-	propReplay = "weir-replay"    // its number when it was sent first
-	propTime   = "weir-ts"        // when it was received
-	propSynced = "weir-ts-synced" // "false": by a clock that was not known to be right
-)
+// propReplay marks a message that is sent again on request: its number when it was sent
+// first. core.PropTime says when it was received.
+const propReplay = "weir-replay"
 
 // send hands a marked copy to the rule. False: not now.
 func (r *rerun) send(d core.Delivery) bool {
@@ -207,13 +204,7 @@ func (r *rerun) send(d core.Delivery) bool {
 	if m.Properties != nil {
 		props = *m.Properties
 	}
-	marks := []core.UserProperty{
-		{Name: propReplay, Value: strconv.FormatUint(uint64(d.Seq), 10)},
-		{Name: propTime, Value: d.Message.Received.Time().UTC().Format("2006-01-02T15:04:05.000Z")},
-	}
-	if !d.Message.Received.Synced {
-		marks = append(marks, core.UserProperty{Name: propSynced, Value: "false"})
-	}
+	marks := d.Message.Received.AppendMarks([]core.UserProperty{{Name: propReplay, Value: strconv.FormatUint(uint64(d.Seq), 10)}})
 	props.User = append(marks, props.User...)
 	m.Properties = &props
 	b.begin(&m, true)

@@ -253,9 +253,9 @@ func (c *conn) refuseMessage(kind packet.Type, pid uint16, r packet.Reason) {
 	c.acknowledge(kind, pid, r, promise{})
 }
 
-// unkept answers a publication for which there is no room, or lets it wait for some. Before MQTT 5 there is
-// no word for it and an acknowledgement would be a lie, so the connection is
-// closed: the client sends the message again when it has come back.
+// unkept answers a publication for which there is no room, or lets it wait for some.
+// Before MQTT 5 there is no word for it and an acknowledgement would be a lie, so the
+// connection is closed: the client sends the message again when it has come back.
 func (c *conn) unkept(kind packet.Type, pid uint16, err error) {
 	if errors.Is(err, core.ErrBusy) {
 		c.client.inbound().Acked(kind, pid) // it has not come

@@ -304,7 +304,8 @@ func (q *Queue) Dropped() (counts map[core.Reason]uint64) {
 }
 
 // Owe gives the rule a message that it has had before, behind all others, as received
-// now if it does not say when. The message goes to nobody else. It may be called from any goroutine.
+// now if it does not say when. The message goes to nobody else. It may be called from
+// any goroutine.
 func (q *Queue) Owe(m *core.Message) error {
 	if q.receiver == 0 {
 		return fmt.Errorf("rule %s is of QoS 0: it keeps nothing", q.cfg.Name)

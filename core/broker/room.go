@@ -19,7 +19,8 @@ const (
 	// about by acknowledgements, too, and a store that has become full has to be found
 	// out.
 	roomEvery = 50 * time.Millisecond
-	// crampedInput is what is read from a socket at once while some wait: it may have to be kept.
+	// crampedInput is what is read from a socket at once while some wait: it may have to
+	// be kept.
 	crampedInput = 4 << 10
 )
 

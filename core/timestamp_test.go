@@ -1,4 +1,4 @@
-package bridge
+package core
 
 import (
 	"testing"
@@ -10,7 +10,7 @@ func TestTimestamp(t *testing.T) {
 	for _, at := range []time.Time{
 		time.Unix(0, 0), time.Unix(1, 999_999_999), time.Date(2026, 2, 3, 4, 5, 6, 7_000_000, east), time.Date(2038, 1, 19, 3, 14, 8, 120_000_000, time.UTC),
 	} {
-		if got, want := timestamp(at), at.UTC().Format("2006-01-02T15:04:05.000Z"); got != want {
+		if got, want := Timestamp(at), at.UTC().Format("2006-01-02T15:04:05.000Z"); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
