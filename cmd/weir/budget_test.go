@@ -66,7 +66,7 @@ func TestIdleMemoryAndStart(t *testing.T) {
 		s := g.status()
 		return s.Bridges[0].State == "connected" && s.Bridges[1].State == "connected" && s.Adapters[0].Readings >= 1
 	})
-	time.Sleep(3 * restGap) // idle is when nobody asks for the status, either
+	time.Sleep(tidyAfter + restGap) // idle is when nobody asks for the status, either
 	s := g.status()
 	ready := regexp.MustCompile(`ready +after (\S+)`).FindStringSubmatch(g.out.String())
 	t.Logf("resident memory %.1f MB; ready %v; %d goroutines, %d descriptors", float64(s.Process.RSS)/1e6, ready, s.Process.Goroutines, s.Process.FDs)

@@ -27,7 +27,7 @@ import (
 //
 // After load the process would stay as large as it became, with what nobody uses
 // any more in it: there is no reason to collect. So when no collection has followed
-// one for restGap, the process is tidied, if it has grown since that was done last.
+// one for tidyAfter, the process is tidied, if it has grown since that was done last.
 type collector struct {
 	now  func() time.Time
 	last time.Time // the end of the collection before
@@ -54,6 +54,10 @@ const (
 	loadGap = 200 * time.Millisecond
 	loadRow = 32
 	restGap = 2 * time.Second
+
+	// By then Badger has let go of the 8 MiB in which it builds tables, too: it keeps
+	// them for up to four seconds after the last one.
+	tidyAfter = 5 * time.Second
 )
 
 // tuneMemory lets a collector follow the load, within what is available (0: who knows), unless the user has set GOGC or
@@ -62,7 +66,7 @@ func tuneMemory(available int64) {
 	ownPercent, ownLimit := os.Getenv("GOGC") == "", os.Getenv("GOMEMLIMIT") == ""
 	c := &collector{now: time.Now, last: time.Now(), percent: restPercent, most: mostOf(available)}
 	c.limit = min(leastLimit, c.most)
-	c.calm = time.AfterFunc(restGap, func() { c.tidyUp(mappedMemory, debug.FreeOSMemory) })
+	c.calm = time.AfterFunc(tidyAfter, func() { c.tidyUp(mappedMemory, debug.FreeOSMemory) })
 	c.set = func(percent int, limit int64) {
 		if ownPercent {
 			debug.SetGCPercent(percent)
@@ -102,7 +106,7 @@ func (c *collector) collected(live int64) {
 	gap := now.Sub(c.last)
 	c.last = now
 	if !c.tidied.Swap(false) {
-		c.calm.Reset(restGap)
+		c.calm.Reset(tidyAfter)
 	}
 	if c.row++; gap >= loadGap {
 		c.row = 0

@@ -73,7 +73,7 @@ func TestTidied(t *testing.T) {
 		}
 		var times, memory atomic.Int64
 		memory.Store(100 << 20)
-		c.calm = time.AfterFunc(restGap, func() {
+		c.calm = time.AfterFunc(tidyAfter, func() {
 			c.tidyUp(memory.Load, func() {
 				times.Add(1)
 				collected()
