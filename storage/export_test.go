@@ -64,8 +64,8 @@ func Faulty(c Config, fail func(call string) error) Config {
 			}
 			return s.open(o)
 		},
-		commit: func(txn *badger.Txn) error {
-			err := first(fail("commit"), func() error { return s.commit(txn) })
+		commit: func(txn *badger.Txn, version uint64) error {
+			err := first(fail("commit"), func() error { return s.commit(txn, version) })
 			return first(err, func() error { return fail("commit done") })
 		},
 		step: s.step,
@@ -188,8 +188,7 @@ func PretendNewer(t testing.TB, dir string) {
 		}
 		c := m.checkpoint
 		c.Format = formatVersion + 1
-		o := set([]byte{keyCheckpoint}, &c)
-		err := m.db.Update(func(txn *badger.Txn) error { return txn.Set(o.Key, frame(o.Key, o.Value)) })
+		err := m.save(func(func(fact) bool) {}, c)
 		if err := errors.Join(err, m.close()); err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func (m *metaDB) open() error {
 	if err != nil {
 		return err
 	}
-	j, err := openJournal(m.dir, metaMemtable, m.seam)
+	j, err := openJournal(db, metaMemtable, m.seam)
 	if err != nil {
 		return transient(errors.Join(err, db.Close()))
 	}
@@ -278,7 +278,7 @@ type metaWriter struct {
 }
 
 func (w *metaWriter) begin() {
-	w.txn, w.size, w.count = w.m.db.NewTransaction(true), 0, 0
+	w.txn, w.size, w.count = w.m.journal.begin(), 0, 0
 }
 
 func (w *metaWriter) put(f fact) error {
@@ -309,10 +309,10 @@ func (w *metaWriter) put(f fact) error {
 }
 
 func (w *metaWriter) commit() error {
-	if err := w.m.seam.commit(w.txn); err != nil {
+	if err := w.m.journal.commit(w.txn); err != nil {
 		return fmt.Errorf("commit meta: %w", err)
 	}
-	return w.m.journal.follow()
+	return nil
 }
 
 // tables is how many tables the database has: there is no compaction, so that

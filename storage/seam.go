@@ -18,7 +18,7 @@ type seam struct {
 	rename    func(from, to string) error              //
 	removeAll func(dir string) error                   //
 	open      func(badger.Options) (*badger.DB, error) //
-	commit    func(*badger.Txn) error                  //
+	commit    func(*badger.Txn, uint64) error          // under this version
 	step      func(name string)                        // between two steps of an order of effects
 }
 
@@ -36,8 +36,8 @@ func newSeam() *seam {
 		syncDir:   syncDir,
 		rename:    os.Rename,
 		removeAll: os.RemoveAll,
-		open:      badger.Open,
-		commit:    (*badger.Txn).Commit,
+		open:      badger.OpenManaged,
+		commit:    func(txn *badger.Txn, version uint64) error { return txn.CommitAt(version, nil) },
 		step:      func(string) {},
 	}
 }

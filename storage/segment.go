@@ -74,7 +74,7 @@ func (s *segment) openWriter() error {
 	if err != nil {
 		return err
 	}
-	j, err := openJournal(s.dir, segmentMemtable, s.seam)
+	j, err := openJournal(db, segmentMemtable, s.seam)
 	if err != nil {
 		return transient(errors.Join(err, db.Close()))
 	}
@@ -129,15 +129,15 @@ func (s *segment) write(n uint64, page []byte) error {
 }
 
 func (s *segment) set(key, value []byte) error {
-	txn := s.db.NewTransaction(true)
+	txn := s.journal.begin()
 	defer txn.Discard()
 	if err := txn.Set(key, value); err != nil {
 		return fmt.Errorf("set page: %w", err)
 	}
-	if err := s.seam.commit(txn); err != nil {
+	if err := s.journal.commit(txn); err != nil {
 		return fmt.Errorf("commit page: %w", err)
 	}
-	return s.journal.follow()
+	return nil
 }
 
 // read gives the bytes of a page, appended to buf.
