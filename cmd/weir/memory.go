@@ -39,26 +39,34 @@ type collector struct {
 	mu     sync.Mutex
 	tidy   int64 // the memory after tidying, guarded by mu
 
-	row     int // collections that have followed closely
+	row     [len(paces)]int // collections that have followed each other as closely
 	percent int
 	limit   int64
 }
 
 const (
 	restPercent = 50
-	loadPercent = 400
+	restGap     = 2 * time.Second // collections farther apart than that are rest
 	leastLimit  = 48 << 20
-
-	// Collections closer than loadGap are load when there are loadRow of them in a
-	// row (a start makes a few); farther than restGap, rest.
-	loadGap = 200 * time.Millisecond
-	loadRow = 32
-	restGap = 2 * time.Second
 
 	// By then Badger has let go of the 8 MiB in which it builds tables, too: it keeps
 	// them for up to four seconds after the last one.
 	tidyAfter = 5 * time.Second
 )
+
+// pace is how close so many collections in a row must be for a percentage.
+type pace struct {
+	gap     time.Duration
+	row     int
+	percent int
+}
+
+// paces are work, as to drain a backlog is, and load: the most first. A start makes a
+// few collections, too.
+var paces = [...]pace{
+	{200 * time.Millisecond, 32, 400},
+	{time.Second, 8, 150},
+}
 
 // tuneMemory lets a collector follow the load, within what is available (0: who knows), unless the user has set GOGC or
 // GOMEMLIMIT.
@@ -108,15 +116,17 @@ func (c *collector) collected(live int64) {
 	if !c.tidied.Swap(false) {
 		c.calm.Reset(tidyAfter)
 	}
-	if c.row++; gap >= loadGap {
-		c.row = 0
-	}
 	percent := c.percent
-	switch {
-	case c.row >= loadRow:
-		percent = loadPercent
-	case gap > restGap:
+	if gap > restGap {
 		percent = restPercent
+	}
+	for i, p := range paces {
+		if c.row[i]++; gap >= p.gap {
+			c.row[i] = 0
+		}
+		if c.row[i] >= p.row {
+			percent = max(percent, p.percent)
+		}
 	}
 	limit := min(max(leastLimit, live+live/2+8<<20), c.most)
 	// To set them stops everything for a moment: not for small changes.

@@ -10,6 +10,7 @@ import (
 
 func TestCollector(t *testing.T) {
 	const mib = 1 << 20
+	load, work := paces[0], paces[1]
 	now := time.Unix(0, 0)
 	c := &collector{now: func() time.Time { return now }, last: now, percent: restPercent, limit: leastLimit, most: mostOf(0)}
 	c.calm = time.AfterFunc(time.Hour, func() {})
@@ -26,14 +27,15 @@ func TestCollector(t *testing.T) {
 		sets    int
 	}{
 		{"at rest", 2 * time.Minute, 1, 8 * mib, restPercent, leastLimit, 0},
-		{"a start", 5 * time.Millisecond, loadRow - 1, 8 * mib, restPercent, leastLimit, 0},
+		{"a start", 5 * time.Millisecond, work.row - 1, 8 * mib, restPercent, leastLimit, 0},
 		{"and then nothing", time.Second, 1, 8 * mib, restPercent, leastLimit, 0},
-		{"load", 5 * time.Millisecond, loadRow, 10 * mib, loadPercent, leastLimit, 1},
-		{"more of it", 50 * time.Millisecond, 1, 20 * mib, loadPercent, leastLimit, 1},
-		{"later, because of what was set", time.Second, 1, 20 * mib, loadPercent, leastLimit, 1},
-		{"much in use", 5 * time.Millisecond, 1, 80 * mib, loadPercent, 128 * mib, 2},
-		{"a little less", 5 * time.Millisecond, 1, 79 * mib, loadPercent, 128 * mib, 2},
-		{"rest", time.Minute, 1, 8 * mib, restPercent, leastLimit, 3},
+		{"a backlog drains", 300 * time.Millisecond, 2 * load.row, 8 * mib, work.percent, leastLimit, 1},
+		{"load", 5 * time.Millisecond, load.row, 10 * mib, load.percent, leastLimit, 2},
+		{"more of it", 50 * time.Millisecond, 1, 20 * mib, load.percent, leastLimit, 2},
+		{"later, because of what was set", time.Second, 1, 20 * mib, load.percent, leastLimit, 2},
+		{"much in use", 5 * time.Millisecond, 1, 80 * mib, load.percent, 128 * mib, 3},
+		{"a little less", 5 * time.Millisecond, 1, 79 * mib, load.percent, 128 * mib, 3},
+		{"rest", time.Minute, 1, 8 * mib, restPercent, leastLimit, 4},
 	} {
 		for range step.times {
 			now = now.Add(step.gap)
