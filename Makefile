@@ -2,9 +2,10 @@
 GO      ?= go
 LDFLAGS := -s -w
 FUZZ    ?= 20s
+SOAK    ?= 1h
 export CGO_ENABLED = 0
 
-.PHONY: build demo test race lint fuzz bench faults cover release vulncheck peers generate
+.PHONY: build demo test race lint fuzz bench faults soak cover release vulncheck peers generate
 
 build: ## bin/weir, static and stripped
 	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/weir ./cmd/weir
@@ -36,6 +37,9 @@ bench: build ## benchmarks of the hot paths; then Weir and Mosquitto by turns (b
 
 faults: build ## the long fault run: kills and cuts against the real binary and a real upstream; a minute of a fast serial line, garbage, a million Modbus transactions
 	WEIR_FAULTS=long $(GO) test -count=1 -timeout 2h -run 'Fault|Kill|Outage|SerialSustained|Garbage' -v ./cmd/weir ./storage ./adapters/serial/... ./adapters/modbus
+
+soak: build ## one process for SOAK (1h) among clients that come and go and devices and an uplink that fail: nothing lost, nothing grows
+	WEIR_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestSoak -v ./cmd/weir
 
 cover: ## coverage by package
 	mkdir -p coverage && $(GO) test -coverprofile coverage/all.out ./... && $(GO) tool cover -func coverage/all.out | tail -1
