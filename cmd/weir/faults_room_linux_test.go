@@ -124,7 +124,8 @@ func testRoom(t *testing.T, d *disk, exhaust func(*testing.T, string)) {
 
 	exhaust(t, others)
 	g.kill()
-	g.start() // with what little there is, or without its store
+	g.start()     // with what little there is, or without its store
+	g.connected() // only who is connected gets live values then
 	passes("third")
 	refused()
 	give()
