@@ -105,7 +105,7 @@ func TestDescriptorsBeyond1024(t *testing.T) {
 
 func TestBlockedWriteEnds(t *testing.T) {
 	p, far := openPair(t)
-	p.charTime = 0 // leaves the fixed second
+	p.charTime = 0                        // leaves the fixed second
 	err := p.Write(make([]byte, 256<<10)) // nobody reads the far end
 	if !errors.Is(err, ErrTimeout) || errors.Is(err, ErrGone) {
 		t.Fatalf("Write = %v; want ErrTimeout", err)
