@@ -19,6 +19,7 @@ import (
 	"github.com/weir-edge/weir/core/broker"
 	"github.com/weir-edge/weir/core/broker/brokertest"
 	"github.com/weir-edge/weir/core/packet"
+	"github.com/weir-edge/weir/core/porttest"
 	"github.com/weir-edge/weir/core/session"
 )
 
@@ -44,15 +45,9 @@ func newMosquitto(t *testing.T) *mosquitto {
 		}
 		t.Skip("mosquitto is not installed")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	dir := t.TempDir()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	m := &mosquitto{t: t, path: path, address: l.Addr().String(), conf: filepath.Join(dir, "mosquitto.conf")}
-	conf := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location %s/\nmax_queued_messages 0\n", port, dir)
+	dir, port := t.TempDir(), porttest.Free(t)
+	m := &mosquitto{t: t, path: path, address: fmt.Sprint("127.0.0.1:", port), conf: filepath.Join(dir, "mosquitto.conf")}
+	conf := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location %s/\nmax_queued_messages 0\n", port, dir)
 	if os.Geteuid() == 0 {
 		conf += "user root\n" // it would give up its rights to the directory
 	}
@@ -97,7 +92,7 @@ func (s *subscriber) connect() {
 	s.t.Helper()
 	var conn net.Conn
 	var err error
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if conn, err = net.Dial("tcp", s.m.address); err == nil {
 			break
 		}

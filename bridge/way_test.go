@@ -23,6 +23,7 @@ import (
 	"github.com/weir-edge/weir/bridge"
 	"github.com/weir-edge/weir/bridge/bridgetest"
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/porttest"
 )
 
 // onTCP runs a bridge over real sockets until three messages are paid.
@@ -40,7 +41,7 @@ func onTCP(t *testing.T, cfg bridge.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()
@@ -227,12 +228,7 @@ func TestProxy(t *testing.T) {
 			up := new(bridgetest.Upstream)
 			target := listenUp(t, up.Serve)
 			if tc.down {
-				l, err := net.Listen("tcp", "127.0.0.1:0")
-				if err != nil {
-					t.Fatal(err)
-				}
-				target = l.Addr().String()
-				l.Close()
+				target = porttest.Address(t)
 			}
 			tc.cfg.URL += "://" + listenUp(t, tc.proxy)
 			err := onTCP(t, bridge.Config{URLs: []string{"mqtt://" + target}, Proxy: tc.cfg, BindAddress: "127.0.0.1"})

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -45,20 +46,22 @@ func TestASCII(t *testing.T) {
 		"odd number of them": {":110306AE4156524340C\r\n", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			line, err := ParseURL("ascii+tcp://scripted:1")
-			if err != nil {
-				t.Fatal(err)
-			}
-			peer := &asciiPeer{t: t, want: request, answer: c.answer}
-			b := newBus(t.Context(), line, line.translated(peer.link()), 20*time.Millisecond, make(map[byte]*unitState), new(taps))
-			defer b.close()
-			got, err := b.read(0x11, holdings, 0x6B, 3, b.timeout)
-			if (err == nil) != (c.want != nil) || !slices.Equal(got, c.want) || !peer.heard {
-				t.Errorf("data is % X, %v; want % X", got, err, c.want)
-			}
-			if name == "refused" && exceptionOf(err) != 2 {
-				t.Errorf("error is %v", err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				line, err := ParseURL("ascii+tcp://scripted:1")
+				if err != nil {
+					t.Fatal(err)
+				}
+				peer := &asciiPeer{t: t, want: request, answer: c.answer}
+				b := newBus(t.Context(), line, line.translated(peer.link()), 20*time.Millisecond, make(map[byte]*unitState), new(taps))
+				defer b.close()
+				got, err := b.read(0x11, holdings, 0x6B, 3, b.timeout)
+				if (err == nil) != (c.want != nil) || !slices.Equal(got, c.want) || !peer.heard {
+					t.Errorf("data is % X, %v; want % X", got, err, c.want)
+				}
+				if name == "refused" && exceptionOf(err) != 2 {
+					t.Errorf("error is %v", err)
+				}
+			})
 		})
 	}
 }

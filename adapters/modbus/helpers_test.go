@@ -93,11 +93,14 @@ func latest(t testing.TB, messages []*core.Message) map[string]readingDoc {
 	return last
 }
 
+// patience is how long a test waits for what has to come: only a failure takes as long.
+const patience = 2 * time.Minute
+
 // await waits until what was published so far satisfies done.
 func (r *recorder) await(t testing.TB, what string, done func(map[string]readingDoc) bool) map[string]readingDoc {
 	t.Helper()
 	all := make(map[string]readingDoc)
-	limit := time.After(20 * time.Second)
+	limit := time.After(patience)
 	for {
 		maps.Copy(all, latest(t, r.take()))
 		if done(all) {

@@ -4,16 +4,17 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/porttest"
 )
 
 // Slaves that nobody here wrote: libmodbus' example server, which misbehaves on
@@ -68,22 +69,11 @@ func ptyPair(t *testing.T) (master, slave string) {
 
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(15 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+	for limit := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("no %s", what)
 		}
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	return port
 }
 
 // libmodbusServer compiles the example server, so that it takes port or device
@@ -119,7 +109,7 @@ func TestPeerLibmodbus(t *testing.T) {
 	server := libmodbusServer(t)
 	t.Run("tcp", func(t *testing.T) {
 		t.Parallel()
-		port := freePort(t)
+		port := strconv.Itoa(porttest.Free(t))
 		run(t, server, "tcp", port)
 		testLibmodbus(t, "tcp://127.0.0.1:"+port)
 	})
@@ -181,7 +171,7 @@ func testLibmodbus(t *testing.T, url string) {
 		noticed[trap] = told && d.Quality != "good"
 	}
 	maps.DeleteFunc(noticed, func(_ string, yes bool) bool { return !yes })
-	for deadline := time.Now().Add(30 * time.Second); len(right) < len(want) || len(acknowledged) < len(commands) || len(noticed) < len(traps); {
+	for deadline := time.Now().Add(patience); len(right) < len(want) || len(acknowledged) < len(commands) || len(noticed) < len(traps); {
 		if time.Now().After(deadline) {
 			t.Fatalf("right: %v\nacknowledged: %v\nnoticed: %v\n%+v", right, acknowledged, noticed, a.Status())
 		}
@@ -245,14 +235,14 @@ func TestPeerPymodbus(t *testing.T) {
 	for scheme, framing := range map[string]string{"tcp": "tcp", "rtu+tcp": "rtu", "ascii+tcp": "ascii"} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
-			port := freePort(t)
+			port := strconv.Itoa(porttest.Free(t))
 			run(t, python, "-c", pymodbusServer, "tcp", framing, port)
 			testPymodbus(t, Config{URL: scheme + "://127.0.0.1:" + port})
 		})
 	}
 	t.Run("tls", func(t *testing.T) {
 		t.Parallel()
-		port := freePort(t)
+		port := strconv.Itoa(porttest.Free(t))
 		cert, key := certificate(t)
 		// The framer that it has for TLS leaves the header out, which the standard has
 		// there as well.
@@ -319,10 +309,12 @@ func testPymodbus(t *testing.T, c Config) {
 			t.Errorf("%s is %+v, want %v", topic, got[topic], value)
 		}
 	}
-	for _, d := range a.Status().Devices {
+	for i := range devices {
+		var d core.DeviceStatus
+		eventually(t, "device that is up, with one point that cannot be read", func() bool {
+			d = a.Status().Devices[i]
+			return d.Requests > 0 && d.Up && strings.Contains(d.Error, "1 of 8 points can't be read")
+		})
 		t.Logf("%+v", d)
-		if d.Requests == 0 || !d.Up || !strings.Contains(d.Error, "1 of 8 points can't be read") {
-			t.Errorf("status is %+v", d)
-		}
 	}
 }

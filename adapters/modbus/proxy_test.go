@@ -15,18 +15,8 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/adapters/modbus/simulator"
+	"github.com/weir-edge/weir/core/porttest"
 )
-
-// freeAddress is one that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
 
 // mbpoll is a master that nobody here wrote.
 func mbpoll(t *testing.T, address, value string, args ...string) (out string, ok bool) {
@@ -39,7 +29,7 @@ func mbpoll(t *testing.T, address, value string, args ...string) (out string, ok
 		t.Skip("mbpoll is not installed")
 	}
 	host, port, _ := net.SplitHostPort(address)
-	args = append([]string{"-m", "tcp", "-p", port, "-1", "-0", "-o", "2"}, append(args[:len(args):len(args)], host)...)
+	args = append([]string{"-m", "tcp", "-p", port, "-1", "-0", "-o", "10"}, append(args[:len(args):len(args)], host)...)
 	if value != "" {
 		args = append(args, value)
 	}
@@ -69,9 +59,13 @@ func TestPeerMbpollProxy(t *testing.T) {
 		"write":               {Proxy{Writable: true}, []string{"-a", "1", "-r", "2", "-t", "4"}, "55", `Written 1 ref`, false},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
-			c.proxy.Address = freeAddress(t)
+			c.proxy.Address = porttest.Address(t)
+			timeout := 10 * time.Second // nobody here is late
+			if name == "no such device" {
+				timeout = 300 * time.Millisecond
+			}
 			bus := newRecorder()
-			a := newAdapter(t, Config{URL: serveTCP(t, s), Timeout: 300 * time.Millisecond, Proxy: c.proxy, Devices: []Device{{Name: "d", Unit: 1, Every: 10 * time.Millisecond, Points: []Point{{Name: "p", Register: "holding:0"}}}}})
+			a := newAdapter(t, Config{URL: serveTCP(t, s), Timeout: timeout, Proxy: c.proxy, Devices: []Device{{Name: "d", Unit: 1, Every: 10 * time.Millisecond, Points: []Point{{Name: "p", Register: "holding:0"}}}}})
 			stop := start(t, a, bus)
 			bus.await(t, "a value", func(m map[string]readingDoc) bool { return m["p/d/p"].Value == 100.0 })
 			out, ok := mbpoll(t, c.proxy.Address, c.value, c.args...)
@@ -106,8 +100,8 @@ func TestProxySmuggling(t *testing.T) {
 	}
 	smuggled := slices.Concat(frame("01 03 0000 0001"), frame("01 06 0001 BEEF"))[1:] // the unit is in the header
 
-	address := freeAddress(t)
-	a := newAdapter(t, Config{URL: "rtu+tcp://" + ln.Addr().String(), Timeout: 300 * time.Millisecond, Proxy: Proxy{Address: address}, Devices: []Device{{Name: "d", Unit: 1, Points: []Point{{Name: "p", Register: "holding:0"}}}}})
+	address := porttest.Address(t)
+	a := newAdapter(t, Config{URL: "rtu+tcp://" + ln.Addr().String(), Timeout: 10 * time.Second, Proxy: Proxy{Address: address}, Devices: []Device{{Name: "d", Unit: 1, Points: []Point{{Name: "p", Register: "holding:0"}}}}})
 	bus := newRecorder()
 	start(t, a, bus)
 	bus.await(t, "a value", func(m map[string]readingDoc) bool { return m["p/d/p"].Value == 100.0 })

@@ -92,7 +92,7 @@ func TestDescriptorsBeyond1024(t *testing.T) {
 	if _, err := far.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := p.Read(make([]byte, 8), time.Now().Add(5*time.Second)); n != 1 || err != nil {
+	if n, err := p.Read(make([]byte, 8), time.Now().Add(patience)); n != 1 || err != nil {
 		t.Fatalf("Read = %d, %v", n, err)
 	}
 	if _, err := p.Read(make([]byte, 8), time.Now().Add(time.Millisecond)); !errors.Is(err, ErrTimeout) {
@@ -105,14 +105,10 @@ func TestDescriptorsBeyond1024(t *testing.T) {
 
 func TestBlockedWriteEnds(t *testing.T) {
 	p, far := openPair(t)
-	p.charTime = 0 // leaves the fixed second
-	start := time.Now()
+	p.charTime = 0                        // leaves the fixed second
 	err := p.Write(make([]byte, 256<<10)) // nobody reads the far end
 	if !errors.Is(err, ErrTimeout) || errors.Is(err, ErrGone) {
 		t.Fatalf("Write = %v; want ErrTimeout", err)
-	}
-	if took := time.Since(start); took > 5*time.Second {
-		t.Fatalf("Write took %v", took)
 	}
 	// The line is as good as before.
 	drained := make([]byte, 64<<10)
@@ -147,7 +143,7 @@ func TestInterruptEndsARead(t *testing.T) {
 func TestUnplug(t *testing.T) {
 	p, far := openPair(t)
 	far.Close()
-	if _, err := p.Read(make([]byte, 1), time.Now().Add(5*time.Second)); !errors.Is(err, ErrGone) {
+	if _, err := p.Read(make([]byte, 1), time.Now().Add(patience)); !errors.Is(err, ErrGone) {
 		t.Errorf("Read = %v; want ErrGone", err)
 	}
 	if err := p.Write([]byte("x")); !errors.Is(err, ErrGone) {

@@ -26,7 +26,7 @@ func TestWakeEndsARead(t *testing.T) {
 	}
 	far.WriteString("x")
 	b := make([]byte, 1)
-	if n, err := p.Read(b, time.Now().Add(5*time.Second)); n != 1 || b[0] != 'x' {
+	if n, err := p.Read(b, time.Now().Add(patience)); n != 1 || b[0] != 'x' {
 		t.Fatalf("Read = %d, %v", n, err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 const aclConfig = `
@@ -90,12 +89,12 @@ func TestACLReloadC16(t *testing.T) {
 		t.Fatal("not as the rules say")
 	}
 	sub := start(t, lookPeer("mosquitto_sub"), "-p", port, "-V", "5", "-t", "#", "-v", "-i", "watcher")
-	eventually(t, 5*time.Second, "the subscription", func() bool {
+	eventually(t, patience, "the subscription", func() bool {
 		return len(g.status().Clients) == 1 && g.status().Clients[0].Subscriptions == 1
 	})
 	publish("plant/secret")
 	publish("plant/open")
-	eventually(t, 5*time.Second, "a message", func() bool { return strings.Contains(sub.out.String(), "plant/open x") })
+	eventually(t, patience, "a message", func() bool { return strings.Contains(sub.out.String(), "plant/open x") })
 	if strings.Contains(sub.out.String(), "secret") {
 		t.Error("a denied topic was delivered")
 	}
@@ -110,7 +109,7 @@ func TestACLReloadC16(t *testing.T) {
 		}
 		said := strings.Count(g.out.String(), want)
 		g.signal(syscall.SIGHUP)
-		eventually(t, 5*time.Second, want, func() bool { return strings.Count(g.out.String(), want) > said })
+		eventually(t, patience, want, func() bool { return strings.Count(g.out.String(), want) > said })
 	}
 	head, _, _ := strings.Cut(string(file), "auth:")
 	for name, auth := range map[string]string{
@@ -131,7 +130,7 @@ func TestACLReloadC16(t *testing.T) {
 	if !publish("cmd/x") || publish("plant/x") {
 		t.Error("the new rules are not in force")
 	}
-	eventually(t, 5*time.Second, "a message", func() bool { return strings.Contains(sub.out.String(), "cmd/x x") })
+	eventually(t, patience, "a message", func() bool { return strings.Contains(sub.out.String(), "cmd/x x") })
 	if strings.Contains(sub.out.String(), "late") {
 		t.Error("the subscription of before brings what it must not")
 	}

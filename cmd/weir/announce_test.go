@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestStateUpstream: those at the upstream see, retained, whether the gateway is there:
@@ -19,7 +18,7 @@ func TestStateUpstream(t *testing.T) {
 			at := "--config=" + g.config
 			shows := func(want string) {
 				t.Helper()
-				eventually(t, 20*time.Second, want, func() bool {
+				eventually(t, patience, want, func() bool {
 					out, _ := run(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-t", "site7/weir/state", "-C", "1", "-W", "5", "-F", "%r %p")
 					return strings.TrimSpace(out) == "1 "+want
 				})

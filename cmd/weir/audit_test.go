@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/audit"
@@ -33,7 +32,7 @@ func TestAudit(t *testing.T) {
 		}
 		before := strings.Count(g.out.String(), "reloaded:")
 		g.signal(syscall.SIGHUP)
-		eventually(t, 5*time.Second, "the reload", func() bool { return strings.Count(g.out.String(), "reloaded:") > before })
+		eventually(t, patience, "the reload", func() bool { return strings.Count(g.out.String(), "reloaded:") > before })
 	}
 	if code := g.stop(); code != 0 {
 		t.Fatalf("exit code %d", code)

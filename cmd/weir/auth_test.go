@@ -11,11 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weir-edge/weir/core"
 )
 
 // weirIn runs the real binary with something on its standard input.
@@ -61,7 +64,7 @@ func (g *testGateway) reload(want string) {
 	g.t.Helper()
 	said := strings.Count(g.out.String(), want)
 	g.signal(syscall.SIGHUP)
-	eventually(g.t, 10*time.Second, "reloaded with "+want, func() bool { return strings.Count(g.out.String(), want) > said })
+	eventually(g.t, patience, "reloaded with "+want, func() bool { return strings.Count(g.out.String(), want) > said })
 }
 
 // publish is mosquitto_pub as a user; "" is one that got through.
@@ -212,7 +215,7 @@ func TestUsersReload(t *testing.T) {
 			return strings.Join(there, " ") == strings.Join(names, " ")
 		}
 	}
-	eventually(t, 10*time.Second, "connected", connected("alice", "bob"))
+	eventually(t, patience, "connected", connected("alice", "bob"))
 
 	addUser(t, file, "carol", "secret")
 	if g.publish("carol", "secret") == "" {
@@ -262,12 +265,12 @@ func TestUsersReload(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	g.reload("2 users")
-	eventually(t, 10*time.Second, "without bob", connected("alice"))
+	eventually(t, patience, "without bob", connected("alice"))
 	if out, code := weirIn(t, "other\n", "user", "passwd", "alice", "--file", file, "--password-file", "-"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	g.reload("2 users")
-	eventually(t, 10*time.Second, "without alice, whose password is another", connected())
+	eventually(t, patience, "without alice, whose password is another", connected())
 	if out := g.publish("alice", "other"); out != "" {
 		t.Error(out)
 	}
@@ -374,13 +377,18 @@ func TestTokensOfOthers(t *testing.T) {
 	}
 
 	sub := start(t, lookPeer("mosquitto_sub"), "-V", "5", "-d", "-p", strconv.Itoa(g.port), "-i", "short", "-u", "x", "-P", tokenOf(secret, "app", 3*time.Second), "-t", "t")
-	eventually(t, 10*time.Second, "connected", func() bool { return g.user("short") == "app" })
-	eventually(t, 10*time.Second, "disconnected at the token's end", func() bool {
+	eventually(t, patience, "connected", func() bool { return g.user("short") == "app" })
+	eventually(t, patience, "disconnected at the token's end", func() bool {
 		return strings.Contains(sub.out.String(), "DISCONNECT") && g.user("short") == ""
 	})
 	if a := g.status().Auth; a.TokenKeys != 2 || a.Logins["token expired"] == 0 || a.Logins["token not valid"] == 0 {
 		t.Errorf("%+v", a)
 	}
+}
+
+// online says whether a client is connected.
+func (g *testGateway) online(clientID string) bool {
+	return slices.ContainsFunc(g.status().Clients, func(c core.ClientStatus) bool { return c.ClientID == clientID && c.Connected })
 }
 
 // user is who is connected with a client id.

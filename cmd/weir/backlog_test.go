@@ -39,19 +39,20 @@ func testBacklogLimit(t *testing.T, onFull string) {
 	if onFull == "refuse" {
 		enough = 10
 	}
-	eventually(t, 30*time.Second, "the limit", func() bool { return dropped() > enough })
+	eventually(t, patience, "the limit", func() bool { return dropped() > enough })
 	if r := g.status().Bridges[0].Rules[0]; r.Bytes > 200<<10 {
 		t.Errorf("%d bytes are owed", r.Bytes)
 	}
 	src.end()
+	eventually(t, patience, "nothing more to come", func() bool { return !g.online("auditor") })
 	counted := int(dropped())
 	g.kill()
 	g.start()
 	up.start()
 	g.connected()
-	eventually(t, 30*time.Second, "nothing owed", func() bool { return g.status().Bridges[0].Owed == 0 })
+	eventually(t, patience, "nothing owed", func() bool { return g.status().Bridges[0].Owed == 0 })
 	var v verdict
-	eventually(t, 30*time.Second, "all that was kept", func() bool {
+	eventually(t, patience, "all that was kept", func() bool {
 		rec.catchUp()
 		v = judge(src.source, rec.tally)
 		return v.Lost <= counted && (onFull != "refuse" || v.Lost == 0)
@@ -62,5 +63,5 @@ func testBacklogLimit(t *testing.T, onFull string) {
 	}
 	before := g.status().Bridges[0].Rules[0].Messages
 	publish(t, g.port, "plant/a", `{"n":0}`)
-	eventually(t, 10*time.Second, "the rule at work", func() bool { return g.status().Bridges[0].Rules[0].Messages == before+1 })
+	eventually(t, patience, "the rule at work", func() bool { return g.status().Bridges[0].Rules[0].Messages == before+1 })
 }

@@ -80,7 +80,7 @@ func TestSecretsStaySecret(t *testing.T) {
   - {name: b, url: "mqtt://127.0.0.1:1", client_id: y, username: u, password: hunter2-inline, out: [{filter: "b/#", qos: 1}]}
 `)
 	sys := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(g.port), "-u", "alice", "-P", "hunter2-alice", "-t", "$SYS/#", "-t", "weir/#", "-v")
-	eventually(t, 10*time.Second, "an event", func() bool { return sys.out.String() != "" })
+	eventually(t, patience, "an event", func() bool { return sys.out.String() != "" })
 	for _, login := range [][2]string{
 		{"alice", "hunter2-alice"},
 		{"alice", "hunter2-wrong"},

@@ -41,7 +41,7 @@ func (g *testGateway) bridgeState() string { return g.status().Bridges[0].State 
 
 func (g *testGateway) connected() {
 	g.t.Helper()
-	eventually(g.t, 20*time.Second, "connected", func() bool { return g.bridgeState() == "connected" })
+	eventually(g.t, patience, "connected", func() bool { return g.bridgeState() == "connected" })
 }
 
 // publish sends one message to a port with Debian's client.
@@ -91,13 +91,13 @@ func TestBridgeCommands(t *testing.T) {
 	testBridgeJSON(t, at)
 
 	expect(t, 0, []string{"bridge", "pause", "cloud", at}, "paused")
-	eventually(t, 10*time.Second, "paused", func() bool { return g.bridgeState() == "paused" })
+	eventually(t, patience, "paused", func() bool { return g.bridgeState() == "paused" })
 	publish(t, g.port, "plant/a", "while paused")
-	sub := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-t", "#", "-v", "-C", "2", "-W", "20")
+	sub := follow(t, up.port, "#", "-v", "-C", "2", "-W", "120")
 	expect(t, 0, []string{"bridge", "resume", "cloud", at}, "resumed")
 	g.connected()
 	publish(t, g.port, "meter/7/v/w", "230")
-	if code := sub.wait(30 * time.Second); code != 0 || sub.out.String() != "site7/plant/a while paused\nm/7/v/w 230\n" {
+	if code := sub.wait(patience); code != 0 || sub.out.String() != "site7/plant/a while paused\nm/7/v/w 230\n" {
 		t.Errorf("exit code %d, output %q", code, sub.out)
 	}
 	expect(t, exitFailed, []string{"bridge", "pause", "clod", at}, "bridge clod is not known")
@@ -147,13 +147,13 @@ func TestBufferQoS0(t *testing.T) {
 	watch := []string{"-p", strconv.Itoa(up.port), "-c", "-i", "watch", "-q", "1", "-t", "#"}
 	mustRun(t, "mosquitto_sub", append(slices.Clone(watch), "-E")...) // what comes from now on is for it
 	up.process.stop()
-	eventually(t, 10*time.Second, "noticed", func() bool { return g.bridgeState() != "connected" })
+	eventually(t, patience, "noticed", func() bool { return g.bridgeState() != "connected" })
 	for _, topic := range []string{"plant/a", "meter/7/v/w"} {
 		if out, err := run(t, lookPeer("mosquitto_pub"), "-p", strconv.Itoa(g.port), "-t", topic, "-q", "0", "-m", "in the dark"); err != nil {
 			t.Fatal(err, out)
 		}
 	}
-	eventually(t, 10*time.Second, "one kept, one dropped", func() bool {
+	eventually(t, patience, "one kept, one dropped", func() bool {
 		s := g.status()
 		r := s.Bridges[0].Rules
 		return s.Buffer.Messages == 1 && r[0].Owed == 1 && len(r[0].Dropped) == 0 && r[1].Owed == 0 && r[1].Dropped["offline"] == 1
@@ -161,8 +161,8 @@ func TestBufferQoS0(t *testing.T) {
 	g.kill()
 	g.start()
 	up.start()
-	sub := start(t, lookPeer("mosquitto_sub"), append(watch, "-v", "-C", "1", "-W", "20")...)
-	if code := sub.wait(30 * time.Second); code != 0 || sub.out.String() != "site7/plant/a in the dark\n" {
+	sub := start(t, lookPeer("mosquitto_sub"), append(watch, "-v", "-C", "1", "-W", "120")...)
+	if code := sub.wait(patience); code != 0 || sub.out.String() != "site7/plant/a in the dark\n" {
 		t.Errorf("exit code %d, output %q", code, sub.out)
 	}
 }
@@ -177,7 +177,7 @@ func TestBacklogShown(t *testing.T) {
 	up.process.stop()
 	src := publishNumbered(t, g, "auditor", 1, time.Millisecond, "plant/a", "plant/b")
 	defer src.end()
-	eventually(t, 20*time.Second, "a backlog with an end", func() bool {
+	eventually(t, patience, "a backlog with an end", func() bool {
 		b := g.status().Bridges[0]
 		r := b.Rules[0]
 		return b.FullSeconds > 0 && r.Owed > 100 && r.Bytes > 0 && r.Oldest > 1
@@ -214,7 +214,7 @@ func testRulePause(t *testing.T, g *testGateway, at string) {
 	expect(t, exitFailed, []string{"bridge", "resume", "cloud", "--rule", "cmd/#", at}, "no out rule")
 	publish(t, g.port, "plant/a", "kept")
 	publish(t, g.port, "meter/7/v/w", "231")
-	eventually(t, 10*time.Second, "the other goes", func() bool { return rule(1).Messages == before[1]+1 })
+	eventually(t, patience, "the other goes", func() bool { return rule(1).Messages == before[1]+1 })
 	expect(t, 0, []string{"bridge", "status", at}, "plant/# · "+count(before[0])+" messages · 1 owed", " · paused\n")
 	config, err := os.ReadFile(g.config)
 	if err != nil {
@@ -225,13 +225,13 @@ func testRulePause(t *testing.T, g *testGateway, at string) {
 		t.Fatal(err)
 	}
 	g.signal(syscall.SIGHUP)
-	eventually(t, 10*time.Second, "reloaded", func() bool { return strings.Contains(g.out.String(), "reloaded: changed cloud") })
+	eventually(t, patience, "reloaded", func() bool { return strings.Contains(g.out.String(), "reloaded: changed cloud") })
 	g.connected()
 	if r := rule(0); !r.Paused || r.Owed != 1 || r.Messages != before[0] {
 		t.Errorf("after the reload: %+v", r)
 	}
 	expect(t, 0, []string{"bridge", "resume", "cloud", "--rule", "plant/#", at}, "resumed")
-	eventually(t, 10*time.Second, "gone", func() bool { return rule(0).Owed == 0 && rule(0).Messages == before[0]+1 })
+	eventually(t, patience, "gone", func() bool { return rule(0).Owed == 0 && rule(0).Messages == before[0]+1 })
 }
 
 // TestQuarantineAndReplay: mosquitto takes packets of 500 bytes, and later more.
@@ -243,7 +243,7 @@ func TestQuarantineAndReplay(t *testing.T) {
 	large := strings.Repeat("x", 1000)
 	publish(t, g.port, "plant/large", large)
 	publish(t, g.port, "plant/small", "y")
-	eventually(t, 10*time.Second, "set aside", func() bool {
+	eventually(t, patience, "set aside", func() bool {
 		b := g.status().Bridges[0]
 		return b.Quarantined == 1 && b.Owed == 0
 	})
@@ -264,10 +264,10 @@ func TestQuarantineAndReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 	up.start()
-	sub := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-t", "site7/#", "-C", "1", "-W", "20")
+	sub := follow(t, up.port, "site7/#", "-C", "1", "-W", "120")
 	g.connected()
 	expect(t, 0, []string{"bridge", "replay", "cloud", at}, "1 messages go out of quarantine")
-	if code := sub.wait(30 * time.Second); code != 0 || sub.out.String() != large+"\n" {
+	if code := sub.wait(patience); code != 0 || sub.out.String() != large+"\n" {
 		t.Errorf("exit code %d, %d bytes of output", code, len(sub.out.String()))
 	}
 	expect(t, 0, []string{"bridge", "quarantine", "cloud", at}, "nothing is in quarantine")
@@ -337,11 +337,11 @@ func TestTransit(t *testing.T) {
 				fmt.Sprintf(circleLink, "near", near.port, "mosquitto", "a", "3.1.1", transit, 1)+
 				fmt.Sprintf(circleLink, "far", far.port, "mosquitto", "a", "3.1.1", transit, 1))
 			g.allConnected(2)
-			sub := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(far.port), "-t", "t/#", "-q", "1", "-i", "watcher", "-c")
+			sub := follow(t, far.port, "t/#")
 			publish(t, near.port, "t/x", "from near")
-			eventually(t, 20*time.Second, "through", func() bool { return g.status().Bridges[0].Received == 1 })
+			eventually(t, patience, "through", func() bool { return g.status().Bridges[0].Received == 1 })
 			publish(t, g.port, "t/x", "the last")
-			eventually(t, 20*time.Second, "the last", func() bool { return strings.Contains(sub.out.String(), "the last") })
+			eventually(t, patience, "the last", func() bool { return strings.Contains(sub.out.String(), "the last") })
 			if got := strings.Contains(sub.out.String(), "from near"); got != transit {
 				t.Errorf("passed on: %v, want %v", got, transit)
 			}
@@ -354,7 +354,7 @@ func TestTransit(t *testing.T) {
 
 func (g *testGateway) allConnected(n int) {
 	g.t.Helper()
-	eventually(g.t, 20*time.Second, "connected", func() bool {
+	eventually(g.t, patience, "connected", func() bool {
 		up := 0
 		for _, b := range g.status().Bridges {
 			if b.State == "connected" {
@@ -369,12 +369,21 @@ func (g *testGateway) allConnected(n int) {
 func testCircle(t *testing.T, ports map[string]int, qos, most int) {
 	subs := make(map[string]*process)
 	for name, port := range ports {
-		subs[name] = start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(port), "-t", "t/#", "-q", "1")
+		// Who has the retained message has subscribed to the rest.
+		mustRun(t, "mosquitto_pub", "-p", strconv.Itoa(port), "-t", "there", "-r", "-q", "1", "-m", "subscribed")
+		subs[name] = start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(port), "-t", "t/#", "-t", "there", "-q", "1")
 	}
-	time.Sleep(500 * time.Millisecond) // there is nothing to see of a subscription at mosquitto
+	for name, sub := range subs {
+		eventually(t, patience, "subscribed at "+name, func() bool { return strings.Contains(sub.out.String(), "subscribed") })
+	}
 	for name, port := range ports {
 		if out, err := run(t, lookPeer("mosquitto_pub"), "-p", strconv.Itoa(port), "-t", "t/x", "-q", strconv.Itoa(qos), "-m", "from "+name); err != nil {
 			t.Fatal(err, out)
+		}
+	}
+	for name, sub := range subs {
+		for from := range ports {
+			eventually(t, patience, from+"'s message at "+name, func() bool { return strings.Contains(sub.out.String(), "from "+from+"\n") })
 		}
 	}
 	atRest(t, subs)
@@ -382,7 +391,7 @@ func testCircle(t *testing.T, ports map[string]int, qos, most int) {
 		for from := range ports {
 			n := strings.Count(sub.out.String(), "from "+from+"\n")
 			t.Logf("%s got the message of %s %d times", name, from, n)
-			if n < 1 || n > most {
+			if n > most {
 				t.Errorf("%s got the message of %s %d times", name, from, n)
 			}
 		}
@@ -399,7 +408,7 @@ func atRest(t *testing.T, subs map[string]*process) {
 		return n
 	}
 	last, since := -1, time.Now()
-	eventually(t, 20*time.Second, "at rest", func() bool {
+	eventually(t, patience, "at rest", func() bool {
 		if now := size(); now != last {
 			last, since = now, time.Now()
 		}
@@ -407,7 +416,8 @@ func atRest(t *testing.T, subs map[string]*process) {
 	})
 }
 
-// TestBlackHole: how long it takes to notice that nothing gets through.
+// TestBlackHole: that nothing gets through is noticed, by the keep-alive. (When: that is
+// shown with a clock of its own in package bridge.)
 func TestBlackHole(t *testing.T) {
 	need(t, "mosquitto")
 	up := startMosquitto(t)
@@ -418,19 +428,18 @@ func TestBlackHole(t *testing.T) {
 	defer line.Close()
 	g := startGateway(t, strings.Replace(fmt.Sprintf(oneBridge, up.port), fmt.Sprint("127.0.0.1:", up.port), line.Address(), 1))
 	g.connected()
-	time.Sleep(time.Second)
 	line.Hush()
 	begin := time.Now()
-	eventually(t, 20*time.Second, "noticed", func() bool { return g.bridgeState() != "connected" })
+	eventually(t, patience, "noticed", func() bool { return g.bridgeState() != "connected" })
 	took := time.Since(begin)
 	t.Logf("black hole noticed after %v with a keep-alive of 5s", took.Round(10*time.Millisecond))
-	if took > 7500*time.Millisecond+time.Second {
+	if measured() && took > 7500*time.Millisecond+time.Second {
 		t.Errorf("noticed after %v", took)
 	}
 	publish(t, g.port, "plant/a", "kept")
 	line.Speak()
 	g.connected()
-	eventually(t, 10*time.Second, "nothing owed", func() bool { return g.status().Bridges[0].Owed == 0 })
+	eventually(t, patience, "nothing owed", func() bool { return g.status().Bridges[0].Owed == 0 })
 }
 
 // TestQuarantineFile: a line that a power cut has torn harms no other.
@@ -501,9 +510,9 @@ func TestReloadDuringStart(t *testing.T) {
 	}
 	g := prepareGateway(t, loopbackConfig)
 	g.process = start(t, path, "run", "--config", g.config)
-	eventually(t, 20*time.Second, "begun", func() bool { return strings.Contains(g.out.String(), "weir ") })
+	eventually(t, patience, "begun", func() bool { return strings.Contains(g.out.String(), "weir ") })
 	g.signal(syscall.SIGHUP)
-	eventually(t, 20*time.Second, "reloaded", func() bool { return strings.Contains(g.out.String(), "reloaded: no bridge has changed") })
+	eventually(t, patience, "reloaded", func() bool { return strings.Contains(g.out.String(), "reloaded: no bridge has changed") })
 }
 
 // TestReload: rules and bridges come, change and go while messages flow and others
@@ -525,7 +534,7 @@ func TestReload(t *testing.T) {
 		}
 		seen := strings.Count(g.out.String(), word)
 		g.signal(syscall.SIGHUP)
-		eventually(t, 15*time.Second, word, func() bool { return strings.Count(g.out.String(), word) > seen })
+		eventually(t, patience, word, func() bool { return strings.Count(g.out.String(), word) > seen })
 	}
 	src := publishNumbered(t, g, "auditor", 1, time.Millisecond, "plant/a", "plant/b")
 	src.grown(t, 200)
@@ -550,7 +559,7 @@ func TestReload(t *testing.T) {
 	reload("reloaded: added cloud", "", "")
 	up.start()
 	g.connected()
-	eventually(t, 30*time.Second, "nothing owed", func() bool { return g.status().Bridges[0].Owed == 0 })
+	eventually(t, patience, "nothing owed", func() bool { return g.status().Bridges[0].Owed == 0 })
 	rec.catchUp()
 	v := judge(src.source, rec.tally)
 	t.Logf("%d arrived, %d duplicates, %d out of order", v.Arrived, v.Duplicates, v.Reversed)

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -66,11 +65,11 @@ func TestBudgetAddsUp(t *testing.T) {
 	}
 	port := strconv.Itoa(g.port)
 	for rule, k := range dropped {
-		if out := mustRun(t, "mosquitto_sub", "-p", port, "-t", "$SYS/broker/rules/cloud "+rule+"%2F%23/dropped/store-full", "-C", "1", "-W", "5"); strings.TrimSpace(out) != strconv.FormatUint(k, 10) {
+		if out := mustRun(t, "mosquitto_sub", "-p", port, "-t", "$SYS/broker/rules/cloud "+rule+"%2F%23/dropped/store-full", "-C", "1", "-W", "120"); strings.TrimSpace(out) != strconv.FormatUint(k, 10) {
 			t.Errorf("$SYS says of %s %q, not %d", rule, out, k)
 		}
 	}
-	eventually(t, 15*time.Second, "the gateway's topic to say so", func() bool {
+	eventually(t, patience, "the gateway's topic to say so", func() bool {
 		var told core.BufferStatus
 		out, _ := run(t, lookPeer("mosquitto_sub"), "-p", port, "-t", "weir/+/buffer", "-C", "1", "-W", "5")
 		return json.Unmarshal([]byte(out), &told) == nil && told.Dropped[core.DroppedStoreFull] == sum

@@ -62,7 +62,7 @@ func TestIdleMemoryAndStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := startGateway(t, fmt.Sprintf(idleConfig, up.port, port))
-	eventually(t, 10*time.Second, "connected and polling", func() bool {
+	eventually(t, patience, "connected and polling", func() bool {
 		s := g.status()
 		return s.Bridges[0].State == "connected" && s.Bridges[1].State == "connected" && s.Adapters[0].Readings >= 1
 	})

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -78,7 +77,7 @@ func TestBounds(t *testing.T) {
 
 	up.start()
 	g.connected()
-	eventually(t, 20*time.Second, "drained", func() bool { return g.status().Buffer.Messages == 0 })
+	eventually(t, patience, "drained", func() bool { return g.status().Buffer.Messages == 0 })
 	if n := g.status().Buffer.Dropped[core.DroppedExpired]; n != 2 {
 		t.Errorf("%d were too old, of 2", n)
 	}

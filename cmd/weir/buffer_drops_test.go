@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/storage"
@@ -61,7 +60,7 @@ func TestDropsAreAnnounced(t *testing.T) {
 		}
 	}
 	var told core.BufferStatus
-	eventually(t, 10*time.Second, "the gateway's topic to say so", func() bool {
+	eventually(t, patience, "the gateway's topic to say so", func() bool {
 		out, _ := run(t, lookPeer("mosquitto_sub"), "-p", port, "-t", "weir/+/buffer", "-C", "1", "-W", "5")
 		if json.Unmarshal([]byte(out), &told) != nil {
 			return false

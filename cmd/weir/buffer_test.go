@@ -58,7 +58,7 @@ func TestBuffer(t *testing.T) {
 	g.stop()
 	offline(t, g, buffer, expect)
 	g.start()
-	out := mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "away", "-q", "1", "-t", "plant/#", "-C", "3", "-W", "5")
+	out := mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "away", "-q", "1", "-t", "plant/#", "-C", "3", "-W", "120")
 	if out != "one\ntwo\nthree\n" {
 		t.Errorf("what was imported comes as %q", out)
 	}

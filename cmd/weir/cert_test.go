@@ -64,7 +64,7 @@ console: {address: "%%CONSOLE%%"}
 	weirCert(t, dir, 0, "renew", "server", "meter-7")
 	weirCert(t, dir, 0, "revoke", "meter-7")
 	g.signal(syscall.SIGHUP)
-	eventually(t, 5*time.Second, "meter-7 is refused", func() bool { return !mosquitto("meter-7") })
+	eventually(t, patience, "meter-7 is refused", func() bool { return !mosquitto("meter-7") })
 	if !mosquitto("meter-8") {
 		t.Error("meter-8 is refused, too")
 	}

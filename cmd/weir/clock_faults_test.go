@@ -142,7 +142,7 @@ func TestClockFaults(t *testing.T) {
 	},
 	) {
 		t.Helper()
-		out := mustRun(t, "mosquitto_sub", "-p", port, "-t", "local/m1/v", "-C", "1", "-W", "10")
+		out := mustRun(t, "mosquitto_sub", "-p", port, "-t", "local/m1/v", "-C", "1", "-W", "120")
 		if err := json.Unmarshal([]byte(out), &r); err != nil {
 			t.Fatalf("%v in %s", err, out)
 		}
@@ -153,7 +153,7 @@ func TestClockFaults(t *testing.T) {
 		t.Errorf("a reading of 1970 says %v", r)
 	}
 	set(0, true)
-	eventually(t, 20*time.Second, "the clock to be known", func() bool { return g.status().ClockSynced })
+	eventually(t, patience, "the clock to be known", func() bool { return g.status().ClockSynced })
 	publish(2)
 	if r := reading(); time.Since(r.TS).Abs() > time.Minute || r.Synced != nil {
 		t.Errorf("a reading of a known clock says %v", r)
@@ -176,7 +176,7 @@ func TestClockFaults(t *testing.T) {
 	set(0, true)
 	g.kill()
 	g.startAs(binary)
-	got := mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "away", "-q", "1", "-t", "plant/#", "-C", "4", "-W", "10")
+	got := mustRun(t, "mosquitto_sub", "-p", port, "-c", "-i", "away", "-q", "1", "-t", "plant/#", "-C", "4", "-W", "120")
 	if got != "1\n2\n3\n4\n" {
 		t.Errorf("the session gets %q", got)
 	}

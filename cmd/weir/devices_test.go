@@ -71,7 +71,7 @@ func (r *readings) byTopic() map[string][]reading {
 func (r *readings) await(n int, topics ...string) map[string][]reading {
 	r.t.Helper()
 	var got map[string][]reading
-	eventually(r.t, 30*time.Second, fmt.Sprintf("%d readings of each of %v", n, topics), func() bool {
+	eventually(r.t, patience, fmt.Sprintf("%d readings of each of %v", n, topics), func() bool {
 		got = r.byTopic()
 		for _, topic := range topics {
 			if len(got[topic]) < n {
@@ -170,7 +170,7 @@ func setPymodbus(t *testing.T, g *testGateway, got *readings) {
 			return strings.HasPrefix(m.topic, "plant/bus/m2/"+c.topic) && strings.Contains(m.body, fmt.Sprintf(`"ok":%t`, c.ok))
 		})
 	}
-	eventually(t, 20*time.Second, "the values that were set", func() bool {
+	eventually(t, patience, "the values that were set", func() bool {
 		all := got.byTopic()
 		mode, flag := all["plant/bus/m2/mode"], all["plant/bus/m2/flag"]
 		return mode[len(mode)-1].Value == "away" && flag[len(flag)-1].Value == false
@@ -214,7 +214,7 @@ func startPymodbus(t *testing.T, line string) string {
 	if line == "tcp" {
 		port := freePort(t)
 		start(t, python, script, "tcp", strconv.Itoa(port))
-		eventually(t, 15*time.Second, "a listening pymodbus", func() bool { return listening(port) })
+		eventually(t, patience, "a listening pymodbus", func() bool { return listening(port) })
 		return fmt.Sprintf("tcp://127.0.0.1:%d", port)
 	}
 	slave, master := ptyPair(t)
@@ -229,7 +229,7 @@ func ptyPair(t *testing.T) (a, b string) {
 	dir := t.TempDir()
 	a, b = filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	start(t, lookPeer("socat"), "PTY,raw,echo=0,link="+a, "PTY,raw,echo=0,link="+b)
-	eventually(t, 5*time.Second, "a PTY pair", func() bool { return fileExists(a) && fileExists(b) })
+	eventually(t, patience, "a PTY pair", func() bool { return fileExists(a) && fileExists(b) })
 	return a, b
 }
 
@@ -272,7 +272,7 @@ func TestSerialToCloud(t *testing.T) {
 			got := up.readings(t)
 			device, port := ptyPair(t)
 			g := startGateway(t, fmt.Sprintf(devicesConfig, up.port, "  - name: line\n    type: serial\n    port: "+port+c.adapter))
-			eventually(t, 10*time.Second, "running", func() bool {
+			eventually(t, patience, "running", func() bool {
 				s := g.status()
 				return s.Adapters[0].State == "running" && s.Bridges[0].State == "connected"
 			})

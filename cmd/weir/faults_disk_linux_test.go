@@ -95,7 +95,7 @@ func (d *disk) fail() error {
 // remount brings it back as a boot does: check, mount.
 func (d *disk) remount() {
 	d.t.Helper()
-	eventually(d.t, 10*time.Second, "unmounted", func() bool { return unix.Unmount(d.mount, 0) == nil })
+	eventually(d.t, patience, "unmounted", func() bool { return unix.Unmount(d.mount, 0) == nil })
 	// e2fsck ends with 1 when it has repaired something.
 	if out, err := run(d.t, lookPeer("e2fsck"), "-p", d.image); err != nil {
 		d.t.Logf("e2fsck: %v %s", err, out)

@@ -94,13 +94,7 @@ func slowLink(s *faultStage, d time.Duration, rng *rand.Rand) {
 // those repetitions would be taken for ours.
 func restartUpstream(s *faultStage, d time.Duration, _ *rand.Rand) {
 	s.g.signal(syscall.SIGSTOP)
-	last, since := s.upstream.count(), time.Now()
-	eventually(s.t, 10*time.Second, "a recorder that has everything", func() bool {
-		if now := s.upstream.count(); now != last {
-			last, since = now, time.Now()
-		}
-		return time.Since(since) > 200*time.Millisecond
-	})
+	s.up.dry("site7/plant"+markTopic, func() (int, int) { return s.upstream.count(), s.upstream.marks })
 	s.up.process.stop()
 	s.g.signal(syscall.SIGCONT)
 	time.Sleep(d)

@@ -116,7 +116,7 @@ func (r *faultRow) add(qos byte, v verdict) {
 //   - order per topic;
 //   - no duplicates at QoS 2, at most one window a cut at QoS 1;
 //   - memory, descriptors and goroutines are bounded;
-//   - it heals by itself within 10 s.
+//   - it heals by itself (within 10 s in the long run).
 //
 // A failure prints its seed and schedule; WEIR_SEED=… runs it again, with
 // -run TestFaults/class. WEIR_FAULTS=long goes round all classes for

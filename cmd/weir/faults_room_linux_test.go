@@ -74,7 +74,7 @@ func testRoom(t *testing.T, d *disk, exhaust func(*testing.T, string)) {
 		if out := publish("live/a", payload); out != "" {
 			t.Errorf("live, %s: %s", payload, out)
 		}
-		eventually(t, 10*time.Second, payload+" upstream", func() bool { return strings.Contains(arrived.out.String(), payload) })
+		eventually(t, patience, payload+" upstream", func() bool { return strings.Contains(arrived.out.String(), payload) })
 	}
 	refused := func() {
 		t.Helper()
@@ -97,7 +97,7 @@ func testRoom(t *testing.T, d *disk, exhaust func(*testing.T, string)) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		eventually(t, maxHeal, "room again", state("ok"))
+		eventually(t, patience, "room again", state("ok"))
 		t.Logf("healed after %v", time.Since(began).Round(time.Millisecond))
 	}
 
@@ -109,7 +109,7 @@ func testRoom(t *testing.T, d *disk, exhaust func(*testing.T, string)) {
 	if _, err := c.Write([]byte{0x32, 14, 0, 7, 'p', 'l', 'a', 'n', 't', '/', 'a', 0, 1, 't', 'w', 'o'}); err != nil { // who finds it out
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "full", state("full"))
+	eventually(t, patience, "full", state("full"))
 	refused()
 	passes("second")
 	if n := c.in.Buffered(); n > 0 {
@@ -124,7 +124,8 @@ func testRoom(t *testing.T, d *disk, exhaust func(*testing.T, string)) {
 
 	exhaust(t, others)
 	g.kill()
-	g.start() // with what little there is, or without its store
+	g.start()     // with what little there is, or without its store
+	g.connected() // only who is connected gets live values then
 	passes("third")
 	refused()
 	give()

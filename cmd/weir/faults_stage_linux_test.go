@@ -137,7 +137,7 @@ func (s *faultStage) start() {
 // ready waits until the gateway is.
 func (s *faultStage) ready() {
 	s.t.Helper()
-	eventually(s.t, 20*time.Second, "ready", func() bool {
+	eventually(s.t, patience, "ready", func() bool {
 		select {
 		case <-s.g.done:
 			s.t.Fatalf("the gateway ended: %v\n%s", s.g.err, tail(s.g.out.String(), 8000))
@@ -171,7 +171,8 @@ func (s *faultStage) last() {
 	}
 }
 
-// heal waits until values flow from both sources to the upstream.
+// heal waits until values flow from both sources to the upstream: in the long run, which
+// has the machine for itself, not longer than maxHeal.
 func (s *faultStage) heal() {
 	s.t.Helper()
 	began := time.Now()
@@ -180,7 +181,11 @@ func (s *faultStage) heal() {
 		_, before[prefix] = src.counts()
 	}
 	published := s.bridge().Published
-	eventually(s.t, maxHeal, "healed", func() bool {
+	limit := patience
+	if long() {
+		limit = maxHeal
+	}
+	eventually(s.t, limit, "healed", func() bool {
 		for prefix, src := range s.sources {
 			if _, now := src.counts(); now < before[prefix]+3 {
 				return false

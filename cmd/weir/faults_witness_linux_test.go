@@ -23,6 +23,7 @@ type witness struct {
 	read     int64
 	tallies  map[string]*tally // by the prefix of the topics
 	received int
+	marks    int // see mosquitto.dry
 }
 
 func newWitness(t *testing.T, port int, id, strip string) *witness {
@@ -80,6 +81,10 @@ func (w *witness) count() int {
 	for line := range bytes.Lines(data[:end]) {
 		topic, payload, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
 		name := strings.TrimPrefix(string(topic), w.strip)
+		if strings.HasSuffix(name, markTopic) {
+			w.marks++
+			continue
+		}
 		prefix := name[:strings.IndexByte(name+"/", '/')] + "/"
 		tally := w.tallies[prefix]
 		if tally == nil {

@@ -76,7 +76,7 @@ func TestStoreFigures(t *testing.T) {
 	cpu := g.status().Process.CPU
 	drain(t, g.port, int(queued))
 	figure(t, "drain of 1,000,000 over MQTT, CPU s", "%.2f", (g.status().Process.CPU-cpu)*1e6/float64(queued), "")
-	eventually(t, 40*time.Second, "given back", func() bool { return g.status().Buffer.Segments <= 1 })
+	eventually(t, patience, "given back", func() bool { return g.status().Buffer.Segments <= 1 })
 	figure(t, "segments after that", "%.0f", float64(g.status().Buffer.Segments), "<= 1")
 }
 

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/porttest"
 )
 
 // weirBinary is the real binary, built once for all end-to-end tests.
@@ -145,7 +146,7 @@ func (p *process) kill() {
 func (p *process) stop() int {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
-	return p.wait(15 * time.Second)
+	return p.wait(patience)
 }
 
 func (p *process) wait(d time.Duration) int {
@@ -159,24 +160,15 @@ func (p *process) wait(d time.Duration) int {
 	}
 }
 
-// given has the ports that freePort gave: each is given once.
-var given sync.Map
-
-// freePort is a TCP port of the loopback that nobody listens on now.
+// freePort is a TCP port of the loopback that nobody but who asked for it listens on.
 func freePort(t testing.TB) int {
 	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		port := l.Addr().(*net.TCPAddr).Port
-		if _, again := given.LoadOrStore(port, true); !again {
-			return port
-		}
-	}
+	return porttest.Free(t)
 }
+
+// patience is how long a test waits for what has to come. Only a failure takes as long,
+// so that it is no measure of speed: a busy machine may need a while for anything.
+const patience = 2 * time.Minute
 
 // eventually polls until ok holds, and fails the test with what after d.
 func eventually(t testing.TB, d time.Duration, what string, ok func() bool) {
@@ -251,7 +243,7 @@ func (g *testGateway) start() {
 func (g *testGateway) startAs(path string) {
 	g.t.Helper()
 	g.process = start(g.t, path, "run", "--config", g.config)
-	eventually(g.t, 20*time.Second, "ready", func() bool {
+	eventually(g.t, patience, "ready", func() bool {
 		select {
 		case <-g.done:
 			g.t.Fatalf("the gateway ended: %v\n%s", g.err, g.out)
@@ -315,15 +307,39 @@ func startMosquitto(t testing.TB, extra ...string) *mosquitto {
 func (m *mosquitto) start() {
 	m.t.Helper()
 	m.process = start(m.t, lookPeer("mosquitto"), "-c", m.conf)
-	eventually(m.t, 10*time.Second, "a listening mosquitto", func() bool { return listening(m.port) })
+	eventually(m.t, patience, "a listening mosquitto", func() bool { return listening(m.port) })
 }
 
 // recorder is a mosquitto_sub with a persistent session that counts what reaches the upstream.
 type recorder struct {
 	*tally
-	file string
-	read int64
-	t    testing.TB
+	file  string
+	read  int64
+	marks int // see mosquitto.dry
+	t     testing.TB
+}
+
+// markTopic ends the topics of marks, which are no messages of a source.
+const markTopic = "/mark"
+
+// dry waits until this broker has nothing on its way to a recorder, while nobody else
+// publishes. Marks go behind what is there: when one has come and nothing before it, what
+// came before the last one is acknowledged; several of them, so that the broker would
+// have read whatever its peers have sent. topic is of a mark, and count how many messages
+// and marks have come.
+func (m *mosquitto) dry(topic string, count func() (messages, marks int)) {
+	m.t.Helper()
+	last, marks := count()
+	for quiet := 0; quiet < 5; quiet++ {
+		if out, err := run(m.t, lookPeer("mosquitto_pub"), "-p", strconv.Itoa(m.port), "-q", "2", "-t", topic, "-m", "mark"); err != nil {
+			m.t.Fatalf("publish a mark: %v\n%s", err, out)
+		}
+		messages, before := last, marks
+		eventually(m.t, patience, "a mark", func() bool { messages, marks = count(); return marks > before })
+		if messages != last {
+			last, quiet = messages, 0
+		}
+	}
 }
 
 // record starts a mosquitto_sub at QoS 2 on filter.
@@ -373,6 +389,10 @@ func (r *recorder) catchUp() {
 	r.read += int64(end)
 	for line := range bytes.Lines(data[:end]) {
 		topic, payload, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
+		if bytes.HasSuffix(topic, []byte(markTopic)) {
+			r.marks++
+			continue
+		}
 		if err := r.add(string(topic), payload); err != nil {
 			r.t.Errorf("not what was sent: %v", err)
 		}
@@ -393,10 +413,23 @@ func (r *recorder) count() (n int) {
 // run is one command with its output.
 func run(t testing.TB, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	return string(out), err
+}
+
+// follow starts a mosquitto_sub at QoS 1 that gets whatever is published after this has
+// returned: its session has subscribed by then. (A client that is just started may
+// subscribe at any time.)
+func follow(t testing.TB, port int, filter string, args ...string) *process {
+	t.Helper()
+	need(t, "mosquitto_sub")
+	session := []string{"-p", strconv.Itoa(port), "-c", "-i", "follow " + filter, "-q", "1", "-t", filter}
+	if out, err := run(t, lookPeer("mosquitto_sub"), append(session, "-E")...); err != nil {
+		t.Fatalf("subscribe to %s: %v\n%s", filter, err, out)
+	}
+	return start(t, lookPeer("mosquitto_sub"), append(session, args...)...)
 }
 
 // weir runs the real binary to its end and gives its output and exit code.

@@ -28,7 +28,7 @@ var hostile = []func(net.Conn) error{
 
 // TestHostileConnectionsBar: 10,000 connections that are nobody's (2,000 without
 // WEIR_FAULTS=long) cost 16 MiB at most, end within 5 s, and do not keep a client waiting.
-// A1, A2, A3 and A6 together.
+// A1, A2, A3 and A6 together. (Times are only a failure where they are measured.)
 func TestHostileConnectionsBar(t *testing.T) {
 	n := 2000
 	if long() {
@@ -77,10 +77,10 @@ func TestHostileConnectionsBar(t *testing.T) {
 	if grown := peak - before; grown > 16<<20 || peak > 64<<20 {
 		t.Errorf("%d MiB more, %d MiB in all", grown>>20, peak>>20)
 	}
-	if longest > 6*time.Second { // 5 s, and one for a busy machine
+	if measured() && longest > 6*time.Second { // 5 s, and one for a busy machine
 		t.Errorf("a connection was open for %v", longest)
 	}
-	if slowest > time.Second {
+	if measured() && slowest > time.Second {
 		t.Errorf("a ping took %v", slowest)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 const loopbackConfig = `
@@ -30,18 +29,18 @@ func TestMosquittoClients(t *testing.T) {
 	// Who has just exited may be there for a moment still, and would be counted.
 	nobody := func() {
 		t.Helper()
-		eventually(t, 5*time.Second, "those before to be gone", func() bool { return g.status().Broker.Connections == 0 })
+		eventually(t, patience, "those before to be gone", func() bool { return g.status().Broker.Connections == 0 })
 	}
 	sub := func(args ...string) *process {
 		t.Helper()
 		before := g.status().Broker.Subscriptions
-		p := start(t, lookPeer("mosquitto_sub"), append([]string{"-p", port, "-W", "10"}, args...)...)
-		eventually(t, 5*time.Second, "subscribed", func() bool { return g.status().Broker.Subscriptions > before })
+		p := start(t, lookPeer("mosquitto_sub"), append([]string{"-p", port, "-W", "120"}, args...)...)
+		eventually(t, patience, "subscribed", func() bool { return g.status().Broker.Subscriptions > before })
 		return p
 	}
 	expect := func(p *process, want string) {
 		t.Helper()
-		if code := p.wait(15 * time.Second); code != 0 || strings.TrimSpace(p.out.String()) != want {
+		if code := p.wait(patience); code != 0 || strings.TrimSpace(p.out.String()) != want {
 			t.Errorf("exit code %d, got %q, want %q", code, p.out, want)
 		}
 	}
@@ -57,10 +56,10 @@ func TestMosquittoClients(t *testing.T) {
 	}
 	t.Run("retained", func(t *testing.T) {
 		pub("-t", "r/x", "-m", "kept", "-r", "-q", "1")
-		expect(start(t, lookPeer("mosquitto_sub"), "-p", port, "-t", "r/#", "-C", "1", "-W", "5"), "kept")
+		expect(start(t, lookPeer("mosquitto_sub"), "-p", port, "-t", "r/#", "-C", "1", "-W", "120"), "kept")
 		pub("-t", "r/x", "-n", "-r", "-q", "1")
 		p := start(t, lookPeer("mosquitto_sub"), "-p", port, "-t", "r/#", "-C", "1", "-W", "1")
-		if code := p.wait(10 * time.Second); code != 27 {
+		if code := p.wait(patience); code != 27 {
 			t.Errorf("after clearing: exit code %d, output %q", code, p.out)
 		}
 	})
@@ -73,7 +72,7 @@ func TestMosquittoClients(t *testing.T) {
 	})
 	t.Run("persistent session through SIGKILL", func(t *testing.T) {
 		first := start(t, lookPeer("mosquitto_sub"), "-p", port, "-c", "-i", "keeper", "-q", "2", "-t", "keep/#", "-E")
-		if code := first.wait(10 * time.Second); code != 0 {
+		if code := first.wait(patience); code != 0 {
 			t.Fatalf("exit code %d: %s", code, first.out)
 		}
 		pub("-t", "keep/1", "-m", "one", "-q", "2")
@@ -81,7 +80,7 @@ func TestMosquittoClients(t *testing.T) {
 		g.kill()
 		g.start()
 		pub("-t", "keep/3", "-m", "three", "-q", "2")
-		expect(start(t, lookPeer("mosquitto_sub"), "-p", port, "-c", "-i", "keeper", "-q", "2", "-t", "keep/#", "-C", "3", "-W", "10"), "one\ntwo\nthree")
+		expect(start(t, lookPeer("mosquitto_sub"), "-p", port, "-c", "-i", "keeper", "-q", "2", "-t", "keep/#", "-C", "3", "-W", "120"), "one\ntwo\nthree")
 	})
 }
 
@@ -128,8 +127,8 @@ func TestOwnClients(t *testing.T) {
 				if out, code := weir(t, "pub", "-p", port, "-V", version, "-q", qos, "-r", "-t", topic, "-m", "hello"); code != 0 {
 					t.Fatalf("exit code %d: %s", code, out)
 				}
-				s := start(t, path, "sub", "-p", port, "-V", version, "-q", qos, "-t", topic, "-C", "1", "-W", "10", "-v")
-				if code := s.wait(15 * time.Second); code != 0 || s.out.String() != topic+" hello\n" {
+				s := start(t, path, "sub", "-p", port, "-V", version, "-q", qos, "-t", topic, "-C", "1", "-W", "120", "-v")
+				if code := s.wait(patience); code != 0 || s.out.String() != topic+" hello\n" {
 					t.Errorf("exit code %d, got %q", code, s.out)
 				}
 			})

@@ -85,7 +85,7 @@ auth: {acl: [{allow: [publish, subscribe], topics: "#"}]}
 		if out, err := run(t, lookPeer("mosquitto_pub"), append(args, "-r", "-q", "1", "-m", "hello")...); err != nil {
 			return fmt.Errorf("mosquitto_pub: %w\n%s", err, out)
 		}
-		out, err := run(t, lookPeer("mosquitto_sub"), append(args, "-C", "1", "-W", "5")...)
+		out, err := run(t, lookPeer("mosquitto_sub"), append(args, "-C", "1", "-W", "120")...)
 		if strings.TrimSpace(out) != "hello" {
 			return fmt.Errorf("mosquitto_sub: %w\n%s", err, out)
 		}
@@ -119,6 +119,6 @@ auth: {acl: [{allow: [publish, subscribe], topics: "#"}]}
 	t.Run("SIGHUP", func(t *testing.T) {
 		certify(t, dir, "server")
 		g.signal(syscall.SIGHUP)
-		eventually(t, 5*time.Second, "the new certificate", func() bool { return roundTrip(t, "mqtts") == nil })
+		eventually(t, patience, "the new certificate", func() bool { return roundTrip(t, "mqtts") == nil })
 	})
 }

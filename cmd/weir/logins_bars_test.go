@@ -17,13 +17,13 @@ import (
 // tryLogin logs in from one of this machine's addresses, over MQTT 5 (or 3.1.1), and
 // gives the answer and how long it took.
 func tryLogin(from net.IP, port int, v packet.Version, user, password string) (code packet.Reason, took time.Duration, err error) {
-	d := net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: from}}
+	d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: from}}
 	conn, err := d.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return 0, 0, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return 0, 0, err
 	}
 	hello := packet.Connect{Version: v, CleanStart: true, HasUsername: true, Username: []byte(user), HasPassword: true, Password: []byte(password)}

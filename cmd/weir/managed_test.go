@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestBridgesAtWork: a bridge is added, changed and removed over the console, while
@@ -50,7 +49,7 @@ func TestBridgesAtWork(t *testing.T) {
 	}
 	watch := []string{"-p", strconv.Itoa(up.port), "-c", "-i", "watch", "-t", "x/#", "-t", "y/#", "-q", "1"}
 	mustRun(t, "mosquitto_sub", append(slices.Clone(watch), "-E")...) // returns when it has subscribed
-	sub := start(t, lookPeer("mosquitto_sub"), append(watch, "-v", "-C", "4", "-W", "40")...)
+	sub := start(t, lookPeer("mosquitto_sub"), append(watch, "-v", "-C", "4", "-W", "120")...)
 	publish(t, g.port, "a/1", "one")
 	expect(t, 0, []string{"bridge", "pause", "second", at}, "paused")
 	publish(t, g.port, "b/1", "two")
@@ -59,22 +58,22 @@ func TestBridgesAtWork(t *testing.T) {
 	g.start()
 	publish(t, g.port, "b/1", "three")
 	g.allConnected(2)
-	eventually(t, 10*time.Second, "the message of the first", func() bool { // nobody has paused it since the start
+	eventually(t, patience, "the message of the first", func() bool { // nobody has paused it since the start
 		r := g.status().Bridges[0].Rules[1]
 		return r.Owed == 0 && r.Messages == 1
 	})
 	expect(t, 0, []string{"bridge", "test", "second", at}, "CONNACK")
 	g.signal(syscall.SIGHUP)
-	eventually(t, 10*time.Second, "reloaded", func() bool { return strings.Contains(g.out.String(), "reloaded: no bridge has changed") })
+	eventually(t, patience, "reloaded", func() bool { return strings.Contains(g.out.String(), "reloaded: no bridge has changed") })
 	publish(t, g.port, "b/1", "four")
-	if code := sub.wait(50 * time.Second); code != 0 || sub.out.String() != "x/a/1 one\ny/b/1 two\ny/b/1 three\ny/b/1 four\n" {
+	if code := sub.wait(patience); code != 0 || sub.out.String() != "x/a/1 one\ny/b/1 two\ny/b/1 three\ny/b/1 four\n" {
 		t.Errorf("exit code %d, output %q", code, sub.out)
 	}
 
 	expect(t, exitFailed, []string{"bridge", "rm", "cloud", at}, "bridge cloud stands in "+g.config+": change it there")
 	expect(t, exitFailed, []string{"bridge", "rm", "third", at}, "bridge third is not known")
 	expect(t, 0, []string{"bridge", "rm", "second", at}, "removed second")
-	eventually(t, 10*time.Second, "the audit", func() bool {
+	eventually(t, patience, "the audit", func() bool {
 		out, code := weir(t, "audit", at)
 		return code == 0 && strings.Contains(out, "bridge remove  bridge=second")
 	})

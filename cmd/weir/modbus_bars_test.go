@@ -70,7 +70,7 @@ func simulate(b testing.TB, baud, n int, flags ...string) (url string) {
 	link := filepath.Join(b.TempDir(), "bus")
 	args := append([]string{"sim", "modbus", "--pty", link, "--baud", strconv.Itoa(baud), "--units", strconv.Itoa(n), "--latency", "5ms"}, flags...)
 	sim := start(b, must(weirBinary()), args...)
-	eventually(b, 15*time.Second, "a simulated line", func() bool { return fileExists(link) })
+	eventually(b, patience, "a simulated line", func() bool { return fileExists(link) })
 	_, _ = run(b, "chrt", "--all-tasks", "--fifo", "--pid", "10", strconv.Itoa(sim.cmd.Process.Pid))
 	b.Cleanup(func() {
 		sim.stop()
@@ -165,7 +165,7 @@ func BenchmarkModbusWrite(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer pub.conn.Close()
-	eventually(b, 10*time.Second, "polling", func() bool { return g.status().Adapters[0].Readings > 0 })
+	eventually(b, patience, "polling", func() bool { return g.status().Adapters[0].Readings > 0 })
 	var took []time.Duration
 	for n := range commands {
 		time.Sleep(50*time.Millisecond + rand.N(200*time.Millisecond))
@@ -212,7 +212,7 @@ func BenchmarkModbusCost(b *testing.B) {
 func tcpDevices(b *testing.B) (port int) {
 	port = freePort(b)
 	start(b, must(weirBinary()), "sim", "modbus", "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--units", "10", "--latency", "0s")
-	eventually(b, 15*time.Second, "a listening simulator", func() bool { return listening(port) })
+	eventually(b, patience, "a listening simulator", func() bool { return listening(port) })
 	return port
 }
 

@@ -70,7 +70,7 @@ func TestModbusCommands(t *testing.T) {
 func simulatedHost(t *testing.T, binary, framing string) (url string) {
 	port := freePort(t)
 	start(t, binary, "sim", "modbus", "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--framing", framing, "--units", "3", "--dead", "2")
-	eventually(t, 15*time.Second, "a listening simulator", func() bool { return listening(port) })
+	eventually(t, patience, "a listening simulator", func() bool { return listening(port) })
 	if framing != "tcp" {
 		framing += "+tcp"
 	}
@@ -81,7 +81,7 @@ func simulatedHost(t *testing.T, binary, framing string) (url string) {
 func simulatedLine(t *testing.T, binary, framing string) (url string) {
 	link := filepath.Join(t.TempDir(), "bus")
 	start(t, binary, "sim", "modbus", "--pty", link, "--framing", framing, "--baud", "38400", "--units", "3", "--dead", "2")
-	eventually(t, 15*time.Second, "a simulated line", func() bool { return fileExists(link) })
+	eventually(t, patience, "a simulated line", func() bool { return fileExists(link) })
 	return fmt.Sprintf("%s://%s?baud=38400", framing, link)
 }
 
@@ -90,7 +90,7 @@ func simulatedLine(t *testing.T, binary, framing string) (url string) {
 func TestModbusSweep(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "bus")
 	start(t, must(weirBinary()), "sim", "modbus", "--pty", link, "--baud", "38400", "--units", "3", "--dead", "1,2", "--lenient")
-	eventually(t, 15*time.Second, "a simulated line", func() bool { return fileExists(link) })
+	eventually(t, patience, "a simulated line", func() bool { return fileExists(link) })
 	for name, c := range map[string]struct {
 		args []string
 		code int
@@ -113,7 +113,7 @@ func TestModbusOverload(t *testing.T) {
 	g := startGateway(t, fmt.Sprintf(modbusBarsConfig, url, 200*time.Millisecond, "json-batch", meterDevices(2, "")))
 	const says = "too much is asked for: "
 	var st core.AdapterStatus
-	eventually(t, 30*time.Second, "an overload", func() bool { st = g.status().Adapters[0]; return st.Possible > 0 })
+	eventually(t, patience, "an overload", func() bool { st = g.status().Adapters[0]; return st.Possible > 0 })
 	// a cycle takes 0.6 s
 	if st.Asked < 2.5 || st.Possible < 0.5 {
 		t.Errorf("%.2f of the line is asked for, every %.3f s is possible", st.Asked, st.Possible)
@@ -126,7 +126,7 @@ func TestModbusOverload(t *testing.T) {
 		t.Error("the log does not tell")
 	}
 	for topic, want := range map[string]string{"adapters/meters": `"achievable_period_seconds":`, "health": says} {
-		eventually(t, 20*time.Second, topic+" on its topic", func() bool {
+		eventually(t, patience, topic+" on its topic", func() bool {
 			out, _ := weir(t, "sub", "-p", strconv.Itoa(g.port), "-t", "weir/+/"+topic, "-C", "1", "-W", "5")
 			return strings.Contains(out, want)
 		})

@@ -179,7 +179,7 @@ func TestFasterThanTheDiskUntilItIsFull(t *testing.T) {
 	disk := newDisk(t, 200<<20)
 	g := startGateway(t, fmt.Sprintf(outrunConfig, filepath.Join(disk.mount, "data")))
 	o := startOutrun(t, g, messages)
-	eventually(t, 20*time.Second, "some messages to be kept", func() bool { return g.status().Buffer.Messages > 100 })
+	eventually(t, patience, "some messages to be kept", func() bool { return g.status().Buffer.Messages > 100 })
 	hog := filepath.Join(disk.mount, "hog")
 	if err := os.WriteFile(hog, make([]byte, 200<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("fill the disk: %v", err)

@@ -24,10 +24,10 @@ func TestListenerPromise(t *testing.T) {
 	g := prepareGateway(t, strings.Replace(strings.Replace(bufferConfig, `"%MQTT%"}`, `"%MQTT%"}`+extra.String(), 1), "%DATA%", d.mount+"/data", 1))
 	g.start()
 	away(t, g.port, "plant/#")
-	answers := func(promise string, n int) error {
+	answers := func(promise string, n int, within time.Duration) error {
 		c := dialRaw(t, ports[promise], "press-"+promise, true)
 		defer c.Close()
-		if err := c.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
 			t.Fatal(err)
 		}
 		for i := range n {
@@ -42,7 +42,7 @@ func TestListenerPromise(t *testing.T) {
 		return nil
 	}
 	for promise := range ports {
-		if err := answers(promise, 3); err != nil {
+		if err := answers(promise, 3, patience); err != nil {
 			t.Errorf("%s: %v", promise, err)
 		}
 	}
@@ -64,10 +64,10 @@ func TestListenerPromise(t *testing.T) {
 		}
 	}
 	defer thaw()
-	if err := answers("memory", 3); err != nil {
+	if err := answers("memory", 3, patience); err != nil {
 		t.Errorf("memory, while the disk stands still: %v", err)
 	}
-	if err := answers("synced", 1); !isTimeout(err) {
+	if err := answers("synced", 1, time.Second); !isTimeout(err) {
 		t.Errorf("synced, while the disk stands still: %v", err)
 	}
 	thaw()

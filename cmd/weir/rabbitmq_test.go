@@ -52,7 +52,7 @@ func (r *rabbit) start() {
 		// The script gives its process to the node, which then gets our signals.
 		"RABBITMQ_ALLOW_INPUT=1", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput",
 		rabbitServer)
-	eventually(r.t, 90*time.Second, "RabbitMQ is up", func() bool { return listening(r.port) })
+	eventually(r.t, patience, "RabbitMQ is up", func() bool { return listening(r.port) })
 }
 
 // TestRabbitMQ: what is published before, during and after an outage of RabbitMQ, and
@@ -80,7 +80,7 @@ bridges:
 	g.connected()
 	commands := record(t, g.port, "valve", "cmd/#")
 	publish(t, r.port, "cmd/valve", `{"n":0}`)
-	eventually(t, 10*time.Second, "a command", func() bool { return commands.count() == 1 })
+	eventually(t, patience, "a command", func() bool { return commands.count() == 1 })
 	src := publishNumbered(t, g, "auditor", 2, 5*time.Millisecond, "plant/n/a", "plant/n/b")
 	src.grown(t, 200)
 	if out, err := run(t, lookPeer("mosquitto_pub"), "-p", strconv.Itoa(g.port), "-t", "plant/state", "-q", "2", "-r", "-m", "on"); err != nil {
@@ -99,8 +99,8 @@ bridges:
 	if v.Reversed > 0 || v.Duplicates > 2*window311 {
 		t.Errorf("verdict: %+v", v)
 	}
-	eventually(t, 10*time.Second, "the command for who was away", func() bool { return commands.count() >= 2 })
-	if got, err := run(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(r.port), "-V", "311", "-t", "site7/plant/state", "-C", "1", "-W", "10"); err != nil || got != "on\n" {
+	eventually(t, patience, "the command for who was away", func() bool { return commands.count() >= 2 })
+	if got, err := run(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(r.port), "-V", "311", "-t", "site7/plant/state", "-C", "1", "-W", "120"); err != nil || got != "on\n" {
 		t.Errorf("retained: %q, %v", got, err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestReplay: what a rule with a history has delivered is sent again on request,
@@ -48,10 +47,10 @@ bridges:
 	for i := range 12 {
 		mustRun(t, "mosquitto_pub", "-p", strconv.Itoa(g.port), "-q", "1", "-t", "plant/"+[]string{"a", "b", "c"}[i%3], "-m", strconv.Itoa(i))
 	}
-	eventually(t, 10*time.Second, "delivered", func() bool { return len(lines()) == 12 })
+	eventually(t, patience, "delivered", func() bool { return len(lines()) == 12 })
 	g.stop()
 	g.start()
-	eventually(t, 10*time.Second, "connected", func() bool { return g.status().Bridges[0].State == "connected" })
+	eventually(t, patience, "connected", func() bool { return g.status().Bridges[0].State == "connected" })
 	if st := g.status().Buffer; st.Messages != 0 || st.History != 12 {
 		t.Errorf("%d owed, %d kept", st.Messages, st.History)
 	}
@@ -61,7 +60,7 @@ bridges:
 			t.Errorf("replay of %s: %d %s", topic, code, said)
 		}
 	}
-	eventually(t, 10*time.Second, "sent again", func() bool { return len(lines()) >= 16 })
+	eventually(t, patience, "sent again", func() bool { return len(lines()) >= 16 })
 	for i, line := range lines()[12:] {
 		if want := fmt.Sprintf("site7/plant/b %d ", 1+3*i); !strings.HasPrefix(line, want) || !strings.Contains(line, "weir-replay:") || !strings.Contains(line, "weir-ts:") {
 			t.Errorf("line %d: %q, want %q and the marks", i, line, want)

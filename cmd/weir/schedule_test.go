@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestLazyUplink: an uplink that rests is shown as such, and connects when enough waits.
@@ -24,7 +23,7 @@ bridges:
     out: [{filter: a}] # "#" would take what the gateway says of itself, too
 `, up.port))
 	at := "--config=" + g.config
-	eventually(t, 10*time.Second, "resting", func() bool { return g.bridgeState() == "resting" })
+	eventually(t, patience, "resting", func() bool { return g.bridgeState() == "resting" })
 	publish(t, g.port, "a", "1")
 	publish(t, g.port, "a", "2")
 	expect(t, 0, []string{"bridge", "ls", at}, "resting", "3 messages wait")
@@ -33,8 +32,8 @@ bridges:
 		t.Errorf("%d went out early", n)
 	}
 	publish(t, g.port, "a", "3")
-	eventually(t, 10*time.Second, "all gone", func() bool { return g.status().Bridges[0].Published == 3 })
-	eventually(t, 10*time.Second, "resting again", func() bool { return g.bridgeState() == "resting" })
+	eventually(t, patience, "all gone", func() bool { return g.status().Bridges[0].Published == 3 })
+	eventually(t, patience, "resting again", func() bool { return g.bridgeState() == "resting" })
 }
 
 // TestClientIDTwice: another client has the bridge's client id, and people are told so.
@@ -43,8 +42,8 @@ func TestClientIDTwice(t *testing.T) {
 	up := startMosquitto(t)
 	g := startGateway(t, fmt.Sprintf(oneBridge, up.port))
 	g.connected()
-	start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-i", "gw-1", "-V", "mqttv5", "-t", "x", "-W", "20")
-	eventually(t, 20*time.Second, "told", func() bool { // in 5 connections; Mosquitto 2.0 does not say why it closes them
+	start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-i", "gw-1", "-V", "mqttv5", "-t", "x", "-W", "120")
+	eventually(t, patience, "told", func() bool { // in 5 connections; Mosquitto 2.0 does not say why it closes them
 		return strings.Contains(g.status().Bridges[0].Error, "does another client use the same client_id?")
 	})
 }

@@ -151,7 +151,7 @@ func serialLine(name, link string, baud int, rest string) string {
 func startSerialGateway(b testing.TB, lines ...string) *testGateway {
 	b.Helper()
 	g := startGateway(b, fmt.Sprintf(serialBarsConfig, strings.Join(lines, "")))
-	eventually(b, 10*time.Second, "open lines", func() bool {
+	eventually(b, patience, "open lines", func() bool {
 		for _, a := range g.status().Adapters {
 			if a.State != "running" {
 				return false
@@ -232,7 +232,7 @@ func (a *arrivals) inOrder(n int, g *testGateway) {
 			if m.value != float64(i) {
 				a.b.Fatalf("reading %v; want %d", m.value, i)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			a.b.Fatalf("%d of %d readings arrived; %+v", i, n, g.status().Adapters)
 		}
 	}
@@ -271,7 +271,7 @@ func (a *arrivals) latencies(written []time.Time) []time.Duration {
 		select {
 		case m := <-a.each:
 			took = append(took, m.at.Sub(written[n]))
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			a.b.Fatalf("%d of %d readings arrived", n, len(written))
 		}
 	}
@@ -288,7 +288,8 @@ func report(b *testing.B, took []time.Duration) {
 }
 
 // From plugging in to the first reading at a subscriber: at most two seconds, also
-// when the device was away so long that the back-off is at its longest.
+// when the device was away so long that the back-off is at its longest. (That long is
+// only a failure where times are measured.)
 func TestSerialReplug(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "line")
 	device := serialDevice(t, link)
@@ -297,7 +298,7 @@ func TestSerialReplug(t *testing.T) {
 	for n, away := range []time.Duration{0, 3 * time.Second} {
 		device.Close()
 		_ = os.Remove(link)
-		eventually(t, 10*time.Second, "unplugged", func() bool { return g.status().Adapters[0].State == "waiting" })
+		eventually(t, patience, "unplugged", func() bool { return g.status().Adapters[0].State == "waiting" })
 		time.Sleep(away)
 		device = serialDevice(t, link)
 		plugged := time.Now()
@@ -306,7 +307,7 @@ func TestSerialReplug(t *testing.T) {
 			if m.value != float64(n) {
 				continue // that there is no value
 			}
-			if took := m.at.Sub(plugged); took > 2*time.Second {
+			if took := m.at.Sub(plugged); measured() && took > 2*time.Second {
 				t.Errorf("away for %v: first reading %v after it was plugged in", away, took)
 			} else {
 				t.Logf("away for %v: first reading after %v", away, took)
@@ -344,7 +345,7 @@ func TestSerialBabble(t *testing.T) {
 	took := a.latencies(written)
 	slices.Sort(took)
 	var bad core.AdapterStatus
-	eventually(t, 20*time.Second, "all that was babbled is accounted for", func() bool {
+	eventually(t, patience, "all that was babbled is accounted for", func() bool {
 		bad = g.status().Adapters[0]
 		return bad.Readings+bad.Errors["rate"] == uint64(lines)
 	})
@@ -370,16 +371,16 @@ func TestSerialBusyPort(t *testing.T) {
 	}
 	other := start(t, path, "serial", "monitor", port)
 	// To ask is to try: not before the other has it.
-	eventually(t, 10*time.Second, "the other listens", func() bool { return strings.Contains(other.out.String(), "Ctrl-C ends") })
-	eventually(t, 10*time.Second, "the other has the port", func() bool {
+	eventually(t, patience, "the other listens", func() bool { return strings.Contains(other.out.String(), "Ctrl-C ends") })
+	eventually(t, patience, "the other has the port", func() bool {
 		out, _ := weir(t, "serial", "monitor", port, "--for", "10ms")
 		return strings.Contains(out, fmt.Sprintf("%s is in use by process %d (weir)", port, other.cmd.Process.Pid))
 	})
 	g := startGateway(t, fmt.Sprintf(serialBarsConfig, serialLine("line", port, 9600, numberedParse)))
-	eventually(t, 10*time.Second, "the status says who", func() bool {
+	eventually(t, patience, "the status says who", func() bool {
 		s := g.status().Adapters[0]
 		return s.State == "waiting" && strings.Contains(s.Error, fmt.Sprintf("is in use by process %d (weir)", other.cmd.Process.Pid))
 	})
 	other.signal(syscall.SIGINT)
-	eventually(t, 20*time.Second, "the line is open", func() bool { return g.status().Adapters[0].State == "running" })
+	eventually(t, patience, "the line is open", func() bool { return g.status().Adapters[0].State == "running" })
 }

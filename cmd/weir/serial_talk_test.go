@@ -67,7 +67,7 @@ func TestSerialAddresses(t *testing.T) {
 				t.Fatalf("%s = %v; want %v", m.topic, m.value, v)
 			}
 			seen[m.topic]++
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("seen %v; status %+v", seen, g.status().Adapters)
 		}
 	}
@@ -115,7 +115,7 @@ func TestSerialCommands(t *testing.T) {
 			if !strings.Contains(m.body, want) {
 				t.Errorf("set %s: %s; want %s", payload, m.body, want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Errorf("set %s: no answer", payload)
 		}
 	}
@@ -123,7 +123,7 @@ func TestSerialCommands(t *testing.T) {
 	command("99", `no answer within 300ms, but \"ERR 7\"`)
 	command("3", "out of its bounds")
 	command("warm", "must be a number")
-	out, _ := weir(t, "sub", "-p", strconv.Itoa(g.port), "-t", "plant/room", "-C", "1", "-W", "10")
+	out, _ := weir(t, "sub", "-p", strconv.Itoa(g.port), "-t", "plant/room", "-C", "1", "-W", "120")
 	if want := `"values":{"temperature":20.5,"setpoint":21.5}`; !strings.Contains(out, want) {
 		t.Errorf("document %s; want %s", out, want)
 	}

@@ -47,16 +47,19 @@ func babble(t *testing.T, d *os.File, line string) {
 func TestSerialMonitor(t *testing.T) {
 	d, port := device(t)
 	babble(t, d, "$INDPT,2.2,0.0*47\r\n\x00\xff")
-	out, code := weir(t, "serial", "monitor", port, "--for", "300ms")
+	p := start(t, must(weirBinary()), "serial", "monitor", port)
 	for _, want := range []string{"24 49 4e 44 50 54 2c 32  2e 32", "|$INDPT,2.2,0.0*4|", "37 0d 0a 00 ff", "|7....|", "at 9600 baud, 8N1"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("no %q in\n%s", want, out)
-		}
+		eventually(t, patience, want, func() bool { return strings.Contains(p.out.String(), want) })
 	}
-	if code != exitOK {
+	p.signal(syscall.SIGINT)
+	if code := p.wait(patience); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	out, _ = weir(t, "serial", "monitor", port, "--for", "200ms", "--json")
+	var out string
+	eventually(t, patience, "something heard", func() bool {
+		out, _ = weir(t, "serial", "monitor", port, "--for", "200ms", "--json")
+		return out != ""
+	})
 	var line struct{ Hex, Text string }
 	if err := json.Unmarshal([]byte(strings.SplitN(out, "\n", 2)[0]), &line); err != nil || !strings.Contains(line.Hex, "24494e") {
 		t.Errorf("%v: %s", err, out)
@@ -65,17 +68,18 @@ func TestSerialMonitor(t *testing.T) {
 
 // Ctrl-C ends a command with a summary and without an error.
 func TestSerialInterrupted(t *testing.T) {
-	d, port := device(t)
-	babble(t, d, "x\n")
 	path, err := weirBinary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"monitor", port}, {"baud", port, "--listen", "1m"}, {"loopback", port, "-n", "100000"}} {
-		p := start(t, path, append([]string{"serial"}, args...)...)
-		time.Sleep(300 * time.Millisecond) // any moment of its work will do
-		p.signal(syscall.SIGINT)
-		if code := p.wait(5 * time.Second); code != exitOK || strings.Contains(p.out.String(), "weir: ") {
+	for _, args := range [][]string{{"monitor"}, {"baud", "--listen", "1m"}, {"loopback", "-n", "100000"}} {
+		d, port := device(t)
+		babble(t, d, "x\n")
+		fresh := rateOf(d)
+		p := start(t, path, append([]string{"serial", args[0], port}, args[1:]...)...)
+		eventually(t, patience, "the port is opened", func() bool { return rateOf(d) != fresh })
+		p.signal(syscall.SIGINT) // any moment of its work will do
+		if code := p.wait(patience); code != exitOK || strings.Contains(p.out.String(), "weir: ") {
 			t.Errorf("%v: exit code %d\n%s", args, code, p.out)
 		}
 	}

@@ -98,7 +98,7 @@ data_dir: %DATA%
 listeners: [{name: lan, address: "%MQTT%"}]
 console: {address: "%CONSOLE%"}
 `)
-	out := mustRun(t, "mosquitto_sub", "-p", strconv.Itoa(g.port), "-t", "weir/#", "-C", "3", "-W", "10", "-v")
+	out := mustRun(t, "mosquitto_sub", "-p", strconv.Itoa(g.port), "-t", "weir/#", "-C", "3", "-W", "120", "-v")
 	for _, want := range []string{
 		`weir/cabinet-7/info {"gateway":"cabinet-7"`, `weir/cabinet-7/health {"state":"ok","problems":[]`, `weir/cabinet-7/buffer {"messages":0`,
 	} {

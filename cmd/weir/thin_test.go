@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -32,7 +31,7 @@ bridges:
 	for i := range 5 {
 		publish(t, g.port, "fast/a", strconv.Itoa(i))
 	}
-	eventually(t, 10*time.Second, "all settled", func() bool { return g.status().Bridges[0].Owed == 0 })
+	eventually(t, patience, "all settled", func() bool { return g.status().Bridges[0].Owed == 0 })
 	rules := g.status().Bridges[0].Rules
 	if n := rules[0].Dropped[core.DroppedSuperseded]; n == 0 || rules[0].Messages+n != 5 {
 		t.Errorf("min_interval: %+v", rules[0])

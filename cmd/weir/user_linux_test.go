@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -83,11 +82,11 @@ func TestPasswordPrompt(t *testing.T) {
 		go io.Copy(shown, keyboard)
 		shows := func(text string) {
 			t.Helper()
-			eventually(t, 10*time.Second, "shown: "+text, func() bool { return strings.Contains(shown.String(), text) })
+			eventually(t, patience, "shown: "+text, func() bool { return strings.Contains(shown.String(), text) })
 		}
 		hidden := func() { // a prompt may be there a moment before
 			t.Helper()
-			eventually(t, 10*time.Second, "no echo", func() bool {
+			eventually(t, patience, "no echo", func() bool {
 				s, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
 				return err == nil && s.Lflag&unix.ECHO == 0
 			})

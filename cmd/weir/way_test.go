@@ -37,7 +37,7 @@ func startWayUpstream(t *testing.T) *wayUpstream {
 		fmt.Sprintf(secure, u.ports["expired"], client, expired, expiredKey))
 	u.ports["mqtt"] = u.port
 	for name, port := range u.ports {
-		eventually(t, 10*time.Second, "listening for "+name, func() bool { return listening(port) })
+		eventually(t, patience, "listening for "+name, func() bool { return listening(port) })
 	}
 	return u
 }
@@ -86,7 +86,7 @@ func startSocks(t *testing.T, login ...string) string {
 		args = append(args, "-u", login[0], "-P", login[1])
 	}
 	start(t, lookPeer("microsocks"), args...)
-	eventually(t, 5*time.Second, "a listening microsocks", func() bool { return listening(port) })
+	eventually(t, patience, "a listening microsocks", func() bool { return listening(port) })
 	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
@@ -99,7 +99,7 @@ func startTinyproxy(t *testing.T, more string) string {
 		t.Fatal(err)
 	}
 	start(t, lookPeer("tinyproxy"), "-d", "-c", conf)
-	eventually(t, 5*time.Second, "a listening tinyproxy", func() bool { return listening(port) })
+	eventually(t, patience, "a listening tinyproxy", func() bool { return listening(port) })
 	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 

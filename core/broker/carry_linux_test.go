@@ -44,7 +44,7 @@ func TestCarry(t *testing.T) {
 				t.Errorf("%s: %+v, want %+v", why, got, want)
 			}
 			next <- then
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s: no turn", why)
 		}
 	}

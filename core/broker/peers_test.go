@@ -51,7 +51,7 @@ func TestMosquittoClients(t *testing.T) {
 		for qos := range 3 {
 			t.Run(fmt.Sprintf("%s qos %d", version, qos), func(t *testing.T) {
 				_, port := startTCP(t)
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 				defer cancel()
 				q := fmt.Sprint(qos)
 				pub := func(args ...string) {

@@ -44,11 +44,12 @@ func TestNothingIsEchoed(t *testing.T) {
 	}
 	defer client.Close()
 	master.WriteString("to the client\r")
-	b := make([]byte, 64)
-	if n, err := client.Read(b); err != nil || string(b[:n]) != "to the client\r" {
-		t.Fatalf("client read %q, %v", b[:n], err)
+	b := make([]byte, len("to the client\r"))
+	if _, err := io.ReadFull(client, b); err != nil || string(b) != "to the client\r" {
+		t.Fatalf("client read %q, %v", b, err)
 	}
 	client.WriteString("!")
+	b = make([]byte, 64)
 	if n, err := master.Read(b); err != nil || string(b[:n]) != "!" {
 		t.Fatalf("master read %q, %v; an echo?", b[:n], err)
 	}
