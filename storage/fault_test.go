@@ -216,14 +216,21 @@ func TestTailUsedUp(t *testing.T) {
 	if err := used(); !errors.Is(err, core.ErrBusy) || !errors.Is(err, core.ErrFull) {
 		t.Errorf("on a disk that is slow: %v", err)
 	}
+	if o.Store.Refuses() {
+		t.Error("a disk that is slow refuses")
+	}
 	broken.Store(true)
 	o.Until("a write to fail", func() bool { return o.Store.Status().State == "failed" })
 	if err := used(); errors.Is(err, core.ErrBusy) || !errors.Is(err, core.ErrFull) {
 		t.Errorf("on a disk that fails: %v", err)
 	}
+	o.Until("it to be given up", o.Store.Refuses)
 	broken.Store(false)
 	o.Until("the tail to be written", func() bool { return o.Store.Status().Held == 0 })
 	if _, _, err := o.Store.Append(noise(0), []core.Debt{{Receiver: bulk}}, 0); err != nil {
 		t.Errorf("when it was written: %v", err)
+	}
+	if o.Store.Refuses() {
+		t.Error("it refuses still")
 	}
 }

@@ -140,6 +140,9 @@ func TestDiskFullOfOthers(t *testing.T) {
 		refused = errors.Is(err, core.ErrFull)
 		o.Turn()
 	}
+	if !o.Store.Refuses() {
+		t.Error("it takes changes")
+	}
 	if !refused || o.Store.Owed(uplink) < kept || len(o.Dropped) > 0 {
 		t.Errorf("refused %v, owed %d, dropped %v", refused, o.Store.Owed(uplink), o.Dropped)
 	}

@@ -56,6 +56,17 @@ func (h *health) missing(reserve int64) int64 {
 // ill: the disk has to be looked at again, although nothing may be due.
 func (h *health) ill() bool { return h.err != nil || h.short }
 
+// hangsAfter is when a disk counts as one that hangs: a tired memory card takes its
+// seconds for a write, and is waited for.
+const hangsAfter = 10 * time.Second
+
+// Refuses: see broker.Commits. A disk that fails is tried some times before.
+func (l *Log) Refuses() bool {
+	failing := l.health.err != nil && l.health.backoff >= l.cfg.retry
+	hanging := l.busy && time.Since(l.busySince) > hangsAfter
+	return l.without || l.health.full() || failing || hanging
+}
+
 // full: no room, by any of the words that a system has for it.
 func (h *health) full() bool {
 	return h.short || errors.Is(h.err, errFullDisk) || errors.Is(h.err, syscall.ENOSPC) || errors.Is(h.err, syscall.EDQUOT)

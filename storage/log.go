@@ -30,6 +30,7 @@ type Log struct {
 	linger    linger
 	flight    []*held // what the group at the committer holds
 	busy      bool    // the committer has a group
+	busySince time.Time
 	pass      uint64
 	health    health
 	noRoom    int   // nobody below this priority can give way; 0: not known

@@ -193,6 +193,6 @@ func entriesOf(chosen []*held) []entry {
 
 // dispatch gives a group to the committer.
 func (l *Log) dispatch(g *group) {
-	l.busy = true
+	l.busy, l.busySince = true, time.Now()
 	l.jobs.put(job{group: g})
 }

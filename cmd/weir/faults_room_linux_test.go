@@ -1,8 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -101,6 +106,9 @@ func testRoom(t *testing.T, d *disk, exhaust func(*testing.T, string)) {
 		t.Logf("healed after %v", time.Since(began).Round(time.Millisecond))
 	}
 
+	for _, v := range []packet.Version{packet.V311, packet.V5} {
+		stands(t, g.port, v)
+	}
 	keep("one")
 	passes("first")
 	exhaust(t, others)
@@ -111,6 +119,9 @@ func testRoom(t *testing.T, d *disk, exhaust func(*testing.T, string)) {
 	}
 	eventually(t, patience, "full", state("full"))
 	refused()
+	for _, v := range []packet.Version{packet.V311, packet.V5} {
+		withoutRoom(t, g.port, v)
+	}
 	passes("second")
 	if n := c.in.Buffered(); n > 0 {
 		t.Error("acknowledged without room")
@@ -130,9 +141,96 @@ func testRoom(t *testing.T, d *disk, exhaust func(*testing.T, string)) {
 	refused()
 	give()
 	keep("four")
+	for _, v := range []packet.Version{packet.V311, packet.V5} { // nothing was half done
+		c := dialSession(t, g.port, fmt.Sprint("late-", v), v)
+		if out := publish("never", "x"); !strings.Contains(out, "No matching subscribers") && out != "" {
+			t.Errorf("publish: %s", out)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		if b, err := c.in.Peek(1); err == nil {
+			t.Errorf("MQTT %d: % x came of what was refused", v, b)
+		}
+	}
 	if got := take(t, g.port, "away", len(kept)); got != strings.Join(kept, " ") {
 		t.Errorf("the session that was away gets %q, not %q", got, kept)
 	}
+}
+
+// withoutRoom asks for what would have to be kept, each on a connection of its own: it is
+// refused at once, and was nothing.
+func withoutRoom(t *testing.T, port int, v packet.Version) {
+	t.Helper()
+	id := fmt.Sprint("late-", v)
+	no, lives := packet.QuotaExceeded, v == packet.V5
+	if !lives {
+		no = packet.UnspecifiedError
+	}
+	stands(t, port, v)
+	for name, ask := range map[string]packet.Packet{
+		"subscribe": &packet.Subscribe{PacketID: 1, Filters: []packet.Filter{{Filter: []byte("never"), Options: 1}}},
+		"QoS 2":     &packet.Publish{Topic: []byte("nobody"), Payload: []byte("x"), QoS: 2, PacketID: 1},
+		"retained":  &packet.Publish{Topic: []byte("never"), Payload: []byte("x"), QoS: 1, PacketID: 1, Retain: true},
+	} {
+		c := dialSession(t, port, id, v)
+		if _, err := c.Write(ask.AppendTo(nil, v)); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		first, err := c.in.ReadByte()
+		if _, subscribes := ask.(*packet.Subscribe); !lives && !subscribes {
+			if !errors.Is(err, io.EOF) {
+				t.Errorf("%s, MQTT %d: not closed: %v", name, v, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s, MQTT %d: no answer: %v", name, v, err)
+			continue
+		}
+		_ = c.in.UnreadByte()
+		kind, body := c.packet(t)
+		if !bytes.Contains(body, []byte{byte(no)}) {
+			t.Errorf("%s, MQTT %d: %v (%#x) % x", name, v, kind, first, body)
+		}
+		c.Close()
+	}
+}
+
+// stands subscribes to what is granted, and is granted again without room.
+func stands(t *testing.T, port int, v packet.Version) {
+	t.Helper()
+	c := dialSession(t, port, fmt.Sprint("stands-", v), v)
+	defer c.Close()
+	ask := &packet.Subscribe{PacketID: 1, Filters: []packet.Filter{{Filter: []byte("stands"), Options: 1}}}
+	if _, err := c.Write(ask.AppendTo(nil, v)); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if kind, body := c.packet(t); kind != packet.SUBACK || body[len(body)-1] != 1 {
+		t.Errorf("%v % x", kind, body)
+	}
+}
+
+// dialSession is dialRaw for a session that stays, in a version of MQTT.
+func dialSession(t *testing.T, port int, id string, v packet.Version) *raw {
+	t.Helper()
+	hello := &packet.Connect{Version: v, ClientID: []byte(id)}
+	if v == packet.V5 {
+		hello.Properties = &packet.Properties{SessionExpiry: new(uint32(3600))}
+	}
+	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	r := &raw{conn, bufio.NewReader(conn)}
+	if _, err := conn.Write(hello.AppendTo(nil, v)); err != nil {
+		t.Fatal(err)
+	}
+	if kind, _ := r.packet(t); kind != packet.CONNACK {
+		t.Fatalf("no CONNACK but %v", kind)
+	}
+	return r
 }
 
 // takeFiles makes files until no more can be made.

@@ -66,8 +66,9 @@ type client struct {
 	expected int  // messages that were appended as live and are delivered later
 	leaving  session.Gate[leaving]
 
-	pace    pace // by packet id
-	dropped map[core.Reason]uint64
+	recorded core.Ticket // of the last subscription, or packet id of QoS 2, see unsynced
+	pace     pace        // by packet id
+	dropped  map[core.Reason]uint64
 }
 
 // newClient makes a session; attach decides whether it is durable.

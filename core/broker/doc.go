@@ -85,7 +85,8 @@
 // A publisher that is faster than the disk is slowed down: the PUBLISH for which the
 // store has no room in memory stays in the input, and its connection is not read from
 // until a commit has made room (see awaitRoom). Its keep alive does not run meanwhile.
-// Only a store that is full, or whose disk fails, refuses. What needs no disk passes.
+// Only a store that is full, or whose disk fails, refuses, and then at once, whatever it
+// is that would have to be kept (see refusing.go). What needs no disk passes.
 // In the same way who has too many answers to come, or too much that waits for a message
 // of QoS 2 before it, is not read from (see maxUnanswered and flowsFull).
 //

@@ -174,6 +174,10 @@ func (c *conn) publish1(pid uint16) {
 		c.denied(packet.PUBACK, pid, r)
 		return
 	}
+	if err := c.recordable(nil); err != nil {
+		c.unkept(packet.PUBACK, pid, err)
+		return
+	}
 	wait, err := c.broker.take() // 2, 3
 	if err != nil {
 		c.unkept(packet.PUBACK, pid, err)
@@ -198,20 +202,25 @@ func (c *conn) publish2(pid uint16) {
 		c.denied(packet.PUBREC, pid, r)
 		return
 	}
-	wait, err := c.broker.take(c.client.held(pid)...) // 2, and 4 when 3 has come
+	held := c.client.held(pid)
+	if err := c.recordable(held); err != nil {
+		c.unkept(packet.PUBREC, pid, err)
+		return
+	}
+	wait, err := c.broker.take(held...) // 2, and 4 when 3 has come
 	if err != nil {
 		c.unkept(packet.PUBREC, pid, err)
 		return
 	}
+	c.client.recorded = max(c.client.recorded, wait.Ticket)
 	c.acknowledge(packet.PUBREC, pid, c.outcome(), wait)
 }
 
 // repeated answers a PUBLISH whose packet id is still held, and does not deliver
-// it [MQTT-4.3.3-10]. The first one may still be on its way to the disk: its
-// change is recorded once more, and waited for.
+// it [MQTT-4.3.3-10]. The first one may still be on its way to the disk: what the
+// session has recorded last is waited for.
 func (c *conn) repeated(pid uint16) {
-	wait := promise{Ticket: c.broker.record(c.client.held(pid)...)}
-	c.acknowledge(packet.PUBREC, pid, packet.Success, wait)
+	c.acknowledge(packet.PUBREC, pid, packet.Success, promise{Ticket: c.client.unsynced()})
 }
 
 // outcome is the reason code for the present publication after it was taken.

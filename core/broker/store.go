@@ -74,6 +74,9 @@ type Commits interface {
 	Turn(now time.Time) (wait time.Duration)
 	// Collect reports to h what was done since.
 	Collect(h core.LogHandler)
+	// Refuses says that what is recorded now does not become durable before somebody has
+	// done something about the disk: it is full, or fails, or does not answer.
+	Refuses() bool
 	// Status is a snapshot for the console.
 	Status() core.BufferStatus
 }

@@ -35,22 +35,13 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 			reason = packet.QuotaExceeded
 		}
 		if !reason.IsError() {
-			if isSys(name) { // its values are made when somebody wants them
-				c.broker.freshenSys()
-			}
-			if c.bridge && !isShared(name) {
-				f.Options |= bridgeOptions
-			}
-			existed, t := c.client.subscribe(name, f.Options, id) // 1
-			c.broker.tell(c.client, "subscribed", subscribedEvent{
-				Client: c.client.id, Filter: name, QoS: f.Options.QoS(), Time: c.broker.now.UTC(),
-			})
-			ticket = max(ticket, t)
-			reason = packet.Reason(f.Options.QoS())                   // [MQTT-3.8.4-7]
-			if wantsRetained(f.Options, existed) && !isShared(name) { // section 4.8.2
+			granted, existed, t := c.subscribe(name, f.Options, id) // 1
+			ticket, reason = max(ticket, t), granted
+			if !reason.IsError() && wantsRetained(f.Options, existed) && !isShared(name) { // section 4.8.2
 				again = append(again, name)
 			}
-		} else if c.version < packet.V5 {
+		}
+		if reason.IsError() && c.version < packet.V5 {
 			reason = packet.UnspecifiedError
 		}
 		suback.Reasons = append(suback.Reasons, reason)
@@ -64,6 +55,28 @@ func (c *conn) handleSubscribe(p *packet.Subscribe) error {
 		c.client.replay(again)
 	})
 	return nil
+}
+
+// subscribe is step 1 for one filter: what is granted.
+func (c *conn) subscribe(filter string, o packet.Options, id uint32) (r packet.Reason, existed bool, t core.Ticket) {
+	if isSys(filter) { // its values are made when somebody wants them
+		c.broker.freshenSys()
+	}
+	if c.bridge && !isShared(filter) {
+		o |= bridgeOptions
+	}
+	if c.client.unrecordable() {
+		if !c.client.stands(filter, o, id) {
+			c.countRefused("subscribe")
+			return packet.QuotaExceeded, false, 0
+		}
+		return packet.Reason(o.QoS()), true, 0
+	}
+	existed, t = c.client.subscribe(filter, o, id)
+	c.broker.tell(c.client, "subscribed", subscribedEvent{
+		Client: c.client.id, Filter: filter, QoS: o.QoS(), Time: c.broker.now.UTC(),
+	})
+	return packet.Reason(o.QoS()), existed, t // [MQTT-3.8.4-7]
 }
 
 // maySubscribe is the filter in the broker, and what stands against it.
@@ -111,6 +124,7 @@ func (cl *client) subscribe(filter string, o packet.Options, id uint32) (existed
 		t = cl.broker.record(core.SubscriptionSaved{Subscription: core.Subscription{
 			Receiver: cl.receiver, Filter: filter, Options: byte(o), ID: id,
 		}})
+		cl.recorded = t
 	}
 	return existed, t
 }
@@ -158,20 +172,32 @@ func (c *conn) handleUnsubscribe(p *packet.Unsubscribe) error {
 	unsuback := &packet.Unsuback{PacketID: p.PacketID}
 	var ticket core.Ticket
 	for _, f := range p.Filters { // [MQTT-3.10.4-6]
-		reason, name := packet.NoSubscriptionExisted, string(f)
-		if topic.ValidFilter(name) == nil {
-			name = c.mountedFilter(name)
-		}
-		if c.client.unsubscribe(name) {
-			reason = packet.Success
-			if c.client.receiver != 0 {
-				ticket = c.broker.record(core.SubscriptionDropped{Receiver: c.client.receiver, Filter: name})
-			}
-		}
+		reason, t := c.unsubscribe(string(f))
+		ticket = max(ticket, t)
 		unsuback.Reasons = append(unsuback.Reasons, reason) // [MQTT-3.11.3-1]
 	}
 	c.answer(ticket, len(p.Filters), func() { c.send(unsuback) }) // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
 	return nil
+}
+
+func (c *conn) unsubscribe(filter string) (packet.Reason, core.Ticket) {
+	if topic.ValidFilter(filter) == nil {
+		filter = c.mountedFilter(filter)
+	}
+	cl := c.client
+	if _, ok := cl.grant(filter); !ok {
+		return packet.NoSubscriptionExisted, 0
+	}
+	if c.version >= packet.V5 && cl.unrecordable() { // UNSUBACK has no 0x97
+		c.countRefused("unsubscribe")
+		return packet.ImplementationSpecificError, 0
+	}
+	cl.unsubscribe(filter)
+	if cl.receiver == 0 {
+		return packet.Success, 0
+	}
+	cl.recorded = c.broker.record(core.SubscriptionDropped{Receiver: cl.receiver, Filter: filter})
+	return packet.Success, cl.recorded
 }
 
 // unsubscribe removes the subscription with exactly this filter [MQTT-3.10.4-1].

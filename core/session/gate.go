@@ -23,6 +23,9 @@ func (g *Gate[T]) Push(t core.Ticket, v T) { g.queue.push(gated[T]{t, v}) }
 // Synced notes that all changes up to t are durable.
 func (g *Gate[T]) Synced(t core.Ticket) { g.synced = max(g.synced, t) }
 
+// Reached says whether changes up to t are durable.
+func (g *Gate[T]) Reached(t core.Ticket) bool { return t <= g.synced }
+
 // Pop is the next thing that may leave now.
 func (g *Gate[T]) Pop() (T, bool) {
 	if g.queue.len() == 0 || g.queue.at(0).ticket > g.synced {

@@ -401,6 +401,9 @@ func (m *Memory) answer(q *queue, h core.LogHandler) {
 	h.Fetched(q.id, next, true)
 }
 
+// Refuses is never: there is no disk.
+func (m *Memory) Refuses() bool { return false }
+
 // Status is a snapshot.
 func (m *Memory) Status() core.BufferStatus {
 	st := core.BufferStatus{

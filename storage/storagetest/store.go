@@ -20,5 +20,6 @@ type Store interface {
 	Load(visit func(core.Change)) error
 	Turn(now time.Time) (wait time.Duration)
 	Collect(h core.LogHandler)
+	Refuses() bool
 	Status() core.BufferStatus
 }

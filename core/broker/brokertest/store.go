@@ -94,7 +94,7 @@ func (s *Store) Hold(on bool) {
 	}
 }
 
-// SetFull lets Append refuse.
+// SetFull lets the store refuse, and with Hold write nothing, as a full disk does.
 func (s *Store) SetFull(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -405,6 +405,13 @@ func (s *Store) fetch(f fetch) (next []core.Delivery, caughtUp bool) {
 		next = append(next, core.Delivery{Seq: e.seq, Message: e.message, Again: d.again})
 	}
 	return next, true
+}
+
+// Refuses is broker.Commits'.
+func (s *Store) Refuses() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.full
 }
 
 // Status is broker.Commits'.
