@@ -268,11 +268,12 @@ func (s *state) saveMirror(c checkpointRecord) error {
 }
 
 // grownTables is the number of tables from which a copy is made anew.
-const grownTables = 12
+const grownTables = 6
 
-// grown: as many tables have come since the copy was made as it had then, and a
+// grown: as many tables have come since the copy was made as it had then, and half a
 // dozen. So making it anew costs no more than what was written meanwhile, however
-// much the state holds.
+// much the state holds; and the tables of a small state, which are mapped, do not make
+// the process large.
 func (m *metaDB) grown() bool { return m.tables() >= grownTables+2*m.base }
 
 // facts gives the changes, in order of their keys.
