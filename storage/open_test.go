@@ -86,7 +86,7 @@ func TestNothingIsWrittenWhileAllKeepUp(t *testing.T) {
 	o.Until("the receiver to be known", func() bool { return o.Synced >= ticket })
 	before := o.Store.Status()
 	for i := range 10_000 {
-		seq := o.Append(noise(0), 250*time.Millisecond, core.Debt{Receiver: uplink, Live: true})
+		seq := o.Append(noise(0), time.Hour, core.Debt{Receiver: uplink, Live: true})
 		if i%7 == 0 {
 			o.Turn()
 		}
@@ -151,6 +151,10 @@ func TestHeldWithItsMessage(t *testing.T) {
 	o.Until("the receivers to be known", func() bool { return o.Synced >= ticket })
 
 	o.Store.Record(core.IncomingReleased{Owner: 1, PacketID: 7}, false) // is due, from the turn before
+	select {
+	case <-o.Wake: // of what was before
+	default:
+	}
 	begin := time.Now()
 	o.Append(noise(0), 0, core.Debt{Receiver: uplink, Live: true})
 	o.Store.Record(core.IncomingHeld{Owner: 1, PacketID: 8}, false)

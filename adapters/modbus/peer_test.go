@@ -219,9 +219,9 @@ context = ModbusServerContext(slaves={u: slave(u) for u in (1, 2, 17)}, single=F
 framer = {"rtu": ModbusRtuFramer, "ascii": ModbusAsciiFramer, "tcp": ModbusSocketFramer}[sys.argv[2]]
 kind, place = sys.argv[1], sys.argv[3]
 if kind == "tcp":
-    StartTcpServer(context=context, framer=framer, address=("127.0.0.1", int(place)))
+    StartTcpServer(context=context, framer=framer, address=("127.0.0.1", int(place)), allow_reuse_address=True)
 elif kind == "tls":
-    StartTlsServer(context=context, framer=framer, address=("127.0.0.1", int(place)), certfile=sys.argv[4], keyfile=sys.argv[5])
+    StartTlsServer(context=context, framer=framer, address=("127.0.0.1", int(place)), certfile=sys.argv[4], keyfile=sys.argv[5], allow_reuse_address=True)
 else:
     StartSerialServer(context=context, framer=framer, port=place, baudrate=115200, parity="N", stopbits=1, timeout=0.05)
 `

@@ -376,11 +376,14 @@ func TestTokensOfOthers(t *testing.T) {
 		}
 	}
 
-	sub := start(t, lookPeer("mosquitto_sub"), "-V", "5", "-d", "-p", strconv.Itoa(g.port), "-i", "short", "-u", "x", "-P", tokenOf(secret, "app", 3*time.Second), "-t", "t")
-	eventually(t, patience, "connected", func() bool { return g.user("short") == "app" })
-	eventually(t, patience, "disconnected at the token's end", func() bool {
-		return strings.Contains(sub.out.String(), "DISCONNECT") && g.user("short") == ""
-	})
+	long := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(g.port), "-i", "long", "-u", "x", "-P", tokenOf(secret, "app", time.Hour), "-t", "t")
+	eventually(t, patience, "connected as the token says", func() bool { return g.user("long") == "app" })
+	long.kill()
+	sub := start(t, lookPeer("mosquitto_sub"), "-V", "5", "-d", "-p", strconv.Itoa(g.port), "-i", "short", "-u", "x", "-P", tokenOf(secret, "app", 6*time.Second), "-t", "t")
+	for _, said := range []string{"received CONNACK (0)", "Received DISCONNECT"} { // at the token's end
+		eventually(t, patience, said, func() bool { return strings.Contains(sub.out.String(), said) })
+	}
+	eventually(t, patience, "disconnected", func() bool { return g.user("short") == "" })
 	if a := g.status().Auth; a.TokenKeys != 2 || a.Logins["token expired"] == 0 || a.Logins["token not valid"] == 0 {
 		t.Errorf("%+v", a)
 	}

@@ -45,7 +45,7 @@ func TestDropsAreAnnounced(t *testing.T) {
 	}
 	port := strconv.Itoa(g.port)
 	said := func(topic string) string {
-		out, _ := run(t, lookPeer("mosquitto_sub"), "-p", port, "-t", topic, "-C", "1", "-W", "5", "-F", "%p")
+		out, _ := run(t, lookPeer("mosquitto_sub"), "-p", port, "-t", topic, "-C", "1", "-W", "120", "-F", "%p")
 		return strings.TrimSpace(out)
 	}
 	for _, rule := range []string{"cloud old%2F%23", "cloud new%2F%23"} {

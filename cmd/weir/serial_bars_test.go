@@ -56,7 +56,7 @@ func (g *testGateway) arrivals(b testing.TB, filter string) *arrivals {
 	if err := c.send(subscribe); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := c.receive(5 * time.Second); err != nil {
+	if _, err := c.receive(patience); err != nil {
 		b.Fatal(err)
 	}
 	a := &arrivals{b: b, c: c, each: make(chan arrival, 1<<20)}

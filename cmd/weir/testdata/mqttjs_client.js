@@ -5,7 +5,7 @@ const assert = require('assert')
 const [port, version] = process.argv.slice(2, 4).map(Number)
 const protocol = process.argv[4] || 'mqtt'
 const url = `${protocol}://127.0.0.1:${port}`
-const within = setTimeout(() => { console.error('timeout'); process.exit(1) }, 15000)
+const within = setTimeout(() => { console.error('timeout'); process.exit(1) }, 120000)
 
 const connect = (clientId, clean, more = {}) => new Promise((resolve, reject) => {
   const options = { clientId, clean, protocolVersion: version, reconnectPeriod: 0, keepalive: 10, rejectUnauthorized: false, ...more }

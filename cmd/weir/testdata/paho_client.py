@@ -26,7 +26,7 @@ def connect(name, keep):
     else:
         client.connect("127.0.0.1", port, keepalive=10)
     client.loop_start()
-    code, present = up.get(timeout=5)
+    code, present = up.get(timeout=120)
     assert code == 0, code
     return client, subscribed, bool(present)
 
@@ -37,7 +37,7 @@ def stop(client):
 
 
 def expect(*want):
-    got = received.get(timeout=5)
+    got = received.get(timeout=120)
     assert got[: len(want)] == want, (got, want)
     return got[4]
 
@@ -46,11 +46,11 @@ name = "paho-%d" % version
 subscriber, subscribed, present = connect(name, keep=True)
 assert not present
 subscriber.subscribe([("paho/+/value", 2), ("paho/#", 1)])
-subscribed.get(timeout=5)
+subscribed.get(timeout=120)
 publisher, _, _ = connect(name + "-p", keep=False)
 for qos in (0, 1, 2):
     publisher.publish("paho/x/value", "v%d" % qos, qos=qos).wait_for_publish(5)
-    got = received.get(timeout=5)
+    got = received.get(timeout=120)
     assert got[:2] == ("paho/x/value", "v%d" % qos), got
     while not received.empty():  # overlapping subscriptions may deliver twice
         received.get()

@@ -26,6 +26,6 @@ def unit():
 
 context = ModbusServerContext(slaves={1: unit(), 2: unit()}, single=False)
 if sys.argv[1] == "tcp":
-    StartTcpServer(context=context, address=("127.0.0.1", int(sys.argv[2])))
+    StartTcpServer(context=context, address=("127.0.0.1", int(sys.argv[2])), allow_reuse_address=True)
 else:
     StartSerialServer(context=context, framer=ModbusRtuFramer, port=sys.argv[2], baudrate=115200, parity="N", stopbits=1, timeout=0.05)

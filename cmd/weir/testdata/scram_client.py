@@ -27,7 +27,7 @@ def varint(n):
 
 class Client:
     def __init__(self, port):
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=120)
         self.stream = self.sock.makefile("rb")
 
     def send(self, kind, body, flags=0):
