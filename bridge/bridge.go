@@ -25,12 +25,11 @@ type Queue interface {
 	Wake() <-chan struct{}
 	// Paid: the upstream has these. The queue does not keep the slice.
 	Paid(seqs ...core.Seq)
-	// Rewind: the connection was lost. Everything unpaid comes again, in order, and
-	// nothing that was on its way before.
-	Rewind()
 	// Online says that there is a connection, with so many messages under way at most.
 	Online(inflight int)
-	// Offline says that there is none. Messages of QoS 0 are dropped then, and counted.
+	// Offline says that there is none, or that it was lost. Messages of QoS 0 are dropped
+	// from then on, and counted. On the next connection everything unpaid comes again, in
+	// order, and nothing that was on its way before.
 	Offline()
 	Receiver() core.ReceiverID
 	Owed() uint64

@@ -88,7 +88,8 @@
 // Pause ends the connection and keeps everything; PauseRule does so for one rule,
 // beside the others. Neither outlives the process. A bridge whose configuration
 // changes is ended; the next one inherits its packet ids and counters (inherit.go),
-// and the rules keep their queues.
+// and the rules keep their queues. One that is removed leaves no session upstream, which
+// would be filled for ever (end.go), unless nobody can be reached within seconds.
 //
 // # State
 //

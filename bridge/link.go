@@ -106,7 +106,6 @@ func (b *Bridge) serve(ctx context.Context, g *greeting) error {
 		o.pay()
 		o.forgetWaiting()
 		o.queue.Offline()
-		o.queue.Rewind()
 	}
 	return err
 }

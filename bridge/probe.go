@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"syscall"
@@ -43,20 +42,11 @@ var probeSizes = []int{64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20}
 // each on a connection of its own because many answer by closing it, what it does.
 // It publishes below topic, and its sessions do not last.
 func Probe(ctx context.Context, cfg Config, topic string, report func(Finding)) (Limits, error) {
-	if err := cfg.Validate(); err != nil {
-		return Limits{}, err
-	}
-	cfg = cfg.withDefaults()
-	cfg.SessionExpiry = 0
-	s, err := parseServer(cfg.URLs[0])
+	t, err := newTrial(cfg, cfg.URLs[0], func(Step) {})
 	if err != nil {
 		return Limits{}, err
 	}
-	if err := cfg.setDial(); err != nil {
-		return Limits{}, err
-	}
-	b := &Bridge{cfg: cfg, log: slog.New(slog.DiscardHandler)}
-	p := &probe{trial: trial{b: b, s: s, report: func(Step) {}}, ctx: ctx, topic: topic, report: report}
+	p := &probe{trial: *t, ctx: ctx, topic: topic, report: report}
 	return p.run()
 }
 

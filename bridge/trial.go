@@ -32,22 +32,30 @@ func Trial(ctx context.Context, cfg Config, url, clientID, topic string, report 
 	azure := presets[cfg.Preset].azure
 	topic = cmp.Or(topic, choose(azure, "devices/"+cfg.ClientID+"/messages/events/", "weir/test/"+cfg.ClientID))
 	cfg.ClientID = cmp.Or(clientID, choose(azure, cfg.ClientID, cfg.ClientID+"-test"))
-	if err := cfg.Validate(); err != nil {
+	t, err := newTrial(cfg, url, report)
+	if err != nil {
 		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*t.b.cfg.ConnectTimeout)
+	defer cancel()
+	return t.run(ctx, topic)
+}
+
+// newTrial is of a session that does not last, at one server.
+func newTrial(cfg Config, url string, report func(Step)) (*trial, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	cfg = cfg.withDefaults()
 	cfg.SessionExpiry, cfg.StateTopic = 0, "" // the state is that of the gateway at work
 	s, err := parseServer(url)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := cfg.setDial(); err != nil {
-		return err
+		return nil, err
 	}
-	t := &trial{b: &Bridge{cfg: cfg, log: slog.New(slog.DiscardHandler)}, s: s, report: report}
-	ctx, cancel := context.WithTimeout(ctx, 2*cfg.ConnectTimeout)
-	defer cancel()
-	return t.run(ctx, topic)
+	return &trial{b: &Bridge{cfg: cfg, log: slog.New(slog.DiscardHandler)}, s: s, report: report}, nil
 }
 
 type trial struct {

@@ -302,20 +302,16 @@ func (q *Queue) Paid(seqs ...core.Seq) {
 	}
 }
 
-func (q *Queue) Rewind() {
+func (q *Queue) Online(int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.cursor = q.oldest
+	q.online = true
 }
 
-func (q *Queue) Online(int) { q.connected(true) }
-
-func (q *Queue) Offline() { q.connected(false) }
-
-func (q *Queue) connected(on bool) {
+func (q *Queue) Offline() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.online = on
+	q.online, q.cursor = false, q.oldest
 }
 
 func (q *Queue) Owed() (n uint64) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,7 +11,30 @@ import (
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/audit"
+	"github.com/weir-edge/weir/core/packet"
 )
+
+// TestAuditKilled: what has happened when the process is killed can be read.
+func TestAuditKilled(t *testing.T) {
+	g := startGateway(t, aclConfig)
+	for i := range 5 {
+		c := dialSession(t, g.port, fmt.Sprint("m-", i), packet.V311)
+		for range 3 { // the loop has been to the network and back
+			if _, err := c.Write([]byte{0xc0, 0}); err != nil {
+				t.Fatal(err)
+			}
+			if kind, _ := c.packet(t); kind != packet.PINGRESP {
+				t.Fatal(kind)
+			}
+		}
+		g.kill()
+		out, _ := weir(t, "audit", "login", "-c", g.config)
+		if !strings.Contains(out, fmt.Sprint("client=m-", i, " ")) {
+			t.Errorf("killed, and the login is lost:\n%s", out)
+		}
+		g.start()
+	}
+}
 
 // TestAudit: what happens to the binary can be read afterwards.
 func TestAudit(t *testing.T) {

@@ -145,6 +145,28 @@ func dialRaw(t *testing.T, port int, id string, clean bool) *raw {
 	return r
 }
 
+// dialSession is dialRaw for a session that stays, in a version of MQTT.
+func dialSession(t *testing.T, port int, id string, v packet.Version) *raw {
+	t.Helper()
+	hello := &packet.Connect{Version: v, ClientID: []byte(id)}
+	if v == packet.V5 {
+		hello.Properties = &packet.Properties{SessionExpiry: new(uint32(3600))}
+	}
+	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	r := &raw{conn, bufio.NewReader(conn)}
+	if _, err := conn.Write(hello.AppendTo(nil, v)); err != nil {
+		t.Fatal(err)
+	}
+	if kind, _ := r.packet(t); kind != packet.CONNACK {
+		t.Fatalf("no CONNACK but %v", kind)
+	}
+	return r
+}
+
 // packet reads one packet.
 func (r *raw) packet(t *testing.T) (kind packet.Type, body []byte) {
 	t.Helper()

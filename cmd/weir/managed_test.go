@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/weir-edge/weir/core/packet"
 )
 
 // TestBridgesAtWork: a bridge is added, changed and removed over the console, while
@@ -82,6 +86,77 @@ func TestBridgesAtWork(t *testing.T) {
 	if b := g.status().Bridges; len(b) != 1 || b[0].Name != "cloud" {
 		t.Errorf("bridges %+v", b)
 	}
+}
+
+// TestSessionOfRemovedBridge: a bridge that is removed leaves no session at the upstream,
+// one that is changed or whose gateway stops does, and what could not be done is said.
+func TestSessionOfRemovedBridge(t *testing.T) {
+	need(t, "mosquitto")
+	for _, protocol := range []string{"5", "3.1.1"} {
+		t.Run(protocol, func(t *testing.T) {
+			up := startMosquitto(t)
+			line, err := newUplink(fmt.Sprint("127.0.0.1:", up.port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(line.cut)
+			text := "data_dir: %DATA%\nlisteners: [{name: lan, address: \"%MQTT%\"}]\nconsole: {address: \"%CONSOLE%\"}\n"
+			g := startGateway(t, text)
+			at := "--config=" + g.config
+			file := filepath.Join(t.TempDir(), "cloud.yaml")
+			put := func(qos int) {
+				t.Helper()
+				bridge := fmt.Sprintf("name: cloud\nurl: mqtt://%s\nclient_id: gw-1\nprotocol: %q\nbackoff: {min: 100ms, max: 500ms}\nin: [{filter: \"down/#\", qos: %d}]\n",
+					line.address, protocol, qos)
+				if err := os.WriteFile(file, []byte(bridge), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				expect(t, 0, []string{"bridge", "add", file, at}, " cloud")
+				g.connected()
+			}
+			present := func(want bool) { // while the gateway is not there
+				t.Helper()
+				if got := keptSession(t, up.port, "gw-1"); got != want {
+					t.Errorf("a session is there: %v", got)
+				}
+			}
+			put(1)
+			put(0) // changed
+			g.stop()
+			present(true)
+			g.start()
+			g.connected()
+			expect(t, 0, []string{"bridge", "rm", "cloud", at}, "removed cloud", "its session upstream is ended")
+			present(false)
+
+			put(1)
+			line.cut()
+			expect(t, 0, []string{"bridge", "rm", "cloud", at}, "removed cloud", "its session gw-1 could not be ended", "refused")
+			if !strings.Contains(g.out.String(), "stays at the upstream") {
+				t.Error("the log does not say so")
+			}
+			present(true)
+		})
+	}
+}
+
+// keptSession says whether the broker at port has a session, which stays.
+func keptSession(t *testing.T, port int, id string) bool {
+	t.Helper()
+	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	hello := &packet.Connect{Version: packet.V311, ClientID: []byte(id)}
+	if _, err := conn.Write(hello.AppendTo(nil, packet.V311)); err != nil {
+		t.Fatal(err)
+	}
+	var connack [4]byte
+	if _, err := io.ReadFull(conn, connack[:]); err != nil || connack[3] != 0 {
+		t.Fatalf("% x %v", connack, err)
+	}
+	return connack[2] == 1
 }
 
 // TestBridgesAtWorkGuarded: no page of another site, and nobody without the header,

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/weir-edge/weir/bridge"
@@ -18,6 +21,8 @@ import (
 //     while; new ones are attached, those that are gone are detached, and what is
 //     owed to them stays in the log
 //  3. the bridge starts again, with the packet ids that it had
+//  4. the session upstream of one that is gone is ended: nobody would fetch what it
+//     gathers. That of a bridge which has only changed stays.
 
 // uplinks are the bridges of this moment.
 func (g *gateway) uplinks() []*attached {
@@ -112,10 +117,30 @@ func (g *gateway) reloadBridges(cfgs []bridge.Config) (string, error) {
 	g.mu.Lock()
 	g.bridges = next
 	g.mu.Unlock()
+	for name, a := range old {
+		did = append(did, g.endSession(name, a.cfg, cfgs)...)
+	}
 	if did == nil {
 		return "no bridge has changed", failed
 	}
 	return strings.Join(did, ", "), failed
+}
+
+// endSession ends the session of a bridge that is gone, unless another one has it now,
+// and says what came of it.
+func (g *gateway) endSession(name string, gone bridge.Config, left []bridge.Config) []string {
+	for _, other := range left {
+		if other.ClientID == gone.ClientID && slices.ContainsFunc(other.URLs, func(url string) bool { return slices.Contains(gone.URLs, url) }) {
+			return nil
+		}
+	}
+	gone.Clock = g.clock
+	if err := bridge.EndSession(context.Background(), gone); err != nil {
+		why := strings.ReplaceAll(err.Error(), "\n", "; ")
+		g.log.Warn("the session of a removed bridge stays at the upstream, which goes on filling it: end it there", "bridge", name, "client_id", gone.ClientID, "why", why)
+		return []string{fmt.Sprintf("its session %s could not be ended and stays at the upstream (%s)", gone.ClientID, why)}
+	}
+	return []string{"its session upstream is ended"}
 }
 
 func (g *gateway) detach(queues map[string]*broker.Queue) (err error) {

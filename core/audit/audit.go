@@ -28,6 +28,7 @@ const (
 	maxText      = 256              // bytes of a text in an event
 	maxQueued    = 1 << 20          // bytes that wait for the disk
 	flushes      = time.Second
+	maxWrites    = 10 // in that time, beside the one at its end
 )
 
 // Log is an open audit. A nil one notes nothing.
@@ -36,6 +37,7 @@ type Log struct {
 	path string
 	max  int64
 	log  *slog.Logger
+	wake chan struct{} // has an element when something is queued
 
 	mu        sync.Mutex
 	line      bytes.Buffer // what encode writes to
@@ -65,7 +67,7 @@ func Open(dir string, max int64, log *slog.Logger) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open audit: %w", err)
 	}
-	l := &Log{path: filepath.Join(dir, FileName), max: max, log: log, again: make(map[string]*repeat), strangers: make(map[string]int)}
+	l := &Log{path: filepath.Join(dir, FileName), max: max, log: log, wake: make(chan struct{}, 1), again: make(map[string]*repeat), strangers: make(map[string]int)}
 	l.encode = slog.New(slog.NewJSONHandler(&l.line, &slog.HandlerOptions{ReplaceAttr: name}))
 	return l, l.open()
 }
@@ -102,6 +104,7 @@ func (l *Log) Note(event string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.noteLocked(event, args)
+	l.alert()
 }
 
 func (l *Log) noteLocked(event string, args []any) {
@@ -112,6 +115,14 @@ func (l *Log) noteLocked(event string, args []any) {
 		return
 	}
 	l.queue.Write(l.line.Bytes())
+}
+
+// alert has what is queued written.
+func (l *Log) alert() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Often keeps an event that peers can cause at will. Strangers, who are refused, can
@@ -137,6 +148,7 @@ func (l *Log) Often(event string, args ...any) {
 	default:
 		l.again[key] = &repeat{event: event, args: args, from: from, since: time.Now()}
 		l.noteLocked(event, args)
+		l.alert()
 		if from != "" {
 			l.strangers[from]++
 		}
@@ -177,10 +189,6 @@ func (l *Log) gatherLocked(now time.Time, all bool) {
 		l.noteLocked(r.event, append(r.args[:len(r.args):len(r.args)], "times", r.times))
 		r.times, r.since = 0, now
 	}
-	if n := l.withheld; n > 0 && l.queue.Len() < maxQueued/2 {
-		l.withheld = 0
-		l.noteLocked("withheld", []any{"times", n})
-	}
 }
 
 func (l *Log) forgetLocked(key string, r *repeat) {
@@ -193,7 +201,8 @@ func (l *Log) forgetLocked(key string, r *repeat) {
 	}
 }
 
-// Run writes until ctx ends, and then what is left.
+// Run writes until ctx ends, and then what is left: an event at once; of a second with
+// many the first few so, and the others together, for the sake of the flash.
 func (l *Log) Run(ctx context.Context) error {
 	if l == nil {
 		<-ctx.Done()
@@ -201,10 +210,20 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(flushes)
 	defer tick.Stop()
+	left := maxWrites
 	for {
+		wake := l.wake
+		if left == 0 {
+			wake = nil
+		}
 		select {
+		case <-wake:
+			if l.flush(time.Now(), false) {
+				left--
+			}
 		case now := <-tick.C:
 			l.flush(now, false)
+			left = maxWrites
 		case <-ctx.Done():
 			l.flush(time.Now(), true)
 			return l.file.Close()
@@ -212,29 +231,38 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
-// flush writes what is queued. What cannot be written is counted.
-func (l *Log) flush(now time.Time, all bool) {
+// flush writes what is queued, if there is something. What cannot be written is counted,
+// and the count is told in the next line that can be.
+func (l *Log) flush(now time.Time, all bool) (wrote bool) {
 	l.mu.Lock()
 	l.gatherLocked(now, all)
+	events, told := bytes.Count(l.queue.Bytes(), []byte{'\n'}), 0
+	if l.withheld > 0 && l.queue.Len() < maxQueued/2 {
+		told = l.withheld
+		l.noteLocked("withheld", []any{"times", told})
+	}
 	lines := bytes.Clone(l.queue.Bytes())
 	l.queue.Reset()
 	l.mu.Unlock()
 	if len(lines) == 0 {
-		return
+		return false
 	}
 	err := l.write(lines)
+	l.mu.Lock()
+	if err == nil {
+		l.withheld -= told
+	} else {
+		l.withheld += events
+	}
+	l.mu.Unlock()
 	switch {
 	case err == nil && l.failed:
 		l.log.Info("the audit is written again")
-	case err != nil:
-		l.mu.Lock()
-		l.withheld += bytes.Count(lines, []byte{'\n'})
-		l.mu.Unlock()
-		if !l.failed {
-			l.log.Error("the audit cannot be written: what happens now is counted only", "file", l.path, "error", err)
-		}
+	case err != nil && !l.failed:
+		l.log.Error("the audit cannot be written: what happens now is counted only", "file", l.path, "error", err)
 	}
 	l.failed = err != nil
+	return true
 }
 
 func (l *Log) write(lines []byte) error {

@@ -55,6 +55,35 @@ func TestNote(t *testing.T) {
 	}
 }
 
+// TestAtOnce: an event stands in the file before any time has passed, and a flood of them
+// costs few writes.
+func TestAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := run(t, dir, 1<<20)
+		defer stop()
+		there := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if lines := read(t, dir); len(lines) != want {
+				t.Errorf("%d lines, want %d", len(lines), want)
+			}
+		}
+		for second := range 3 {
+			for i := range maxWrites {
+				l.Note("login", "n", i)
+				there(second*100 + i + 1)
+			}
+			for i := range 100 - maxWrites {
+				l.Note("login", "n", i)
+			}
+			there(second*100 + maxWrites)
+			time.Sleep(flushes)
+			there(second*100 + 100)
+		}
+	})
+}
+
 // TestLongTexts: a peer's name is as long as the peer likes, a line is not.
 func TestLongTexts(t *testing.T) {
 	dir := t.TempDir()
@@ -193,7 +222,7 @@ func TestCannotBeWritten(t *testing.T) {
 		}
 		l.Note("a")
 		l.Note("b")
-		time.Sleep(1500 * time.Millisecond)
+		time.Sleep(5500 * time.Millisecond) // which is tried some times
 		synctest.Wait()
 		l.file.Close()
 		l.file = good

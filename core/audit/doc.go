@@ -17,7 +17,9 @@
 // seconds. A text of more than 256 bytes is cut. Of those who are refused from one
 // address eight are told apart in that time; "who" says that a line is about the others.
 //
-// Who notes something never waits for the disk: what was noted in the last second may be
-// lost in a crash. Where the file cannot be written the gateway goes on, the log says so,
+// Who notes something never waits for the disk. It is written right behind, so that a
+// process that is killed loses nothing but, of a second with more than ten events, what
+// was to be written at its end. It is not synced: a power cut may take what the system had
+// not written yet. Where the file cannot be written the gateway goes on, the log says so,
 // and what is lost is counted in the next line that can be.
 package audit

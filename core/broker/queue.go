@@ -77,26 +77,29 @@ func (q *Queue) Paid(seqs ...core.Seq) {
 	q.paid = append(q.paid, seqs...)
 }
 
-// Rewind is called when the connection is lost: everything that is not paid comes
-// again, in order. What was ready is forgotten at once.
-func (q *Queue) Rewind() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.rewinding++
-	q.clearLocked()
-	q.broker.mail.post(q.rewind)
-}
-
 // Online says that there is a connection, on which so many messages may be under way.
 func (q *Queue) Online(inflight int) {
 	q.broker.mail.post(func() { q.connected(inflight) })
 }
 
-// Offline says that there is none: QoS 0 is dropped and counted, unless the rule
-// buffers it, and the rest goes to the log.
+// Offline says that there is none, or not any more. The order of effects:
+//
+//  1. at once: what was ready is forgotten, what the loop delivers until 2 as well, and
+//     Take gives nothing
+//  2. on the loop: QoS 0 is dropped and counted from now on, unless the rule buffers it,
+//     and the rest goes to the log
+//  3. the log is rewound: what is not paid comes again, in order, after Online
+//
+// What was reported as paid before counts: its letter was posted before.
 func (q *Queue) Offline() {
-	q.broker.mail.post(func() { q.online = false })
-	q.Rewind()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.rewinding++
+	q.clearLocked() // 1
+	q.broker.mail.post(func() {
+		q.online = false // 2
+		q.rewind()       // 3
+	})
 }
 
 // Owed counts what the upstream has not acknowledged.

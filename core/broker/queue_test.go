@@ -124,7 +124,8 @@ func TestQueueOffline(t *testing.T) {
 		q.Online(64)
 		texts, seqs := take(q, 1)
 		want(t, texts, "1 q1 again=false")
-		q.Rewind() // and what was ready is gone
+		q.Offline() // and what was ready is gone
+		q.Online(64)
 		texts, _ = take(q, 100)
 		want(t, texts, "1 q1 again=true", "2 q1 again=true")
 		q.Paid(seqs[0])
