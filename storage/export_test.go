@@ -44,6 +44,10 @@ func Faulty(c Config, fail func(call string) error) Config {
 		allocate: func(f *os.File, size int64) error {
 			return first(fail("allocate"), func() error { return s.allocate(f, size) })
 		},
+		write: func(f *os.File, b []byte, at int64) error {
+			err := first(fail("write"), func() error { return s.write(f, b, at) })
+			return first(err, func() error { return fail("write done") })
+		},
 		syncData: func(f *os.File) error {
 			err := first(fail("sync"), func() error { return s.syncData(f) })
 			return first(err, func() error { return fail("sync done") })

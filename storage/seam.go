@@ -11,8 +11,9 @@ import (
 // seam is our own I/O and the named points between its steps, so that a test can
 // fail each call and stop at each point. It is static after Open.
 type seam struct {
-	free      func(dir string) (int64, error)          // room on the file system
-	allocate  func(f *os.File, size int64) error       // gives f its blocks
+	free      func(dir string) (int64, error)    // room on the file system
+	allocate  func(f *os.File, size int64) error // gives f its blocks
+	write     func(f *os.File, b []byte, at int64) error
 	syncData  func(f *os.File) error                   // fdatasync
 	syncDir   func(dir string) error                   //
 	rename    func(from, to string) error              //
@@ -32,6 +33,7 @@ func newSeam() *seam {
 	return &seam{
 		free:      new(room).of,
 		allocate:  allocate,
+		write:     writeAt,
 		syncData:  syncData,
 		syncDir:   syncDir,
 		rename:    os.Rename,
@@ -40,6 +42,11 @@ func newSeam() *seam {
 		commit:    func(txn *badger.Txn, version uint64) error { return txn.CommitAt(version, nil) },
 		step:      func(string) {},
 	}
+}
+
+func writeAt(f *os.File, b []byte, at int64) error {
+	_, err := f.WriteAt(b, at)
+	return err
 }
 
 func syncDir(dir string) error {
