@@ -67,7 +67,7 @@ func (t *takeover) flush(f *os.File, write func(f *os.File, b []byte, at int64) 
 	memory := t.memory()
 	end, whole := journalEnd(memory, t.at)
 	if !whole {
-		return errors.New("Badger's journal is not what it should be")
+		return errors.New("the journal is not as Badger writes it")
 	}
 	if err := write(f, memory[t.at:end], int64(t.at)); err != nil {
 		return fmt.Errorf("write journal: %w", err)
