@@ -168,7 +168,7 @@ func (j *journal) commit(txn *badger.Txn) error {
 // follow takes up the files that Badger has begun since the last transaction.
 func (j *journal) follow() error {
 	for !absent(j.name) {
-		f, err := os.OpenFile(j.name, os.O_RDWR, 0)
+		f, err := j.seam.openFile(j.name, os.O_RDWR)
 		if err != nil {
 			return fmt.Errorf("open journal: %w", err)
 		}
