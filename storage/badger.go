@@ -129,6 +129,7 @@ type journal struct {
 	next  int        // number of the file that does not exist yet,
 	name  string     // and its name
 	dirty []*os.File // written to since the last sync, oldest first; the last is the current one
+	taken *takeover  // the mapping of the current one
 	fresh bool       // the name of the current one may not be durable: Badger does not see to that
 }
 
@@ -151,19 +152,23 @@ func openJournal(db *badger.DB, memtable int64, s *seam) (*journal, error) {
 // begin opens a transaction, which sees all that was written before.
 func (j *journal) begin() *badger.Txn { return j.db.NewTransactionAt(math.MaxUint64, true) }
 
-// commit writes a transaction, which is durable after the next sync.
+// commit writes a transaction, which survives a kill from now on, and is durable after
+// the next sync. The first one in a new file is in it already.
 func (j *journal) commit(txn *badger.Txn) error {
 	j.version++
 	if err := j.seam.commit(txn, j.version); err != nil {
 		return err
 	}
-	return j.follow()
+	if !absent(j.name) {
+		return j.follow()
+	}
+	return j.taken.flush(j.dirty[len(j.dirty)-1], j.seam.write)
 }
 
 // follow takes up the files that Badger has begun since the last transaction.
 func (j *journal) follow() error {
 	for !absent(j.name) {
-		f, err := os.OpenFile(j.name, os.O_RDWR, 0)
+		f, err := j.seam.openFile(j.name, os.O_RDWR)
 		if err != nil {
 			return fmt.Errorf("open journal: %w", err)
 		}
@@ -171,7 +176,7 @@ func (j *journal) follow() error {
 		if err := j.seam.allocate(f, j.size); err != nil {
 			return err
 		}
-		if err := adviseRandom(j.name); err != nil {
+		if j.taken, err = takeOver(j.name); err != nil {
 			return err
 		}
 		j.expect(j.next + 1)
@@ -223,7 +228,7 @@ func (j *journal) close() {
 	for _, f := range j.dirty {
 		f.Close()
 	}
-	j.dirty = nil
+	j.dirty, j.taken = nil, nil
 }
 
 // view reads from a database.

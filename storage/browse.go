@@ -2,7 +2,6 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -25,7 +24,8 @@ type Place struct {
 type Seen struct {
 	Messages []core.Delivery
 	Next     Place
-	Err      error // the same step can be tried again
+	Unread   []uint64 // segments of which something can not be read, and was passed over
+	Err      error    // the same step can be tried again
 }
 
 // look is what a fetchJob that is not for a receiver is for.
@@ -91,14 +91,26 @@ func (l *Log) looked(f *fetched) {
 	switch {
 	case r == nil:
 		seen.Next.End = true
-	case f.broken > 0: // which is salvaged for those who are served, not for a look
-		seen.Err = fmt.Errorf("%w, and its segment can not be opened; the next start salvages what it holds", errDamaged)
 	case f.err != nil:
 		seen.Err = f.err
 	default:
 		l.lookAt(r, f, &seen)
+		seen.Unread = f.damaged
+		if f.broken > 0 { // it is salvaged for those who are served, not for a look
+			seen.Unread = append(seen.Unread, f.broken)
+			seen.Next.pass(r, f.broken)
+		}
 	}
 	k.done(seen)
+}
+
+// pass goes on behind a segment.
+func (p *Place) pass(r *receiver, segment uint64) {
+	for _, s := range r.spans {
+		if s.seg.first == segment {
+			p.After, p.page = max(p.After, s.last), max(p.page, s.seg.last+1)
+		}
+	}
 }
 
 func (l *Log) lookAt(r *receiver, f *fetched, seen *Seen) {

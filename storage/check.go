@@ -34,10 +34,10 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 			return nil, transient(err)
 		}
 	}
-	if err := checkFiles(dir, o); err != nil {
+	if err := checkFiles(dir, o, s); err != nil {
 		return nil, err
 	}
-	done, err := markOpening(dir)
+	done, err := markOpening(dir, s)
 	if err != nil && !(o.ReadOnly && errors.Is(err, syscall.ENOSPC)) { // a full disk has to be drained
 		return nil, err
 	}
@@ -82,32 +82,39 @@ const (
 
 // markOpening counts an attempt until done is called. It need not be synced: it
 // is against panics of Badger's, which leave the page cache as it is.
-func markOpening(dir string) (done func(), err error) {
+func markOpening(dir string, s *seam) (done func(), err error) {
 	name := filepath.Join(dir, openingFile)
 	attempts := 0
-	if b, err := os.ReadFile(name); err == nil {
+	if b, err := s.readFile(name); err == nil {
 		attempts, _ = strconv.Atoi(strings.TrimSpace(string(b)))
 	}
-	done = func() { os.Remove(name) }
+	mark := func(n int) error {
+		return s.writeFile(name, []byte(strconv.Itoa(n)), func(*os.File) error { return nil })
+	}
+	done = func() {
+		if s.remove(name) != nil {
+			_ = mark(0) // else what went well would count
+		}
+	}
 	if attempts >= openAttempts {
 		return done, fmt.Errorf("opening %s has ended the process %d times", filepath.Base(dir), attempts)
 	}
-	if err := os.WriteFile(name, []byte(strconv.Itoa(attempts+1)), 0o600); err != nil {
+	if err := mark(attempts + 1); err != nil {
 		return done, transient(fmt.Errorf("mark opening: %w", err))
 	}
 	return done, nil
 }
 
 // checkFiles looks at the files of a Badger directory.
-func checkFiles(dir string, o badger.Options) error {
-	files, err := os.ReadDir(dir)
+func checkFiles(dir string, o badger.Options, s *seam) error {
+	files, err := s.readDir(dir)
 	if err != nil {
 		return transient(fmt.Errorf("list directory: %w", err))
 	}
-	if err := checkRegistry(filepath.Join(dir, badger.KeyRegistryFileName)); err != nil {
+	if err := checkRegistry(filepath.Join(dir, badger.KeyRegistryFileName), s); err != nil {
 		return err
 	}
-	known, err := manifestTables(dir, o)
+	known, err := manifestTables(dir, o, s)
 	if err != nil {
 		return err
 	}
@@ -115,14 +122,14 @@ func checkFiles(dir string, o badger.Options) error {
 		path := filepath.Join(dir, f.Name())
 		switch filepath.Ext(f.Name()) {
 		case ".mem", ".vlog":
-			err = removeEmpty(path)
+			err = removeEmpty(path, s)
 		case ".sst":
 			if id, ok := table.ParseFileID(f.Name()); known == nil {
 				err = fmt.Errorf("%s has tables but no manifest", filepath.Base(dir))
 			} else if ok && known[id] {
-				err = checkTable(path)
+				err = checkTable(path, s)
 			} else {
-				err = orphan(path)
+				err = orphan(path, s)
 			}
 		}
 		if err != nil {
@@ -134,9 +141,9 @@ func checkFiles(dir string, o badger.Options) error {
 
 // checkRegistry removes a registry of encryption keys that is not an empty one.
 // We have no such keys, and Badger believes whatever lengths it reads there.
-func checkRegistry(path string) error {
+func checkRegistry(path string, s *seam) error {
 	const ivAndSanity, sanity = 28, "Hello Badger"
-	b, err := os.ReadFile(path)
+	b, err := s.readFile(path)
 	if os.IsNotExist(err) {
 		return nil
 	}
@@ -146,15 +153,15 @@ func checkRegistry(path string) error {
 	if len(b) == ivAndSanity && strings.HasSuffix(string(b), sanity) {
 		return nil
 	}
-	if err := os.Remove(path); err != nil {
+	if err := s.remove(path); err != nil {
 		return transient(fmt.Errorf("remove key registry: %w", err))
 	}
 	return nil
 }
 
 // manifestTables gives the tables that the manifest names, nil when there is none.
-func manifestTables(dir string, o badger.Options) (map[uint64]bool, error) {
-	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
+func manifestTables(dir string, o badger.Options, s *seam) (map[uint64]bool, error) {
+	f, err := s.openFile(filepath.Join(dir, badger.ManifestFilename), os.O_RDONLY)
 	if os.IsNotExist(err) {
 		return nil, nil
 	}
@@ -177,8 +184,8 @@ func manifestTables(dir string, o badger.Options) (map[uint64]bool, error) {
 // delete it. A crash leaves one between the table and its line in the manifest,
 // and then its journal is there as well; a manifest that lost its end leaves
 // more. Should pages turn out to be missing, the segment goes to quarantine with it.
-func orphan(path string) error {
-	if err := os.Rename(path, path+".orphan"); err != nil {
+func orphan(path string, s *seam) error {
+	if err := s.rename(path, path+".orphan"); err != nil {
 		return transient(fmt.Errorf("put orphan aside: %w", err))
 	}
 	return nil
@@ -186,10 +193,10 @@ func orphan(path string) error {
 
 // removeEmpty removes a file of length zero: a crash came between its creation
 // and its first byte, or between its truncation and its removal.
-func removeEmpty(path string) error {
+func removeEmpty(path string, s *seam) error {
 	info, err := os.Stat(path)
 	if err == nil && info.Size() == 0 {
-		err = os.Remove(path)
+		err = s.remove(path)
 	}
 	if err != nil {
 		return transient(fmt.Errorf("remove empty file: %w", err))
@@ -199,8 +206,8 @@ func removeEmpty(path string) error {
 
 // checkTable verifies the footer, the index and the last block of a table, which
 // Badger reads when it opens one, and on whose damage it panics.
-func checkTable(path string) error {
-	f, err := os.Open(path)
+func checkTable(path string, s *seam) error {
+	f, err := s.openFile(path, os.O_RDONLY)
 	if err != nil {
 		return transient(fmt.Errorf("open table: %w", err))
 	}

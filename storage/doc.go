@@ -84,9 +84,7 @@
 //
 // Groups share a sync, so that what counts under load is the page, not the sync. A
 // publisher that waits for each acknowledgement pays all of it. Measured beside a
-// bare write and fdatasync on the same disk (some 220 us here): the sync of the
-// journal takes 10 to 20 us more than that one, because its page was written
-// through a mapping and has to be made writable anew; the transaction 55 us, most
+// bare write and fdatasync on the same disk (some 220 us here): the transaction 55 us, most
 // of them Badger's hand-over to its two writing goroutines and back; the page 15 us;
 // the hand-over from the loop to the committer and back 60 to 100 us on two busy
 // cores; the way of the packets through sockets and loop 86 us. That is half of the
@@ -128,11 +126,15 @@
 //     New messages that need the disk are refused, the others pass through memory.
 //   - Room is what the file system says, no more than the quota, and none when
 //     files run out. On btrfs, which tells nobody about its limits, it is tried.
-//   - A disk that hangs keeps the committer waiting, and the loop goes on. The
-//     exception: Badger writes through a mapping, and where the file system itself
-//     makes it wait at that moment (it is frozen, or closes its own transaction), the
-//     runtime can not stop that thread; a collection that begins then waits for it,
-//     and everybody for the collection.
+//   - A disk that hangs keeps the committer waiting, and the loop goes on, because the
+//     journal is written with system calls: what Badger writes to its mapping is memory
+//     (takeover_linux.go). The exceptions are mapped files still: a thread that waits
+//     for a page of one can not be stopped, a collection that begins then waits for it,
+//     and everybody for the collection. That is so for the first transaction in a new
+//     journal and the table that is made of the old one (some milliseconds for every 2
+//     MB of pages), for values of 100 kB and more in the state, for opening and
+//     closing; and for the reader, where a page of a table has to come from a disk that
+//     gives nothing. A file system that is frozen lets it read.
 //   - A disk that does not even let the store be opened (full, read-only, failing:
 //     MayHeal) is bridged by a log without a disk (OpenWithout), which knows
 //     nothing of what is owed and keeps nothing. The broker then refuses what nobody

@@ -44,6 +44,10 @@ func Faulty(c Config, fail func(call string) error) Config {
 		allocate: func(f *os.File, size int64) error {
 			return first(fail("allocate"), func() error { return s.allocate(f, size) })
 		},
+		write: func(f *os.File, b []byte, at int64) error {
+			err := first(fail("write"), func() error { return s.write(f, b, at) })
+			return first(err, func() error { return fail("write done") })
+		},
 		syncData: func(f *os.File) error {
 			err := first(fail("sync"), func() error { return s.syncData(f) })
 			return first(err, func() error { return fail("sync done") })
@@ -54,6 +58,30 @@ func Faulty(c Config, fail func(call string) error) Config {
 		rename: func(from, to string) error {
 			err := first(fail("rename"), func() error { return s.rename(from, to) })
 			return first(err, func() error { return fail("rename done") })
+		},
+		remove: func(name string) error {
+			return first(fail("remove file"), func() error { return s.remove(name) })
+		},
+		mkdir: func(dir string) error {
+			return first(fail("mkdir"), func() error { return s.mkdir(dir) })
+		},
+		readDir: func(dir string) ([]os.DirEntry, error) {
+			if err := fail("readdir"); err != nil {
+				return nil, err
+			}
+			return s.readDir(dir)
+		},
+		readFile: func(name string) ([]byte, error) {
+			if err := fail("read"); err != nil {
+				return nil, err
+			}
+			return s.readFile(name)
+		},
+		openFile: func(name string, flag int) (*os.File, error) {
+			if err := fail("openfile"); err != nil {
+				return nil, err
+			}
+			return s.openFile(name, flag)
 		},
 		removeAll: func(dir string) error {
 			return first(fail("remove"), func() error { return s.removeAll(dir) })

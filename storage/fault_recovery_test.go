@@ -86,3 +86,26 @@ func (a original) opened(t *testing.T, f *faults) (found map[core.Seq]bool, asid
 	}
 	return found, o.Store.Status().Quarantined
 }
+
+// TestMarkerStays: a marker of an opening that can not be removed does not count against
+// a directory, however often it is opened.
+func TestMarkerStays(t *testing.T) {
+	cfg := storage.SmallSegments(storage.Config{Dir: scratch(t)}, 16<<10)
+	for range 8 {
+		o, ok := tryOpen(t, storage.Faulty(cfg, func(call string) error {
+			if call == "remove file" {
+				return syscall.EIO
+			}
+			return nil
+		}))
+		if !ok {
+			t.Fatal("does not open")
+		}
+		if n := o.Store.Status().Quarantined; n > 0 {
+			t.Fatalf("%d directories in quarantine", n)
+		}
+		if err := o.Close(); err != nil {
+			t.Logf("close: %v", err)
+		}
+	}
+}

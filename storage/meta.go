@@ -262,9 +262,6 @@ func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
 	if err := w.commit(); err != nil {
 		return err
 	}
-	if err := m.journal.syncName(); err != nil { // Badger has synced what is in it
-		return err
-	}
 	m.checkpoint = c
 	return nil
 }
@@ -312,7 +309,7 @@ func (w *metaWriter) commit() error {
 	if err := w.m.journal.commit(w.txn); err != nil {
 		return fmt.Errorf("commit meta: %w", err)
 	}
-	return nil
+	return w.m.journal.sync()
 }
 
 // tables is how many tables the database has: there is no compaction, so that

@@ -29,7 +29,7 @@ func Open(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	cfg.Dir = dir
-	unlock, err := lockDir(dir)
+	unlock, err := lockDir(dir, cfg.seam)
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +63,8 @@ func prepareDir(dir string, s *seam) (string, error) {
 var ErrInUse = errors.New("is in use by another process")
 
 // lockDir keeps a second process out.
-func lockDir(dir string) (unlock func() error, err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
+func lockDir(dir string, s *seam) (unlock func() error, err error) {
+	f, err := s.openFile(filepath.Join(dir, "LOCK"), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return nil, fmt.Errorf("lock store: %w", err)
 	}

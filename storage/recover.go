@@ -73,8 +73,11 @@ func recoverRing(r *ring, st *state, limit int64, log *slog.Logger) (*recovery, 
 
 // segment recovers one segment, or sets it aside.
 func (rec *recovery) segment(s *segment, last bool) error {
-	seal, sealed := readSeal(s.dir)
-	err := rec.tryOpen(s, seal, sealed)
+	seal, sealed, err := readSeal(s.dir, s.seam)
+	if err != nil {
+		return err
+	}
+	err = rec.tryOpen(s, seal, sealed)
 	if errors.Is(err, errTransient) {
 		return err
 	}
@@ -117,7 +120,7 @@ func (rec *recovery) tryOpen(s *segment, seal sealRecord, sealed bool) error {
 	if !sealed {
 		return s.openWriter()
 	}
-	if err := checkSeal(s.dir, seal); err != nil {
+	if err := checkSeal(s.dir, seal, s.seam); err != nil {
 		return err
 	}
 	s.sealed = true

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -208,12 +207,12 @@ func reservedBy(ops []op) bool {
 // takeClean reads the mark of a clean end and removes it.
 func takeClean(dir string, s *seam) (seq core.Seq, ok bool) {
 	name := filepath.Join(dir, cleanFile)
-	b, err := os.ReadFile(name)
+	b, err := s.readFile(name)
 	if err != nil {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
-	if err != nil || os.Remove(name) != nil || s.syncDir(dir) != nil {
+	if err != nil || s.remove(name) != nil || s.syncDir(dir) != nil {
 		return 0, false
 	}
 	return core.Seq(n), true

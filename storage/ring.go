@@ -40,7 +40,7 @@ func newRing(root string, s *seam, log *slog.Logger) *ring {
 		seam:       s,
 		log:        log,
 	}
-	before, _ := os.ReadDir(r.quarantine)
+	before, _ := s.readDir(r.quarantine)
 	r.aside.Store(int64(len(before)))
 	return r
 }
@@ -53,9 +53,9 @@ func (r *ring) list() ([]*segment, error) {
 	if err := r.tidy(); err != nil {
 		return nil, err
 	}
-	names, err := os.ReadDir(r.dir)
+	names, err := r.seam.readDir(r.dir)
 	if err != nil {
-		return nil, fmt.Errorf("list ring: %w", err)
+		return nil, transient(fmt.Errorf("list ring: %w", err))
 	}
 	var found []*segment
 	for _, f := range names {
@@ -68,9 +68,9 @@ func (r *ring) list() ([]*segment, error) {
 
 // tidy ends what a crash has left half done.
 func (r *ring) tidy() error {
-	names, err := os.ReadDir(r.dir)
+	names, err := r.seam.readDir(r.dir)
 	if err != nil {
-		return fmt.Errorf("list ring: %w", err)
+		return transient(fmt.Errorf("list ring: %w", err))
 	}
 	for _, f := range names {
 		switch {

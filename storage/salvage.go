@@ -34,7 +34,7 @@ func (r *ring) salvage(s *segment, why error) (holds sealRecord, ok bool, err er
 		return holds, false, err
 	}
 	defer dec.close()
-	found, err := scavenge(s.dir, dec)
+	found, err := scavenge(s.dir, r.seam, dec)
 	if err != nil {
 		return holds, false, err
 	}
@@ -103,8 +103,8 @@ func (r *ring) finishSalvage(name string) error {
 
 // scavenge finds the pages in the files of a damaged segment. Pages that were cut
 // into chunks are not found: they are few and large.
-func scavenge(dir string, dec *codec) (map[uint64][]byte, error) {
-	files, err := os.ReadDir(dir)
+func scavenge(dir string, s *seam, dec *codec) (map[uint64][]byte, error) {
+	files, err := s.readDir(dir)
 	if err != nil {
 		return nil, transient(fmt.Errorf("list damaged segment: %w", err))
 	}
@@ -116,7 +116,7 @@ func scavenge(dir string, dec *codec) (map[uint64][]byte, error) {
 		default:
 			continue
 		}
-		b, err := readAround(filepath.Join(dir, f.Name()))
+		b, err := readAround(filepath.Join(dir, f.Name()), s)
 		if err != nil {
 			return nil, transient(fmt.Errorf("read damaged segment: %w", err))
 		}
@@ -131,12 +131,12 @@ func scavenge(dir string, dec *codec) (map[uint64][]byte, error) {
 }
 
 // readAround reads a file, with zeros in place of what the disk does not give any more.
-func readAround(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
+func readAround(path string, s *seam) ([]byte, error) {
+	b, err := s.readFile(path)
 	if !errors.Is(err, syscall.EIO) {
 		return b, err
 	}
-	f, err := os.Open(path)
+	f, err := s.openFile(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func (s *segment) seal(r sealRecord) error {
 	if err := s.seam.syncDir(s.dir); err != nil {
 		return err
 	}
-	files, err := sealedFiles(s.dir)
+	files, err := sealedFiles(s.dir, s.seam)
 	if err != nil {
 		return err
 	}
@@ -53,8 +53,8 @@ func (s *segment) seal(r sealRecord) error {
 
 // sealedFiles describes the files that matter and removes Badger's others: the
 // value log, which is empty, and its statistics.
-func sealedFiles(dir string) ([]fileRecord, error) {
-	names, err := os.ReadDir(dir)
+func sealedFiles(dir string, s *seam) ([]fileRecord, error) {
+	names, err := s.readDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list segment: %w", err)
 	}
@@ -65,15 +65,15 @@ func sealedFiles(dir string) ([]fileRecord, error) {
 		case ".mem":
 			return nil, errors.New("closed segment still has a journal")
 		case ".vlog":
-			err = os.Remove(path)
+			err = s.remove(path)
 		case ".sst":
-			files, err = appendFile(files, path)
+			files, err = appendFile(files, path, s)
 		default:
 			switch f.Name() {
 			case "MANIFEST":
-				files, err = appendFile(files, path)
+				files, err = appendFile(files, path, s)
 			case "DISCARD":
-				err = os.Remove(path)
+				err = s.remove(path)
 			}
 		}
 		if err != nil {
@@ -83,16 +83,16 @@ func sealedFiles(dir string) ([]fileRecord, error) {
 	return files, nil
 }
 
-func appendFile(files []fileRecord, path string) ([]fileRecord, error) {
-	size, sum, err := sumFile(path)
+func appendFile(files []fileRecord, path string, s *seam) ([]fileRecord, error) {
+	size, sum, err := sumFile(path, s)
 	if err != nil {
 		return nil, err
 	}
 	return append(files, fileRecord{Name: filepath.Base(path), Size: size, CRC: sum}), nil
 }
 
-func sumFile(path string) (size int64, sum uint32, err error) {
-	f, err := os.Open(path)
+func sumFile(path string, s *seam) (size int64, sum uint32, err error) {
+	f, err := s.openFile(path, os.O_RDONLY)
 	if err != nil {
 		return 0, 0, fmt.Errorf("open file: %w", err)
 	}
@@ -104,25 +104,37 @@ func sumFile(path string) (size int64, sum uint32, err error) {
 	return size, hash.Sum32(), nil
 }
 
-// readSeal reads the seal of a segment. A segment without one, or with a torn
-// one, was not sealed: ok is false.
-func readSeal(dir string) (r sealRecord, ok bool) {
-	b, err := os.ReadFile(filepath.Join(dir, sealFile))
+// readSeal reads the seal of a segment. A segment without one, or with one that is
+// torn or that the disk does not give, was not sealed: ok is false.
+func readSeal(dir string, s *seam) (r sealRecord, ok bool, err error) {
+	b, err := s.readFile(filepath.Join(dir, sealFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EIO) {
+		return r, false, transient(fmt.Errorf("read seal: %w", err))
+	}
 	if err != nil || len(b) < 4 {
-		return r, false
+		return r, false, nil
 	}
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
 	if crc32.Checksum(body, castagnoli) != sum {
-		return r, false
+		return r, false, nil
 	}
 	rest, err := r.UnmarshalMsg(body)
-	return r, err == nil && len(rest) == 0 && r.Format <= formatVersion
+	return r, err == nil && len(rest) == 0 && r.Format <= formatVersion, nil
 }
 
 // checkSeal compares the files with the seal: sizes, and the sum of the manifest
 // (of which a lost tail would make Badger delete tables). The tables' own sums
-// are looked at when they are opened, and each page has its own.
-func checkSeal(dir string, r sealRecord) error {
+// are looked at when they are opened, and each page has its own. A disk that errs is
+// asked twice, because what it does not give is damage.
+func checkSeal(dir string, r sealRecord, s *seam) error {
+	err := checkSealOnce(dir, r, s)
+	if errors.Is(err, syscall.EIO) {
+		err = checkSealOnce(dir, r, s)
+	}
+	return err
+}
+
+func checkSealOnce(dir string, r sealRecord, s *seam) error {
 	for _, f := range r.Files {
 		path := filepath.Join(dir, f.Name)
 		info, err := os.Stat(path)
@@ -135,7 +147,7 @@ func checkSeal(dir string, r sealRecord) error {
 		if f.Name != "MANIFEST" {
 			continue
 		}
-		_, sum, err := sumFile(path)
+		_, sum, err := sumFile(path, s)
 		if err != nil {
 			return missingOrRefused(err)
 		}

@@ -11,11 +11,17 @@ import (
 // seam is our own I/O and the named points between its steps, so that a test can
 // fail each call and stop at each point. It is static after Open.
 type seam struct {
-	free      func(dir string) (int64, error)          // room on the file system
-	allocate  func(f *os.File, size int64) error       // gives f its blocks
-	syncData  func(f *os.File) error                   // fdatasync
-	syncDir   func(dir string) error                   //
-	rename    func(from, to string) error              //
+	free      func(dir string) (int64, error)    // room on the file system
+	allocate  func(f *os.File, size int64) error // gives f its blocks
+	write     func(f *os.File, b []byte, at int64) error
+	syncData  func(f *os.File) error                  // fdatasync
+	syncDir   func(dir string) error                  //
+	rename    func(from, to string) error             //
+	remove    func(name string) error                 // of a file
+	mkdir     func(dir string) error                  //
+	readDir   func(dir string) ([]os.DirEntry, error) //
+	readFile  func(name string) ([]byte, error)       //
+	openFile  func(name string, flag int) (*os.File, error)
 	removeAll func(dir string) error                   //
 	open      func(badger.Options) (*badger.DB, error) //
 	commit    func(*badger.Txn, uint64) error          // under this version
@@ -32,14 +38,25 @@ func newSeam() *seam {
 	return &seam{
 		free:      new(room).of,
 		allocate:  allocate,
+		write:     writeAt,
 		syncData:  syncData,
 		syncDir:   syncDir,
 		rename:    os.Rename,
+		remove:    os.Remove,
+		mkdir:     func(dir string) error { return os.Mkdir(dir, 0o700) },
+		readDir:   os.ReadDir,
+		readFile:  os.ReadFile,
+		openFile:  func(name string, flag int) (*os.File, error) { return os.OpenFile(name, flag, 0o600) },
 		removeAll: os.RemoveAll,
 		open:      badger.OpenManaged,
 		commit:    func(txn *badger.Txn, version uint64) error { return txn.CommitAt(version, nil) },
 		step:      func(string) {},
 	}
+}
+
+func writeAt(f *os.File, b []byte, at int64) error {
+	_, err := f.WriteAt(b, at)
+	return err
 }
 
 func syncDir(dir string) error {
@@ -66,7 +83,7 @@ func (s *seam) makeDir(dir string) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !os.IsExist(err) {
+	if err := s.mkdir(dir); err != nil && !os.IsExist(err) {
 		return fmt.Errorf("make directory: %w", err)
 	}
 	return s.syncDir(above)
@@ -75,22 +92,28 @@ func (s *seam) makeDir(dir string) error {
 // replaceFile puts data under name, whole or not at all.
 func (s *seam) replaceFile(name string, data []byte) error {
 	temp := name + ".new"
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	err := s.writeFile(temp, data, s.syncData) // 1. the bytes, durable,
 	if err != nil {
-		return fmt.Errorf("create file: %w", err)
+		return fmt.Errorf("write %s: %w", filepath.Base(temp), err)
 	}
-	_, err = f.Write(data) // 1. the bytes,
+	if err := s.rename(temp, name); err != nil { // 2. under their name,
+		return fmt.Errorf("rename %s: %w", filepath.Base(temp), err)
+	}
+	return s.syncDir(filepath.Dir(name)) // 3. durably.
+}
+
+// writeFile makes a file of data.
+func (s *seam) writeFile(name string, data []byte, then func(*os.File) error) error {
+	f, err := s.openFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	err = s.write(f, data, 0)
 	if err == nil {
-		err = s.syncData(f) // 2. durable,
+		err = then(f)
 	}
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(temp), err)
-	}
-	if err := s.rename(temp, name); err != nil { // 3. under their name,
-		return fmt.Errorf("rename %s: %w", filepath.Base(temp), err)
-	}
-	return s.syncDir(filepath.Dir(name)) // 4. durably.
+	return err
 }

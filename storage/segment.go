@@ -65,10 +65,8 @@ func (s *segment) openWriter() error {
 		return transient(err)
 	}
 	s.sealed = false
-	if err := os.Remove(filepath.Join(s.dir, sealFile)); err == nil {
-		if err := s.seam.syncDir(s.dir); err != nil {
-			return transient(err)
-		}
+	if err := s.breakSeal(); err != nil {
+		return transient(err)
 	}
 	db, err := openChecked(s.dir, segmentOptions(s.dir, s.log), s.seam)
 	if err != nil {
@@ -80,6 +78,17 @@ func (s *segment) openWriter() error {
 	}
 	s.db, s.journal = db, j
 	return nil
+}
+
+func (s *segment) breakSeal() error {
+	err := s.seam.remove(filepath.Join(s.dir, sealFile))
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("break seal: %w", err)
+	}
+	return s.seam.syncDir(s.dir)
 }
 
 // close ends reading and writing; a sealed segment opens again by itself.

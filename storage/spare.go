@@ -33,7 +33,7 @@ func useSpare(dir string, need int64, s *seam) error {
 	if free >= need {
 		return nil
 	}
-	if err := os.Remove(filepath.Join(dir, spareFile)); err != nil && !os.IsNotExist(err) {
+	if err := s.remove(filepath.Join(dir, spareFile)); err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("give up spare room: %w", err)
 	}
 	if free, err = s.free(dir); err != nil {
@@ -102,7 +102,7 @@ func keepSpare(dir string, s *seam) {
 	if grown <= size {
 		return
 	}
-	f, err := os.OpenFile(filepath.Join(dir, spareFile), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := s.openFile(filepath.Join(dir, spareFile), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return
 	}

@@ -1,12 +1,9 @@
 package storage
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,9 +31,9 @@ func freeBytes(dir string) (free int64, hidden bool, err error) {
 	return free, int64(st.Type) == unix.BTRFS_SUPER_MAGIC, nil
 }
 
-// allocate gives the first size bytes of f their blocks, so that a store into
-// its mapping can not meet a full disk (which would be a SIGBUS). File systems
-// that can not do that are left to the watermark.
+// allocate gives the first size bytes of f their blocks, so that a write to it does
+// not meet a full disk, and its sync does not have to find them. File systems that
+// can not do that are left to the watermark.
 func allocate(f *os.File, size int64) error {
 	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
@@ -62,47 +59,6 @@ func syncData(f *os.File) error {
 // absent says whether there is no such file. It is asked after each transaction,
 // so it is one cheap call.
 func absent(name string) bool { return unix.Access(name, unix.F_OK) == unix.ENOENT }
-
-// adviseRandom finds the mapping of a file and switches read-ahead off for it.
-// Without that, a fault in the sparse journal builds folios as large as the
-// read-ahead, and each small write dirties a whole one: 7 to 17 times the wear.
-func adviseRandom(path string) error {
-	maps, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return fmt.Errorf("read mappings: %w", err)
-	}
-	defer maps.Close()
-	lines := bufio.NewScanner(maps)
-	for lines.Scan() {
-		span, ok := strings.CutSuffix(lines.Text(), " "+path)
-		if !ok {
-			continue
-		}
-		from, to, err := parseSpan(span)
-		if err != nil {
-			return err
-		}
-		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_RANDOM); errno != 0 {
-			return fmt.Errorf("advise mapping: %w", errno)
-		}
-	}
-	return lines.Err()
-}
-
-// parseSpan reads "55d0-55e0 rw-s …".
-func parseSpan(line string) (from, to uintptr, err error) {
-	span, _, _ := strings.Cut(line, " ")
-	low, high, _ := strings.Cut(span, "-")
-	a, err := strconv.ParseUint(low, 16, strconv.IntSize)
-	if err != nil {
-		return 0, 0, fmt.Errorf("read mapping: %w", err)
-	}
-	b, err := strconv.ParseUint(high, 16, strconv.IntSize)
-	if err != nil {
-		return 0, 0, fmt.Errorf("read mapping: %w", err)
-	}
-	return uintptr(a), uintptr(b), nil
-}
 
 // lockFile takes f for this process until it is closed. ok is false when another
 // process has it.

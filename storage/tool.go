@@ -129,8 +129,9 @@ const (
 )
 
 // Walk visits what is owed to a receiver, in order, until visit says no. It
-// changes nothing of what is owed.
-func (t *Tool) Walk(ctx context.Context, r core.ReceiverID, visit func(core.Delivery) (more bool, err error)) error {
+// changes nothing of what is owed. unread is told of segments of which something can not
+// be read; what they owe is passed over.
+func (t *Tool) Walk(ctx context.Context, r core.ReceiverID, visit func(core.Delivery) (more bool, err error), unread func(segments ...uint64)) error {
 	for at := (Place{}); !at.End; {
 		var seen *Seen
 		t.log.Browse(r, at, toolMessages, toolBytes, func(s Seen) { seen = &s })
@@ -140,6 +141,7 @@ func (t *Tool) Walk(ctx context.Context, r core.ReceiverID, visit func(core.Deli
 		if seen.Err != nil {
 			return fmt.Errorf("look at what is owed: %w", seen.Err)
 		}
+		unread(seen.Unread...)
 		for _, d := range seen.Messages {
 			if more, err := visit(d); err != nil || !more {
 				return err
@@ -151,8 +153,8 @@ func (t *Tool) Walk(ctx context.Context, r core.ReceiverID, visit func(core.Deli
 }
 
 // DropBefore gives up what is owed to a receiver and was received before a moment,
-// from the oldest on to the first that was not.
-func (t *Tool) DropBefore(ctx context.Context, r core.ReceiverID, before time.Time, progress func(n int)) (dropped int, err error) {
+// from the oldest on to the first that was not. What can not be read stays owed.
+func (t *Tool) DropBefore(ctx context.Context, r core.ReceiverID, before time.Time, progress func(n int), unread func(segments ...uint64)) (dropped int, err error) {
 	err = t.Walk(ctx, r, func(d core.Delivery) (bool, error) {
 		if !d.Message.Received.Time().Before(before) {
 			return false, nil
@@ -162,7 +164,7 @@ func (t *Tool) DropBefore(ctx context.Context, r core.ReceiverID, before time.Ti
 		}
 		progress(1)
 		return true, nil
-	})
+	}, unread)
 	return dropped, err
 }
 

@@ -106,7 +106,7 @@ func Salvaged(dir, name string, visit func(m *core.Message, owed []core.Receiver
 		return err
 	}
 	defer codec.close()
-	pages, err := scavenge(path, codec)
+	pages, err := scavenge(path, newSeam(), codec)
 	if err != nil {
 		return err
 	}

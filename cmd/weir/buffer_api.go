@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -18,6 +19,7 @@ type bufferLine struct {
 	Result  json.RawMessage `json:"result,omitempty"`
 	Error   string          `json:"error,omitempty"`
 	Usage   bool            `json:"usage,omitempty"` // the error is the caller's
+	Unread  []uint64        `json:"unread,omitempty"`
 	End     bool            `json:"end,omitempty"`
 }
 
@@ -54,12 +56,16 @@ func (a bufferAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if last.Result, _ = json.Marshal(result); err != nil {
 		last.Error, last.Usage = err.Error(), errors.As(err, &usageError{})
 	}
+	if left, ok := errors.AsType[*unreadError](err); ok {
+		last.Unread = left.Segments
+	}
 	_ = out.line(last) // an error is the peer's own
 }
 
 func (a bufferAPI) messages(ctx context.Context, r *http.Request, out *lineWriter) (any, error) {
-	return nil, a.store.messages(ctx, r.FormValue("name"), func(k kept, total uint64) (bool, error) {
-		return true, out.line(bufferLine{Total: total, Message: &k})
+	most, _ := strconv.Atoi(r.FormValue("most")) // 0: all
+	return nil, a.store.messages(ctx, r.FormValue("name"), most, func(k kept, total uint64) error {
+		return out.line(bufferLine{Total: total, Message: &k})
 	})
 }
 

@@ -40,13 +40,13 @@ func newBufferDropCommand(f *bufferFlags) *cobra.Command {
 				return err
 			})
 			end()
-			if err != nil {
+			if err != nil && !unreadOnly(err, c.ErrOrStderr(), f.json) {
 				return err
 			}
 			if f.json {
-				return printJSON(c.OutOrStdout(), map[string]uint64{"dropped": given, "owed": owed})
+				return errors.Join(err, printJSON(c.OutOrStdout(), map[string]uint64{"dropped": given, "owed": owed}))
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s messages given up, %s still owed to %s\n", count(given), count(owed), args[0])
+			fmt.Fprintf(c.OutOrStdout(), "%s messages given up, %s still owed to %s\n", count(given), count(owed), args[0])
 			return err
 		},
 	}

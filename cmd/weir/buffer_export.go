@@ -124,14 +124,15 @@ func newBufferPeekCommand(f *bufferFlags) *cobra.Command {
 			if most < 1 {
 				return usageError{fmt.Errorf("--number is %d and must be at least 1", most)}
 			}
-			left := most
+			n := 0
 			err := f.withStore(func(s bufferStore) error {
-				return s.messages(c.Context(), args[0], func(k kept, _ uint64) (bool, error) {
-					left--
-					return left > 0, printKept(c.OutOrStdout(), k, f.json)
+				return s.messages(c.Context(), args[0], most, func(k kept, _ uint64) error {
+					n++
+					return printKept(c.OutOrStdout(), k, f.json)
 				})
 			})
-			if err == nil && left == most && !f.json {
+			unreadOnly(err, c.ErrOrStderr(), f.json)
+			if err == nil && n == 0 && !f.json {
 				fmt.Fprintf(c.OutOrStdout(), "nothing is owed to %s\n", args[0])
 			}
 			return err
@@ -166,33 +167,41 @@ func newBufferExportCommand(f *bufferFlags) *cobra.Command {
 				}
 				return err
 			})
-			if err != nil {
+			if err != nil && !unreadOnly(err, c.ErrOrStderr(), f.json) {
 				return err
 			}
 			if f.json {
-				return json.NewEncoder(c.ErrOrStderr()).Encode(map[string]int{"exported": n})
+				return errors.Join(err, json.NewEncoder(c.ErrOrStderr()).Encode(map[string]int{"exported": n}))
 			}
 			fmt.Fprintf(c.ErrOrStderr(), "%s messages exported; they stay owed\n", count(n))
-			return nil
+			return err
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "-", "file to make; - is the standard output")
 	return c
 }
 
-// exportFile makes a file that is whole and on disk, or none: whoever has it may drop
-// what was exported.
+// exportFile makes a file that is on disk and has all that can be read, or none: whoever
+// has it may drop what was exported.
 func exportFile(ctx context.Context, s bufferStore, name, path string, terminal io.Writer) (n int, err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 0, usageError{fmt.Errorf("export: %w", err)}
 	}
 	n, err = export(ctx, s, name, file, terminal)
+	var left *unreadError
+	if errors.As(err, &left) {
+		err = nil
+	}
 	err = errors.Join(err, file.Sync(), file.Close())
 	if err != nil {
 		return 0, errors.Join(err, os.Remove(path))
 	}
-	return n, syncDir(filepath.Dir(path))
+	err = syncDir(filepath.Dir(path))
+	if err == nil && left != nil {
+		err = left
+	}
+	return n, err
 }
 
 func export(ctx context.Context, s bufferStore, name string, to, terminal io.Writer) (n int, err error) {
@@ -200,10 +209,10 @@ func export(ctx context.Context, s bufferStore, name string, to, terminal io.Wri
 	defer end()
 	w := bufio.NewWriter(to)
 	enc := json.NewEncoder(w)
-	err = s.messages(ctx, name, func(k kept, total uint64) (bool, error) {
+	err = s.messages(ctx, name, 0, func(k kept, total uint64) error {
 		n++
 		paint(uint64(n), total)
-		return true, enc.Encode(k)
+		return enc.Encode(k)
 	})
 	return n, errors.Join(err, w.Flush())
 }

@@ -44,6 +44,7 @@ func (s liveStore) receiver(name string) (id core.ReceiverID, owed uint64, err e
 // walk visits what is owed, step by step.
 func (s liveStore) walk(ctx context.Context, id core.ReceiverID, visit func([]core.Delivery) (more bool, err error)) error {
 	var at storage.Place
+	var left unreadError
 	for tries := 0; !at.End; {
 		seen, err := answer(ctx, s.broker, func(done func(storage.Seen)) {
 			s.store.Browse(id, at, lookMessages, lookBytes, done)
@@ -61,11 +62,12 @@ func (s liveStore) walk(ctx context.Context, id core.ReceiverID, visit func([]co
 			continue
 		}
 		tries, at = 0, seen.Next
+		left.add(seen.Unread...)
 		if more, err := visit(seen.Messages); err != nil || !more {
-			return err
+			return left.after(err)
 		}
 	}
-	return nil
+	return left.after(nil)
 }
 
 // answer has ask called on the loop and waits for what is given to done there.
@@ -93,14 +95,16 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (s liveStore) messages(ctx context.Context, name string, visit func(kept, uint64) (bool, error)) error {
+func (s liveStore) messages(ctx context.Context, name string, most int, visit func(kept, uint64) error) error {
 	id, total, err := s.receiver(name)
 	if err != nil {
 		return err
 	}
+	n := 0
 	return s.walk(ctx, id, func(list []core.Delivery) (bool, error) {
 		for _, d := range list {
-			if more, err := visit(toKept(d.Seq, d.Message), total); err != nil || !more {
+			n++
+			if err := visit(toKept(d.Seq, d.Message), total); err != nil || n == most {
 				return false, err
 			}
 		}

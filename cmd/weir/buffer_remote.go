@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,6 +64,8 @@ func (s remoteStore) end(l bufferLine, result any) error {
 		err = json.Unmarshal(l.Result, result)
 	}
 	switch {
+	case len(l.Unread) > 0:
+		return &unreadError{l.Unread}
 	case l.Usage:
 		return usageError{errors.New(l.Error)}
 	case l.Error != "":
@@ -79,16 +82,17 @@ func painting(progress progressFunc) func(bufferLine) error {
 	}
 }
 
-func (s remoteStore) messages(ctx context.Context, name string, visit func(kept, uint64) (bool, error)) error {
-	err := s.call(ctx, "messages", url.Values{"name": {name}}, nil, nil, func(l bufferLine) error {
+func (s remoteStore) messages(ctx context.Context, name string, most int, visit func(kept, uint64) error) error {
+	n := 0
+	query := url.Values{"name": {name}, "most": {strconv.Itoa(most)}}
+	err := s.call(ctx, "messages", query, nil, nil, func(l bufferLine) error {
 		if l.Message == nil {
 			return nil
 		}
-		more, err := visit(*l.Message, l.Total)
-		if err == nil && !more {
-			err = errEnough
+		if n++; most > 0 && n > most { // a gateway of an earlier version
+			return errEnough
 		}
-		return err
+		return visit(*l.Message, l.Total)
 	})
 	if errors.Is(err, errEnough) {
 		return nil

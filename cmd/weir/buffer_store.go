@@ -20,14 +20,15 @@ import (
 // does not run (toolStore), that of one that runs, over its console (remoteStore),
 // and behind the console the store itself (liveStore).
 type bufferStore interface {
-	// messages visits what is owed to somebody, the oldest first, until visit says
-	// no. total is how much is owed.
-	messages(ctx context.Context, name string, visit func(k kept, total uint64) (more bool, err error)) error
+	// messages visits the oldest of what is owed to somebody, as many as most (0: all).
+	// total is how much is owed. What can not be read is passed over, and at the end
+	// an unreadError.
+	messages(ctx context.Context, name string, most int, visit func(k kept, total uint64) error) error
 	// keep puts the messages of an exported file behind what is owed to somebody.
 	// What it counts is on disk, with an error too.
 	keep(ctx context.Context, name string, from io.Reader) (n int, err error)
 	// drop gives up what somebody is owed from before a moment, or (zero) ends the
-	// owner with all of it.
+	// owner with all of it. What can not be read stays, with an unreadError.
 	drop(ctx context.Context, name string, before time.Time, progress progressFunc) (given, owed uint64, err error)
 	// verify reads every page.
 	verify(ctx context.Context, progress progressFunc) (storage.Verified, error)
@@ -123,13 +124,19 @@ func (t toolStore) owner(name string) (storage.Owner, error) {
 	return storage.Owner{}, errNobody(name)
 }
 
-func (t toolStore) messages(ctx context.Context, name string, visit func(kept, uint64) (bool, error)) error {
+func (t toolStore) messages(ctx context.Context, name string, most int, visit func(kept, uint64) error) error {
 	o, err := t.owner(name)
 	if err != nil {
 		return err
 	}
 	total := t.Owed(o.Receiver)
-	return t.Walk(ctx, o.Receiver, func(d core.Delivery) (bool, error) { return visit(toKept(d.Seq, d.Message), total) })
+	var left unreadError
+	n := 0
+	err = t.Walk(ctx, o.Receiver, func(d core.Delivery) (bool, error) {
+		n++
+		return n != most, visit(toKept(d.Seq, d.Message), total)
+	}, left.add)
+	return left.after(err)
 }
 
 func (t toolStore) keep(ctx context.Context, name string, from io.Reader) (int, error) {
@@ -149,12 +156,13 @@ func (t toolStore) drop(ctx context.Context, name string, before time.Time, prog
 		given, err = t.Forget(ctx, o)
 		return given, t.Owed(o.Receiver), err
 	}
+	var left unreadError
 	seen, total := uint64(0), t.Owed(o.Receiver)
 	n, err := t.DropBefore(ctx, o.Receiver, before, func(n int) {
 		seen += uint64(n)
 		progress(seen, total)
-	})
-	return uint64(n), t.Owed(o.Receiver), err
+	}, left.add)
+	return uint64(n), t.Owed(o.Receiver), left.after(err)
 }
 
 func (t toolStore) verify(ctx context.Context, progress progressFunc) (storage.Verified, error) {
