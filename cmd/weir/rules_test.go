@@ -80,6 +80,7 @@ var forbidden = []struct{ path, within, why string }{
 	{"github.com/prometheus/", "core/console", "metrics are made from core.Status at scrape time"},
 	{"github.com/coder/websocket", "core/broker/transport bridge", "what is below MQTT is known there only"},
 	{"github.com/golang-jwt/jwt", "core/auth", "tokens are checked in one place"},
+	{"github.com/xdg-go/stringprep", "core/auth", "the forms of passwords are known in one place"},
 	{"github.com/spf13/cobra", "cmd", "the command line belongs to cmd"},
 }
 

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/xdg-go/stringprep"
 )
 
 // MethodScram is the name of the enhanced authentication.
@@ -36,14 +38,24 @@ type scramKeys struct {
 
 func newScramKeys(password []byte, iterations int) *scramKeys {
 	k := &scramKeys{iterations: iterations, salt: random(saltSize)}
-	k.stored, k.serverKey = k.derive(password)
+	k.stored, k.serverKey = k.derive(prepared(string(password)))
 	return k
 }
 
-// derive makes the keys of a password. It is taken as it comes: names and passwords
-// beyond ASCII must be sent in the same form each time.
-func (k *scramKeys) derive(password []byte) (stored, server []byte) {
-	salted, err := pbkdf2.Key(sha256.New, string(password), k.salt, k.iterations, sha256.Size)
+// prepared is the form in which SCRAM has names and passwords (SASLprep, RFC 4013): each
+// kind of space is a space, a letter with an accent is one character, what is not seen is
+// not there. Clients do that before they use them. What SASLprep does not allow, such as
+// what is younger than Unicode 3.2, is as it comes: some clients do without SASLprep.
+func prepared(text string) string {
+	if p, err := stringprep.SASLprep.Prepare(text); err == nil && p != "" {
+		return p
+	}
+	return text
+}
+
+// derive makes the keys of a password.
+func (k *scramKeys) derive(password string) (stored, server []byte) {
+	salted, err := pbkdf2.Key(sha256.New, password, k.salt, k.iterations, sha256.Size)
 	if err != nil {
 		panic("auth: a key of 32 bytes cannot be made: " + err.Error())
 	}
@@ -51,7 +63,14 @@ func (k *scramKeys) derive(password []byte) (stored, server []byte) {
 	return client[:], mac(salted, "Server Key")
 }
 
+// matches: keys from before passwords were prepared are those of the password as it comes.
 func (k *scramKeys) matches(password []byte) bool {
+	raw := string(password)
+	p := prepared(raw)
+	return k.of(p) || p != raw && k.of(raw)
+}
+
+func (k *scramKeys) of(password string) bool {
 	stored, _ := k.derive(password)
 	return subtle.ConstantTimeCompare(stored, k.stored) == 1
 }
@@ -112,6 +131,7 @@ func beginScram(users *Users, secret, message []byte) (s *scram, challenge []byt
 	if !ok1 || !ok2 || !ok3 || !validNonce(nonce) || CheckName(name) != nil { // it is kept among those who have failed
 		return nil, nil, errScram
 	}
+	name = users.called(name)
 	s = &scram{user: name, header: header, nonce: nonce + base64.RawStdEncoding.EncodeToString(random(18))}
 	s.keys, s.known = users.scram(name, secret)
 	challenge = fmt.Appendf(nil, "r=%s,s=%s,i=%d", s.nonce, base64.StdEncoding.EncodeToString(s.keys.salt), s.keys.iterations)

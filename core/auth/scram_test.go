@@ -53,7 +53,7 @@ func TestScramVector(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := &scramKeys{iterations: 4096, salt: salt}
-	k.stored, k.serverKey = k.derive([]byte("pencil"))
+	k.stored, k.serverKey = k.derive("pencil")
 	const nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
 	s := &scram{
 		keys: k, known: true, header: "n,,", nonce: nonce,
@@ -62,6 +62,46 @@ func TestScramVector(t *testing.T) {
 	proof, ok := s.finish([]byte("c=biws,r=" + nonce + ",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="))
 	if !ok || string(proof) != "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=" {
 		t.Errorf("%s %v", proof, ok)
+	}
+}
+
+// TestPrepared: what looks the same is the same, however it is typed or kept.
+func TestPrepared(t *testing.T) {
+	const composed, decomposed = "J\u00fcrgen", "Ju\u0308rgen"
+	const password = "p\u00adass\u00a0w\u00f6rd" // soft hyphen, space that does not break
+	forms := []string{password, "pass wo\u0308rd", "pass w\u00f6rd"}
+	for _, kept := range []string{composed, decomposed} {
+		keys := newScramKeys([]byte(password), minScramIterations)
+		users := readUsers(t, kept+":"+keys.String())
+		for _, name := range []string{composed, decomposed} {
+			c := &scramClient{user: name, password: "pass w\u00f6rd"} // as SASLprep makes it
+			s, challenge, err := beginScram(users, []byte("key"), c.first())
+			if err != nil {
+				t.Fatal(err)
+			}
+			last, _ := c.last(t, challenge)
+			if _, ok := s.finish(last); !ok || s.user != kept {
+				t.Errorf("%q is kept, %q logs in as %q: %v", kept, name, s.user, ok)
+			}
+		}
+		for _, form := range forms {
+			if !keys.matches([]byte(form)) {
+				t.Errorf("%q is another password", form)
+			}
+		}
+		if keys.matches([]byte("pass word")) {
+			t.Error("another letter is the same")
+		}
+	}
+	old := &scramKeys{iterations: minScramIterations, salt: random(saltSize)}
+	old.stored, old.serverKey = old.derive(password)
+	if !old.matches([]byte(password)) {
+		t.Error("keys from before are worth nothing")
+	}
+	for _, odd := range []string{"\U0001f511", "\u00ad", "\u0627x", "a\tb"} { // too young, nothing left, mixed directions, control
+		if prepared(odd) != odd {
+			t.Errorf("%q becomes %q", odd, prepared(odd))
+		}
 	}
 }
 

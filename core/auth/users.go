@@ -19,6 +19,9 @@ import (
 // they are read.
 type Users struct {
 	names map[string]user
+	// unprepared are those of SCRAM whose names are in another form, by the form in which
+	// it has them.
+	unprepared map[string]string
 	// nobody is checked in the place of those who are not there.
 	nobody *argonHash
 	// iterations of most SCRAM users: those that nobody has, too.
@@ -88,7 +91,7 @@ func checkMode(file string, info fs.FileInfo) error {
 // ParseUsers reads the text of a users file. The error joins a [LineError] for each
 // line that is wrong.
 func ParseUsers(file string, data []byte) (*Users, error) {
-	u := &Users{names: make(map[string]user)}
+	u := &Users{names: make(map[string]user), unprepared: make(map[string]string)}
 	first := make(map[string]int)
 	var errs []error
 	number := 0
@@ -103,6 +106,7 @@ func ParseUsers(file string, data []byte) (*Users, error) {
 			errs = append(errs, &LineError{file, number, fmt.Sprintf("the user %q stands in line %d already", name, first[name])})
 		default:
 			u.names[name], first[name] = user{c, c.String()}, number
+			u.noteForm(name, c)
 		}
 	}
 	if len(errs) > 0 {
@@ -132,6 +136,30 @@ func parseLine(line string) (name string, c credential, err error) {
 		return "", nil, fmt.Errorf("user %q: %w", name, err)
 	}
 	return name, c, nil
+}
+
+// noteForm: a client of SCRAM may call the user otherwise than the file does.
+func (u *Users) noteForm(name string, c credential) {
+	if _, ok := c.(*scramKeys); !ok {
+		return
+	}
+	if p := prepared(name); p != name {
+		u.unprepared[p] = name
+	}
+}
+
+// called is the name in the file of whom a client of SCRAM calls so.
+func (u *Users) called(name string) string {
+	p := prepared(name)
+	switch {
+	case u.stored(name) != "":
+		return name
+	case u.stored(p) != "":
+		return p
+	case u != nil && u.unprepared[p] != "":
+		return u.unprepared[p]
+	}
+	return name
 }
 
 // CheckName says what is wrong with the name of a user.
