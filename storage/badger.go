@@ -122,6 +122,7 @@ func badgerLine(format string, args []any) string {
 type journal struct {
 	db      *badger.DB
 	version uint64 // of the last transaction
+	begun   uint64 // what it was at opening
 
 	dir   string
 	size  int64 // to allocate
@@ -144,9 +145,14 @@ func openJournal(db *badger.DB, memtable int64, s *seam) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("name of journal: %w", err)
 	}
-	j := &journal{db: db, version: db.MaxVersion(), dir: dir, size: memtable + memtable/4, seam: s}
+	version := db.MaxVersion()
+	j := &journal{db: db, version: version, begun: version, dir: dir, size: memtable + memtable/4, seam: s}
 	j.expect(newest)
-	return j, j.follow()
+	if err := j.follow(); err != nil {
+		j.close()
+		return nil, err
+	}
+	return j, nil
 }
 
 // begin opens a transaction, which sees all that was written before.
@@ -223,6 +229,11 @@ func (j *journal) trim() {
 	}
 	j.dirty = append(j.dirty[:0], j.dirty[n])
 }
+
+// written: closing the database makes a table of the journal, for which Badger has no
+// other way. Without room for that the database stays open until the process ends, and
+// the next opening goes on with the journal.
+func (j *journal) written() bool { return j.version != j.begun }
 
 func (j *journal) close() {
 	for _, f := range j.dirty {

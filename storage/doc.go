@@ -84,8 +84,8 @@
 //
 // Groups share a sync, so that what counts under load is the page, not the sync. A
 // publisher that waits for each acknowledgement pays all of it. Measured beside a
-// bare write and fdatasync on the same disk (some 220 us here): the transaction 55 us, most
-// of them Badger's hand-over to its two writing goroutines and back; the page 15 us;
+// bare write and fdatasync on the same disk (some 220 us here): the transaction 55
+// us, most of them Badger's hand-over to its writing goroutines and back; the page 15 us;
 // the hand-over from the loop to the committer and back 60 to 100 us on two busy
 // cores; the way of the packets through sockets and loop 86 us. That is half of the
 // disk's rate at best. What would be gained by keeping the committer awake between

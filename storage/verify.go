@@ -52,11 +52,17 @@ func Quarantined(dir string) ([]Aside, error) {
 		why, _ := os.ReadFile(filepath.Join(path, "WHY"))
 		a.Why = strings.TrimSpace(string(why))
 		err := filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
-			if info, e := d.Info(); err == nil && e == nil && !d.IsDir() {
+			if err != nil {
+				return err
+			}
+			if info, err := d.Info(); err == nil && !d.IsDir() {
 				a.Bytes += info.Size()
 			}
-			return err
+			return nil
 		})
+		if errors.Is(err, fs.ErrNotExist) { // it was removed, or is being
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("measure quarantine: %w", err)
 		}

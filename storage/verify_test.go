@@ -24,3 +24,33 @@ func TestAsidePath(t *testing.T) {
 		}
 	}
 }
+
+// TestQuarantinedWhileRemoved lists what is being removed meanwhile.
+func TestQuarantinedWhileRemoved(t *testing.T) {
+	dir := t.TempDir()
+	aside := filepath.Join(dir, "quarantine", "20261122T100000.000000000-q")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	if err := os.MkdirAll(filepath.Join(dir, "q"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(stopped)
+		for {
+			_ = os.MkdirAll(filepath.Join(aside, "deeper"), 0o700)
+			_ = os.WriteFile(filepath.Join(aside, "file"), nil, 0o600)
+			_ = os.RemoveAll(aside)
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	for range 3000 {
+		if _, err := Quarantined(dir); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	<-stopped
+}

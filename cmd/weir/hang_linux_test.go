@@ -29,7 +29,7 @@ func TestDiskThatHangs(t *testing.T) {
 
 	look, page := http.Client{Timeout: 2 * time.Second}, fmt.Sprintf("http://127.0.0.1:%d/metrics", g.console)
 	collections := func() int { return strings.Count(g.out.String(), "\ngc ") }
-	for range 10 {
+	for range 5 {
 		before := acked.Load()
 		eventually(t, 10*time.Second, "committing", func() bool { return acked.Load() > before+20 })
 		disk.run("fsfreeze", "-f", disk.mount)
