@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,7 +53,11 @@ func TestModbusCommands(t *testing.T) {
 			{"write what can't be written", []string{"write", url, "input:3", "7", "--yes"}, 1, []string{"can only be read"}},
 		} {
 			t.Run(url[:strings.Index(url, ":")]+"/"+strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
-				out, code := weir(t, append([]string{"modbus"}, c.args...)...)
+				args := append([]string{"modbus"}, c.args...)
+				if !slices.Contains(args, "--timeout") && c.args[0] != "scan" {
+					args = append(args, "--timeout", "20s") // no device that lives is late
+				}
+				out, code := weir(t, args...)
 				if code != c.code {
 					t.Errorf("exit code %d, want %d", code, c.code)
 				}
