@@ -56,7 +56,7 @@ func (b *fakeBus) next(t *testing.T) message {
 	select {
 	case m := <-b.messages:
 		return m
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no message")
 		return message{}
 	}

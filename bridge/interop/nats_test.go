@@ -41,7 +41,7 @@ func (n *nats) start() {
 		n.t.Fatal(err)
 	}
 	n.server.Start()
-	if !n.server.ReadyForConnections(20 * time.Second) {
+	if !n.server.ReadyForConnections(2 * time.Minute) {
 		n.t.Fatal("nats-server is not ready")
 	}
 }
@@ -73,7 +73,7 @@ func (s subscriber) args(more ...string) []string {
 // want takes what is waiting and what comes.
 func (s subscriber) want(lines ...string) {
 	s.n.t.Helper()
-	got := must(s.n.t, s.args("-C", strconv.Itoa(len(lines)), "-W", "20")...)
+	got := must(s.n.t, s.args("-C", strconv.Itoa(len(lines)), "-W", "120")...)
 	if want := strings.Join(lines, "\n") + "\n"; got != want {
 		s.n.t.Errorf("arrived\n%swant\n%s", got, want)
 	}
@@ -107,7 +107,7 @@ func TestNATS(t *testing.T) {
 
 	must(t, "pub", "-p", g.port, "-t", "plant/state", "-q", "1", "-r", "-m", "on")
 	g.is("connected", 0)
-	if got := must(t, "sub", "-p", n.port, "-V", "311", "-t", "site7/plant/state", "-C", "1", "-W", "10"); got != "on\n" {
+	if got := must(t, "sub", "-p", n.port, "-V", "311", "-t", "site7/plant/state", "-C", "1", "-W", "120"); got != "on\n" {
 		t.Errorf("retained upstream: %q", got)
 	}
 
@@ -143,7 +143,7 @@ func TestNATS(t *testing.T) {
 // nothing is to be seen from here.
 func comes(t *testing.T, port, filter, want string, publish func()) {
 	t.Helper()
-	sub, out := weir(t, "sub", "-p", port, "-V", "311", "-t", filter, "-v", "-C", "1", "-R", "-W", "20")
+	sub, out := weir(t, "sub", "-p", port, "-V", "311", "-t", filter, "-v", "-C", "1", "-R", "-W", "120")
 	eventually(t, want, func() bool {
 		publish()
 		return out.String() != ""

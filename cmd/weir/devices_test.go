@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -180,12 +181,17 @@ func setPymodbus(t *testing.T, g *testGateway, got *readings) {
 // traceLine looks at the line while it is polled.
 func traceLine(t *testing.T, g *testGateway) {
 	t.Helper()
-	out, code := weir(t, "modbus", "trace", "bus", "--config", g.config, "--for", "2s", "--frames")
-	for _, want := range []string{"unit 1   read coil:4, 1 = 1\n", "unit 2   read holding:", "    > ", "    < "} {
-		if code != 0 || !strings.Contains(out, want) {
-			t.Errorf("exit code %d, no %q in the trace\n%s", code, want, tail(out, 2000))
+	eventually(t, patience, "a trace with both devices", func() bool {
+		out, code := weir(t, "modbus", "trace", "bus", "--config", g.config, "--for", "2s", "--frames")
+		if code != 0 {
+			t.Errorf("exit code %d\n%s", code, tail(out, 2000))
 		}
-	}
+		missing := slices.DeleteFunc([]string{"unit 1   read coil:4, 1 = 1\n", "unit 2   read holding:", "    > ", "    < "}, func(want string) bool { return strings.Contains(out, want) })
+		if len(missing) > 0 {
+			t.Logf("no %q in the trace\n%s", missing, tail(out, 2000))
+		}
+		return len(missing) == 0
+	})
 	if out, code := weir(t, "modbus", "trace", "buss", "--config", g.config, "--for", "2s"); code != 1 || !strings.Contains(out, "there is no adapter buss") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}

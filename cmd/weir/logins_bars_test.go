@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -127,7 +128,13 @@ func TestWrongLoginsBar(t *testing.T) {
 				})
 				if i%(n/4) == n/5 { // somebody new, from elsewhere
 					flood.Go(func() {
-						code, took, err := tryLogin(net.IPv4(127, 2, 0, byte(1+i%200)), g.port, packet.V311, "bob", "secret")
+						try := func() (packet.Reason, time.Duration, error) {
+							return tryLogin(net.IPv4(127, 2, 0, byte(1+i%200)), g.port, packet.V311, "bob", "secret")
+						}
+						code, took, err := try()
+						for again := 0; again < 10 && errors.Is(err, io.EOF) && !measured(); again++ {
+							code, took, err = try() // his turn did not come in time, as busy as the machine is
+						}
 						mu.Lock()
 						defer mu.Unlock()
 						if err != nil || code != 0 {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weir-edge/weir/core/porttest"
 )
 
 // binary is `weir` of this working tree, built by TestMain.
@@ -46,7 +48,7 @@ type gateway struct {
 // settings may be extended; so may be the rest.
 func startGateway(t *testing.T, more string, sections ...string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, config: filepath.Join(t.TempDir(), "weir.yaml"), address: freeAddress(t)}
+	g := &gateway{t: t, config: filepath.Join(t.TempDir(), "weir.yaml"), address: porttest.Address(t)}
 	config := fmt.Sprintf("data_dir: data\nlisteners: [{name: test, address: %q%s}]\nstorage: {reserve: 0}\nconsole: {address: off}\n", g.address, more)
 	config += strings.Join(sections, "")
 	if err := os.WriteFile(g.config, []byte(config), 0o600); err != nil {
@@ -65,7 +67,7 @@ func (g *gateway) run() {
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)
 	}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", g.address)
 		if err == nil {
 			c.Close()
@@ -82,14 +84,4 @@ func (g *gateway) run() {
 func (g *gateway) kill() {
 	_ = g.cmd.Process.Kill() // it may be gone
 	_ = g.cmd.Wait()
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
