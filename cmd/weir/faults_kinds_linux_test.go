@@ -94,7 +94,7 @@ func slowLink(s *faultStage, d time.Duration, rng *rand.Rand) {
 // those repetitions would be taken for ours.
 func restartUpstream(s *faultStage, d time.Duration, _ *rand.Rand) {
 	s.g.signal(syscall.SIGSTOP)
-	s.up.dry("site7/plant"+markTopic, func() (int, int) { return s.upstream.count(), s.upstream.marks })
+	s.quiesce()
 	s.up.process.stop()
 	s.g.signal(syscall.SIGCONT)
 	time.Sleep(d)

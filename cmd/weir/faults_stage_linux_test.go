@@ -222,6 +222,13 @@ func (s *faultStage) settle() {
 	s.bounded()
 }
 
+// quiesce waits until the upstream has nothing on its way to its witness, while the
+// gateway is silent.
+func (s *faultStage) quiesce() {
+	s.t.Helper()
+	s.up.dry("site7/plant"+markTopic, func() (int, int) { return s.upstream.count(), s.upstream.marks })
+}
+
 // complete waits until w has everything that was acknowledged, or until nothing
 // more comes.
 func (s *faultStage) complete(w *witness) {
