@@ -74,7 +74,7 @@ func (l *Log) flush() (done bool, err error) {
 	deadline := time.Now().Add(closePatience)
 	for {
 		l.flushOnce()
-		if l.tail.live == 0 && l.pending.count == 0 && !slices.ContainsFunc(l.dirty, l.tells) {
+		if l.tail.live == 0 && l.pending.count == 0 && !slices.ContainsFunc(l.dirty, (*receiver).needed) {
 			return true, nil
 		}
 		if l.health.err == nil {

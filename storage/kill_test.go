@@ -73,6 +73,7 @@ type note struct {
 	Owed     []core.ReceiverID `json:"o,omitempty"`
 	PacketID uint16            `json:"i,omitempty"` // held in the same turn
 	Settled  core.Seq          `json:"s,omitempty"`
+	Begun    core.Seq          `json:"b,omitempty"` // its packet id for the receiver is on record
 	Paid     core.Seq          `json:"p,omitempty"`
 	Receiver core.ReceiverID   `json:"r,omitempty"`
 	Counter  int               `json:"c,omitempty"` // of the retained message
@@ -84,6 +85,7 @@ type note struct {
 // findings are what a child finds at its start.
 type findings struct {
 	Owed     map[core.ReceiverID][]core.Seq
+	Begun    map[core.ReceiverID][]core.Seq // with a packet id
 	Held     []uint16
 	Retained int
 	Aside    int
@@ -93,6 +95,7 @@ type sent struct {
 	owed     []core.ReceiverID
 	packetID uint16
 	settled  bool
+	begun    map[core.ReceiverID]bool
 	paid     map[core.ReceiverID]bool
 }
 
@@ -159,10 +162,12 @@ func (j *judge) read(n note) {
 			j.t.Errorf("number %d was given out after %d", n.Appended, j.newest)
 		}
 		j.newest = n.Appended
-		j.all[n.Appended] = &sent{owed: n.Owed, packetID: n.PacketID, paid: make(map[core.ReceiverID]bool)}
+		j.all[n.Appended] = &sent{owed: n.Owed, packetID: n.PacketID, begun: make(map[core.ReceiverID]bool), paid: make(map[core.ReceiverID]bool)}
 	case n.Settled > 0:
 		j.all[n.Settled].settled = true
 		j.settled++
+	case n.Begun > 0:
+		j.all[n.Begun].begun[n.Receiver] = true
 	case n.Paid > 0:
 		j.all[n.Paid].paid[n.Receiver] = true
 	case n.Synced > 0:
@@ -195,6 +200,9 @@ func (j *judge) compare(f *findings) {
 			case s.paid[r]:
 				repeated++
 				s.paid[r] = false
+			}
+			if s != nil && s.begun[r] && !contains(f.Begun[r], seq) {
+				j.t.Errorf("message %d is owed to %d, and the packet id under which it was sent is forgotten", seq, r)
 			}
 			if s != nil && s.packetID > 0 && !held[s.packetID] {
 				j.t.Errorf("message %d is there, and packet id %d is not held", seq, s.packetID)
@@ -240,7 +248,7 @@ func TestKillChild(t *testing.T) {
 	}
 	seed, _ := strconv.ParseUint(os.Getenv("WEIR_KILL_SEED"), 10, 64)
 	rng := rand.New(rand.NewPCG(seed, 2))
-	c := &victim{t: t, rng: rng, seen: make(map[core.Seq]bool), retained: make(map[core.Ticket]int)}
+	c := &victim{t: t, rng: rng, seen: make(map[core.Seq]bool), retained: make(map[core.Ticket]int), flights: make(map[flight]*begun)}
 	point, passes := os.Getenv("WEIR_KILL_POINT"), 1+rng.IntN(4)
 	cfg := storage.AtStep(storage.Config{Dir: dir}, func(name string) {
 		if name != point {
@@ -274,18 +282,38 @@ type victim struct {
 	retained map[core.Ticket]int
 	counter  int
 	packetID uint16
+	flights  map[flight]*begun
+	outgoing uint16 // the packet id given last
+}
+
+// flight is a message of QoS 2 on its way to a receiver.
+type flight struct {
+	r   core.ReceiverID
+	seq core.Seq
+}
+
+// begun is its packet id, which is on record when ticket is synced.
+type begun struct {
+	packetID uint16
+	ticket   core.Ticket
+	told     bool
 }
 
 var victims = []core.ReceiverID{21, 22, 23}
 
 // live finds out what is there, and goes on until it is killed.
 func (c *victim) live() {
-	f := &findings{Owed: make(map[core.ReceiverID][]core.Seq)}
+	f := &findings{Owed: make(map[core.ReceiverID][]core.Seq), Begun: make(map[core.ReceiverID][]core.Seq)}
 	err := c.o.Store.Load(func(ch core.Change) {
 		switch ch := ch.(type) {
 		case core.IncomingHeld:
 			f.Held = append(f.Held, ch.PacketID)
 			c.packetID = max(c.packetID, ch.PacketID)
+		case core.OutgoingSaved:
+			out := ch.Outgoing
+			f.Begun[out.Owner] = append(f.Begun[out.Owner], out.Seq)
+			c.flights[flight{out.Owner, out.Seq}] = &begun{packetID: out.PacketID, told: true}
+			c.outgoing = max(c.outgoing, out.PacketID)
 		case core.RetainedSaved:
 			f.Retained, _ = strconv.Atoi(string(ch.Message.Payload))
 		}
@@ -303,6 +331,12 @@ func (c *victim) live() {
 			c.t.Errorf("receiver %d: %d owed, %d found", r, n, len(f.Owed[r]))
 		}
 		c.o.Store.Rewind(r)
+	}
+	for out, b := range c.flights { // paid, and not forgotten yet
+		if !contains(f.Owed[out.r], out.seq) {
+			c.o.Store.Record(core.OutgoingDone{Owner: out.r, PacketID: b.packetID}, true)
+			delete(c.flights, out)
+		}
 	}
 	tell(note{Found: f})
 	for _, r := range victims {
@@ -329,8 +363,7 @@ func (c *victim) turn() {
 		next, _ := c.o.Fetch(r, 1+c.rng.IntN(60))
 		for _, d := range next {
 			if c.rng.IntN(20) > 0 {
-				tell(note{Paid: d.Seq, Receiver: r})
-				c.o.Paid(r, d.Seq)
+				c.deliver(flight{r, d.Seq})
 			}
 		}
 	case 4:
@@ -344,6 +377,42 @@ func (c *victim) turn() {
 	}
 	c.o.Turn()
 	c.tellSettled()
+	c.proceed()
+}
+
+// deliver pays a message at once, or goes the way of QoS 2: its packet id is recorded
+// and synced; it is paid; the packet id is forgotten.
+func (c *victim) deliver(f flight) {
+	b := c.flights[f]
+	switch {
+	case b == nil && c.rng.IntN(4) == 0 && c.outgoing < 60000:
+		c.outgoing++
+		out := core.Outgoing{Owner: f.r, PacketID: c.outgoing, Receiver: f.r, Seq: f.seq}
+		c.flights[f] = &begun{packetID: c.outgoing, ticket: c.o.Store.Record(core.OutgoingSaved{Outgoing: out}, false)}
+		return
+	case b != nil && b.ticket > c.o.Synced:
+		return
+	}
+	tell(note{Paid: f.seq, Receiver: f.r})
+	c.o.Paid(f.r, f.seq)
+	if b != nil {
+		c.o.Store.Record(core.OutgoingDone{Owner: f.r, PacketID: b.packetID}, c.rng.IntN(2) == 0)
+		delete(c.flights, f)
+	}
+}
+
+// proceed tells of the packet ids that are on record now, and delivers some of these.
+func (c *victim) proceed() {
+	for f, b := range c.flights {
+		if b.told || b.ticket > c.o.Synced {
+			continue
+		}
+		b.told = true
+		tell(note{Begun: f.seq, Receiver: f.r})
+		if c.rng.IntN(4) > 0 {
+			c.deliver(f)
+		}
+	}
 }
 
 func (c *victim) append() {

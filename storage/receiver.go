@@ -325,11 +325,10 @@ func (r *receiver) behind(repeats int) bool {
 	return r.unsaved+r.flying >= repeats && (r.flying > 0 || r.needed())
 }
 
-// needed says whether a kill could make the receiver look at what it has paid:
-// some of it is in a segment that stays.
-func (r *receiver) needed() bool {
-	return slices.ContainsFunc(r.spans, func(s *span) bool { return !s.seg.leaving })
-}
+// needed says whether a kill could make the receiver look at what it has paid: some of
+// it is in a segment that is there. One that is about to be sealed or removed counts, too:
+// a kill may come before that, and behind a change that says that a packet id is over.
+func (r *receiver) needed() bool { return len(r.spans) > 0 }
 
 func (r *receiver) spanIn(segment uint64) *span {
 	for _, s := range r.spans {

@@ -147,18 +147,12 @@ func (l *Log) anySynced(entries []entry) bool {
 	return slices.ContainsFunc(entries, func(e entry) bool { return l.promiseOf(e.m) == core.PromiseSynced })
 }
 
-// tells says whether the position of a receiver has to be written. At the end it has,
-// although what was paid is about to be removed: that may not come about any more.
-func (l *Log) tells(r *receiver) bool {
-	return r.needed() || l.closed && len(l.segments) > 0
-}
-
-// gatherPositions tells what was paid. Where all that was paid is about to be
-// removed, nothing has to be told.
+// gatherPositions tells what was paid, in the same group as the changes that came
+// behind it. Where all that was paid has been removed, nothing has to be told.
 func (l *Log) gatherPositions() (ops []op) {
 	told, later := l.saving[:0], []*receiver(nil)
 	for _, r := range l.dirty {
-		if !l.tells(r) {
+		if !r.needed() {
 			later = append(later, r)
 			continue
 		}
