@@ -1,14 +1,23 @@
 package bridge
 
+import "strings"
+
 // aliases give the topics of a connection their numbers, so that a topic travels
 // once. An alias stays with its topic: where there are more topics than aliases,
 // giving them anew each time would only make packets longer. When the ones that
 // have an alias are not those that are sent, all are given anew.
 type aliases struct {
 	most  int // what the upstream takes, or less
-	given map[string]uint16
+	given map[named]uint16
 	hits  int // of the present round
 	asked int
+}
+
+// named is a topic at the upstream, by the local one that a rule makes it of: with an
+// alias it need not be made.
+type named struct {
+	outlet *outlet
+	topic  string
 }
 
 const (
@@ -18,14 +27,14 @@ const (
 )
 
 func newAliases(upstream int) aliases {
-	return aliases{most: min(upstream, aliasMost), given: make(map[string]uint16)}
+	return aliases{most: min(upstream, aliasMost), given: make(map[named]uint16)}
 }
 
-// alias is the topic and the alias to send: 0 is none, and the topic is empty when
-// the upstream knows the alias [MQTT-3.3.2-12].
-func (a *aliases) alias(topic string) (string, uint16) {
-	if a.most == 0 || len(topic) < aliasFrom {
-		return topic, 0
+// known is the alias by which the upstream knows a topic already, 0 for none: then the
+// topic is sent empty [MQTT-3.3.2-12].
+func (a *aliases) known(n named) uint16 {
+	if a.most == 0 {
+		return 0
 	}
 	if a.asked++; a.asked == aliasRound {
 		if len(a.given) == a.most && a.hits < aliasRound/4 {
@@ -33,14 +42,20 @@ func (a *aliases) alias(topic string) (string, uint16) {
 		}
 		a.asked, a.hits = 0, 0
 	}
-	if n, ok := a.given[topic]; ok {
+	alias := a.given[n]
+	if alias > 0 {
 		a.hits++
-		return "", n
 	}
-	if len(a.given) == a.most {
-		return topic, 0
+	return alias
+}
+
+// give gives one to a topic that is sent whole, 0 when none is left or it is not worth it.
+func (a *aliases) give(n named, topic string) uint16 {
+	if len(topic) < aliasFrom || len(a.given) >= a.most {
+		return 0
 	}
-	n := uint16(len(a.given) + 1)
-	a.given[topic] = n
-	return topic, n
+	alias := uint16(len(a.given) + 1)
+	n.topic = strings.Clone(n.topic) // it may be a part of something large
+	a.given[n] = alias
+	return alias
 }

@@ -122,7 +122,7 @@ func (l *link) answered(a *packet.Ack, sent session.Sent) {
 	l.acked++
 	l.timed(a.PacketID)
 	b, o := l.b, l.b.outlet(sent.Receiver)
-	defer b.flying.remove(place{sent.Receiver, sent.Seq})
+	defer b.flying.remove(a.PacketID)
 	switch {
 	case o == nil: // its rule is gone
 		return

@@ -164,7 +164,6 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		pace:      pacer{min: cfg.Backoff.Min, max: cfg.Backoff.Max},
 		drain:     newBucket(cfg.Drain),
 		holding:   make(map[uint16]*acceptance),
-		flying:    inFlight{messages: make(map[place]*core.Message)},
 		condemned: make(map[place]string),
 		asides:    asides{done: make(chan aside, maxAsides)},
 	}

@@ -101,7 +101,7 @@ func (b *Bridge) serve(ctx context.Context, g *greeting) error {
 	b.judge(err, b.out.Active())
 	b.narrow(err, l)
 	b.await()
-	b.flying.clear()
+	b.flying.end()
 	for _, o := range b.outlets {
 		o.pay()
 		o.forgetWaiting()
@@ -126,6 +126,9 @@ func (b *Bridge) newLink(g *greeting) *link {
 		gather:   gather{most: b.cfg.Gather},
 		aliases:  newAliases(g.aliases),
 		failBack: b.failBackAt(g.server, now),
+	}
+	if presets[b.cfg.Preset].azure { // what a message carries is in its topic there
+		l.aliases.most = 0
 	}
 	if l.alone { // nothing is held back while one message is tried
 		l.gather.most = 0
@@ -181,6 +184,7 @@ func (l *link) open() {
 	if l.alone {
 		window = 1
 	}
+	b.flying.begin(l.window)
 	for _, pid := range b.out.Connect(window, l.g.sessionPresent) {
 		l.lazy = append(l.lazy, core.OutgoingDone{Owner: b.owner, PacketID: pid})
 	}

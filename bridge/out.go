@@ -181,7 +181,9 @@ func (l *link) begin(o *outlet, d core.Delivery) {
 func (l *link) start(o *outlet, d core.Delivery) {
 	s := l.b.out.Start(o.receiver, d)
 	d.QoS = min(s.QoS, l.g.maxQoS) // as it was begun, unless the upstream takes that no more
-	l.b.flying.add(place{o.receiver, d.Seq}, d.Message)
+	if d.Seq != 0 {
+		l.b.flying.add(s.PacketID, d.Message)
+	}
 	p := parcel{outlet: o, d: d, pid: s.PacketID, dup: s.Dup}
 	switch {
 	case s.Released: // the upstream has it
@@ -225,7 +227,7 @@ func (l *link) release() {
 func (l *link) encode(p parcel) {
 	n := len(l.filling)
 	out := l.publication(p)
-	out.Topic, out.Alias = l.aliases.alias(out.Topic)
+	out.Topic, out.Alias = l.topic(p)
 	l.filling = l.b.encoder.AppendPublish(l.filling, l.g.version, out)
 	p.outlet.usual += (len(l.filling) - n - p.outlet.usual) / 8
 	p.outlet.usual = max(p.outlet.usual, 1)
@@ -238,12 +240,21 @@ func (l *link) encode(p parcel) {
 	}
 }
 
-// publication is a message as the upstream gets it.
+// topic is that under which a message goes, and its alias.
+func (l *link) topic(p parcel) (string, uint16) {
+	local := named{p.outlet, p.d.Message.Topic}
+	if alias := l.aliases.known(local); alias > 0 {
+		return "", alias
+	}
+	remote := p.outlet.remote(&l.b.cfg, p.d.Message)
+	return remote, l.aliases.give(local, remote)
+}
+
+// publication is a message as the upstream gets it, but for its topic.
 func (l *link) publication(p parcel) session.Publication {
 	o, m := p.outlet, p.d.Message
 	out := session.Publication{
 		Message:  m,
-		Topic:    o.remote(&l.b.cfg, m),
 		QoS:      p.d.QoS,
 		Retain:   p.d.Retain && o.rule.Retain == Keep && l.g.retain, // [MQTT-3.2.2-14]
 		Dup:      p.dup,
@@ -268,6 +279,7 @@ func (l *link) fits(o *outlet, d core.Delivery) bool {
 		return true
 	}
 	p := l.publication(parcel{outlet: o, d: d, pid: 1, dup: d.Again})
+	p.Topic = o.remote(&l.b.cfg, d.Message)
 	l.measure = l.b.encoder.AppendPublish(l.measure[:0], l.g.version, p)
 	return len(l.measure) <= limit
 }

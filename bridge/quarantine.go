@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"math/bits"
+
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/session"
 )
@@ -18,37 +20,49 @@ type place struct {
 	seq      core.Seq
 }
 
-// inFlight remembers the messages under way, for the case that one is refused.
-// The log has them too, but gives none of them alone. It is bounded: what is not
-// remembered is quarantined when it comes again, on the next connection.
+// inFlight remembers the messages under way on this connection, by their packet ids,
+// for the case that one is refused. Not all of them when they are large: then the
+// message is set aside when it comes again. A slot is free for every id of a window,
+// because ids go round.
 type inFlight struct {
-	messages map[place]*core.Message
-	bytes    int
+	slots []underWay // of id n at n & (len-1); len is a power of two
+	bytes int
+}
+
+type underWay struct {
+	pid     uint16
+	message *core.Message // nil: none
 }
 
 const rememberMost = 4 << 20 // bytes
 
-func (f *inFlight) add(at place, m *core.Message) {
-	if at.seq == 0 || f.bytes+m.Size() > rememberMost {
+// begin forgets those of an earlier connection.
+func (f *inFlight) begin(window int) {
+	f.slots, f.bytes = make([]underWay, 1<<bits.Len(uint(window))), 0
+}
+
+func (f *inFlight) add(pid uint16, m *core.Message) {
+	u := &f.slots[int(pid)&(len(f.slots)-1)]
+	if u.message != nil || f.bytes+m.Size() > rememberMost {
 		return
 	}
-	f.messages[at] = m
+	*u = underWay{pid, m}
 	f.bytes += m.Size()
 }
 
-func (f *inFlight) remove(at place) *core.Message {
-	m := f.messages[at]
-	if m != nil {
-		delete(f.messages, at)
-		f.bytes -= m.Size()
+// remove is nil for a message that is not known.
+func (f *inFlight) remove(pid uint16) *core.Message {
+	u := &f.slots[int(pid)&(len(f.slots)-1)]
+	m := u.message
+	if m == nil || u.pid != pid {
+		return nil
 	}
+	*u = underWay{}
+	f.bytes -= m.Size()
 	return m
 }
 
-func (f *inFlight) clear() {
-	clear(f.messages)
-	f.bytes = 0
-}
+func (f *inFlight) end() { *f = inFlight{} }
 
 // aside is a message that was set aside, or that could not be.
 type aside struct {
@@ -121,10 +135,9 @@ func (b *Bridge) aside(a aside) {
 
 // condemn sets a message aside that is known by its number only.
 func (b *Bridge) condemn(o *outlet, sent session.Sent, why string) {
-	at := place{sent.Receiver, sent.Seq}
-	if m := b.flying.remove(at); m != nil {
+	if m := b.flying.remove(sent.PacketID); m != nil {
 		b.quarantine(o, sent.Seq, m, core.DroppedRejected, why)
 		return
 	}
-	b.condemned[at] = why
+	b.condemned[place{sent.Receiver, sent.Seq}] = why
 }

@@ -36,6 +36,7 @@ type Outbound struct {
 type Sent struct {
 	Receiver core.ReceiverID
 	Seq      core.Seq
+	PacketID uint16
 	// Saved: the packet id is on record. When the flight ends record OutgoingDone.
 	Saved bool
 }
@@ -396,7 +397,7 @@ func (o *Outbound) ended(f *flight) {
 }
 
 func (o *Outbound) sent(f *flight) Sent {
-	return Sent{Receiver: f.receiver, Seq: f.seq, Saved: o.saved(f)}
+	return Sent{Receiver: f.receiver, Seq: f.seq, PacketID: f.pid, Saved: o.saved(f)}
 }
 
 // saved says whether the packet id of f is on record, or is to be.

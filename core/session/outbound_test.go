@@ -38,7 +38,7 @@ func TestOutboundSteps(t *testing.T) {
 		o := connected(owner, 10)
 		wantStarted(t, o.Start(rule, delivery(1, 1)), session.Started{PacketID: 1, QoS: 1})
 		got, ok := o.Puback(1)
-		if want := (session.Sent{Receiver: rule, Seq: 1}); got != want || !ok {
+		if want := (session.Sent{Receiver: rule, Seq: 1, PacketID: 1}); got != want || !ok {
 			t.Errorf("Puback = %v %v, want %v", got, ok, want)
 		}
 		if _, ok := o.Puback(1); ok {
