@@ -242,7 +242,12 @@ func (h *half) end(readErr, writeErr error, drop bool) {
 	h.change.Broadcast()
 }
 
-// expire lets the reader or the writer fail at t.
+// expire lets the reader or the writer fail at t, at once when that has passed.
+//
+// A timer for a time that has passed would do the same, but must not be set in a
+// bubble: it is run by the goroutine that sets it, and not by that which moves the
+// clock, while the race detector has one context for all timers of a bubble. Two at
+// the same moment end the process with SIGSEGV (golang/go#78156).
 func (h *half) expire(who string, t time.Time, set func(error)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -250,15 +255,21 @@ func (h *half) expire(who string, t time.Time, set func(error)) {
 		old.Stop()
 	}
 	set(nil)
-	if t.IsZero() {
-		return
-	}
-	h.deadline[who] = time.AfterFunc(time.Until(t), func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
+	fail := func() {
 		set(os.ErrDeadlineExceeded)
 		h.change.Broadcast()
-	})
+	}
+	switch wait := time.Until(t); {
+	case t.IsZero():
+	case wait <= 0:
+		fail()
+	default:
+		h.deadline[who] = time.AfterFunc(wait, func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			fail()
+		})
+	}
 }
 
 // Read and the others make it a net.Conn.
