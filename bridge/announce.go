@@ -19,7 +19,7 @@ func (b *Bridge) will() *packet.Will {
 	}
 	return &packet.Will{
 		Topic: []byte(b.cfg.StateTopic), Payload: []byte(stateOffline), Retain: true,
-		QoS: min(1, presets[b.cfg.Preset].maxQoS),
+		QoS: min(1, b.preset.maxQoS),
 	}
 }
 

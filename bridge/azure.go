@@ -25,7 +25,7 @@ const sasLifetime = time.Hour
 // login is user name and password for a connection to s.
 func (b *Bridge) login(s *server, now time.Time) (user, password string, err error) {
 	user, password = b.cfg.Username, current(b.cfg.PasswordFile, b.cfg.Password)
-	if !presets[b.cfg.Preset].azure {
+	if !b.preset.azure {
 		return user, password, nil
 	}
 	setDefault(&user, s.host+"/"+b.cfg.ClientID+"/?api-version=2021-04-12")

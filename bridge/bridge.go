@@ -64,6 +64,7 @@ type Bridge struct {
 	log       *slog.Logger
 	gateway   Gateway
 	owner     core.ReceiverID
+	preset    preset
 	publisher string
 	servers   []*server
 	outlets   []*outlet   // as configured; of a rule in two parts the other one behind it
@@ -155,6 +156,7 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		log:       log.With("bridge", cfg.Name),
 		gateway:   gateway,
 		owner:     link.Owner,
+		preset:    presets[cfg.Preset],
 		publisher: fromBridge + cfg.Name,
 		returns:   cfg.mayReturn(),
 		schedule:  newSchedule(cfg.Connect),

@@ -158,7 +158,7 @@ func (b *Bridge) exchange(conn net.Conn, s *server, v packet.Version, clean bool
 func (b *Bridge) connectPacket(v packet.Version, clean bool, user, password string) *packet.Connect {
 	p := &packet.Connect{
 		Version:     v,
-		Bridge:      v == packet.V311 && presets[b.cfg.Preset].bridgeBit,
+		Bridge:      v == packet.V311 && b.preset.bridgeBit,
 		CleanStart:  clean,
 		Keepalive:   uint16(b.cfg.Keepalive / time.Second),
 		ClientID:    []byte(b.cfg.ClientID),
@@ -203,7 +203,7 @@ func (b *Bridge) read(p *packet.Connack, v packet.Version) (*greeting, error) {
 		keepalive:      b.cfg.Keepalive,
 		said:           props,
 	}
-	presets[b.cfg.Preset].limit(g)
+	b.preset.limit(g)
 	if wish := or(props.ServerKeepalive, 0); wish > 0 { // [MQTT-3.1.2-21]; more often is allowed
 		g.keepalive = min(g.keepalive, time.Duration(wish)*time.Second)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // subscribeMost filters go into one SUBSCRIBE: some services take no more.
-func (b *Bridge) subscribeMost() int { return cmp.Or(presets[b.cfg.Preset].subscribe, 8) }
+func (b *Bridge) subscribeMost() int { return cmp.Or(b.preset.subscribe, 8) }
 
 // subscribe asks for what the in rules select. Where the upstream has kept the
 // session it has kept the subscriptions, but perhaps those of an older

@@ -127,7 +127,7 @@ func (b *Bridge) newLink(g *greeting) *link {
 		aliases:  newAliases(g.aliases),
 		failBack: b.failBackAt(g.server, now),
 	}
-	if presets[b.cfg.Preset].azure { // what a message carries is in its topic there
+	if b.preset.azure { // what a message carries is in its topic there
 		l.aliases.most = 0
 	}
 	if l.alone { // nothing is held back while one message is tried

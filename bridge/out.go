@@ -305,7 +305,7 @@ func (o *outlet) name(c *Config, topic string) string {
 
 // unfit says why the upstream cannot have a topic; "" when it can.
 func (l *link) unfit(o *outlet, m *core.Message) string {
-	p := presets[l.b.cfg.Preset]
+	p := &l.b.preset
 	if o.topic == nil && p.forbidden == "" && p.maxLevels == 0 && p.maxTopic == 0 {
 		return ""
 	}

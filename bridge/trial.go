@@ -55,7 +55,7 @@ func newTrial(cfg Config, url string, report func(Step)) (*trial, error) {
 	if err := cfg.setDial(); err != nil {
 		return nil, err
 	}
-	return &trial{b: &Bridge{cfg: cfg, log: slog.New(slog.DiscardHandler)}, s: s, report: report}, nil
+	return &trial{b: &Bridge{cfg: cfg, preset: presets[cfg.Preset], log: slog.New(slog.DiscardHandler)}, s: s, report: report}, nil
 }
 
 type trial struct {
@@ -92,7 +92,7 @@ func (t *trial) run(ctx context.Context, topic string) error {
 	stop := context.AfterFunc(ctx, func() { t.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	t.rest, t.v = g.rest, g.version
-	echo := !presets[t.b.cfg.Preset].azure
+	echo := !t.b.preset.azure
 	if echo {
 		if err := t.step("subscribe", func() (string, error) { return t.subscribe(topic) }); err != nil {
 			return err
