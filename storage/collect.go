@@ -95,8 +95,12 @@ func (l *Log) finish(r result, h core.LogHandler) {
 	case r.err != nil:
 		l.health.failed(r.err, time.Now(), l.cfg.retry)
 		l.unleave(r.segment)
+		if s := l.segment(r.segment); s != nil && r.salvaged { // again, when the disk is well
+			s.salvaged = false
+		}
 	case r.probed:
 		l.health.succeeded()
+		l.resume()
 	case r.salvaged:
 		if s := l.segment(r.segment); s != nil {
 			s.leaving = false
