@@ -37,6 +37,9 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 	if err := checkFiles(dir, o, s); err != nil {
 		return nil, err
 	}
+	if err := enoughFiles(dir); err != nil {
+		return nil, s.blame(dir, err)
+	}
 	done, err := markOpening(dir, s)
 	if err != nil && !(o.ReadOnly && errors.Is(err, syscall.ENOSPC)) { // a full disk has to be drained
 		return nil, err
@@ -51,6 +54,25 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 		return nil, err
 	}
 	return db, nil
+}
+
+// enoughFiles sees whether as many descriptors are left as Badger takes for a directory:
+// it ends the process when one is missing while it lists its files, and the marker would
+// take that for damage.
+func enoughFiles(dir string) error {
+	const besides = 16 // manifest, locks, journals, statistics, and what others take meanwhile
+	names, err := os.ReadDir(dir)
+	for range besides + len(names) {
+		var f *os.File
+		if f, err = os.Open(dir); err != nil {
+			break
+		}
+		defer f.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("descriptors for %s: %w", filepath.Base(dir), err)
+	}
+	return nil
 }
 
 // systemRefused says whether an error tells about the system, not about what is
