@@ -135,6 +135,8 @@
 //     MB of pages), for values of 100 kB and more in the state, for opening and
 //     closing; and for the reader, where a page of a table has to come from a disk that
 //     gives nothing. A file system that is frozen lets it read.
+//   - A disk that has not answered for hangsAfter is told ("hangs"), and after
+//     refusesAfter what has to be kept is refused.
 //   - A disk that does not even let the store be opened (full, read-only, failing:
 //     MayHeal) is bridged by a log without a disk (OpenWithout), which knows
 //     nothing of what is owed and keeps nothing. The broker then refuses what nobody
