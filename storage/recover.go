@@ -17,8 +17,8 @@ type recovery struct {
 	losses   []debtorRecord // what segments owed that had to be set aside
 	mark     uint64         // no seq above it was given out
 	next     uint64         // page
-	unknown  bool     // pages above the checkpoint are lost
-	damaged  []uint64 // segments of which pages can not be read
+	unknown  bool           // pages above the checkpoint are lost
+	damaged  []uint64       // segments of which pages can not be read
 
 	// stateLost: both copies of meta were damaged. What is owed to receivers that
 	// nobody knows of any more is kept in quarantine.
