@@ -92,8 +92,9 @@ type BufferStatus struct {
 	Commits       uint64            `json:"commits"`
 	Dropped       map[Reason]uint64 `json:"dropped"`
 	Quarantined   int               `json:"quarantined"`     // segments set aside because they could not be read
-	State         string            `json:"state"`           // "ok", "full", "failed"
+	State         string            `json:"state"`           // "ok", "full", "failed", "hangs"
 	Error         string            `json:"error,omitempty"` // in plain words, when State is not ok
+	HangsSeconds  float64           `json:"hangs_seconds"`   // for which the disk has not answered; 0: it does, or was not asked
 	FreeBytes     uint64            `json:"free_bytes"`      // of the file system
 	FullSeconds   float64           `json:"full_seconds"`    // until the budget or the disk is used up at this rate; 0: nothing piles up
 	Receivers     []ReceiverStatus  `json:"receivers"`

@@ -31,11 +31,14 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 	}
 	if !o.ReadOnly {
 		if err := s.makeDir(dir); err != nil {
-			return nil, transient(err)
+			return nil, s.blame(dir, err)
 		}
 	}
 	if err := checkFiles(dir, o, s); err != nil {
 		return nil, err
+	}
+	if err := enoughFiles(dir); err != nil {
+		return nil, s.blame(dir, err)
 	}
 	done, err := markOpening(dir, s)
 	if err != nil && !(o.ReadOnly && errors.Is(err, syscall.ENOSPC)) { // a full disk has to be drained
@@ -45,26 +48,40 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 	done()
 	if err != nil {
 		err = fmt.Errorf("open %s: %w", filepath.Base(dir), err)
-		if systemRefused(err) {
-			return nil, transient(err)
+		if unreadable(err) || systemRefused(err) {
+			return nil, s.blameFiles(dir, err)
 		}
 		return nil, err
 	}
 	return db, nil
 }
 
-// systemRefused says whether an error tells about the system, not about what is
-// in a file. Badger flattens errors, so that their text must do.
-func systemRefused(err error) bool {
-	for _, e := range []syscall.Errno{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EDQUOT,
-		syscall.EROFS, syscall.EIO, syscall.EACCES, syscall.EPERM, syscall.EAGAIN,
-	} {
-		if strings.Contains(err.Error(), e.Error()) {
-			return true
+// enoughFiles sees whether as many descriptors are left as Badger takes for a directory:
+// it ends the process when one is missing while it lists its files, and the marker would
+// take that for damage.
+func enoughFiles(dir string) error {
+	const besides = 16 // manifest, locks, journals, statistics, and what others take meanwhile
+	names, err := os.ReadDir(dir)
+	for range besides + len(names) {
+		var f *os.File
+		if f, err = os.Open(dir); err != nil {
+			break
 		}
+		defer f.Close()
 	}
-	return false
+	if err != nil {
+		return fmt.Errorf("descriptors for %s: %w", filepath.Base(dir), err)
+	}
+	return nil
+}
+
+// systemRefused says whether an error tells about the system, not about what is
+// in a file.
+func systemRefused(err error) bool {
+	return mentions(err, []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EDQUOT,
+		syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EAGAIN,
+	})
 }
 
 // errTransient: not the directory is to blame but the system. Try again later.
@@ -100,7 +117,7 @@ func markOpening(dir string, s *seam) (done func(), err error) {
 		return done, fmt.Errorf("opening %s has ended the process %d times", filepath.Base(dir), attempts)
 	}
 	if err := mark(attempts + 1); err != nil {
-		return done, transient(fmt.Errorf("mark opening: %w", err))
+		return done, s.blame(name, fmt.Errorf("mark opening: %w", err))
 	}
 	return done, nil
 }
@@ -109,7 +126,7 @@ func markOpening(dir string, s *seam) (done func(), err error) {
 func checkFiles(dir string, o badger.Options, s *seam) error {
 	files, err := s.readDir(dir)
 	if err != nil {
-		return transient(fmt.Errorf("list directory: %w", err))
+		return s.blame(dir, fmt.Errorf("list directory: %w", err))
 	}
 	if err := checkRegistry(filepath.Join(dir, badger.KeyRegistryFileName), s); err != nil {
 		return err
@@ -148,7 +165,7 @@ func checkRegistry(path string, s *seam) error {
 		return nil
 	}
 	if err != nil {
-		return transient(fmt.Errorf("read key registry: %w", err))
+		return s.blame(path, fmt.Errorf("read key registry: %w", err))
 	}
 	if len(b) == ivAndSanity && strings.HasSuffix(string(b), sanity) {
 		return nil
@@ -161,17 +178,22 @@ func checkRegistry(path string, s *seam) error {
 
 // manifestTables gives the tables that the manifest names, nil when there is none.
 func manifestTables(dir string, o badger.Options, s *seam) (map[uint64]bool, error) {
-	f, err := s.openFile(filepath.Join(dir, badger.ManifestFilename), os.O_RDONLY)
+	path := filepath.Join(dir, badger.ManifestFilename)
+	f, err := s.openFile(path, os.O_RDONLY)
 	if os.IsNotExist(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, transient(fmt.Errorf("open manifest: %w", err))
+		return nil, s.blame(path, fmt.Errorf("open manifest: %w", err))
 	}
 	defer f.Close()
 	m, _, err := badger.ReplayManifestFile(f, 0, o)
 	if err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
+		err = fmt.Errorf("read manifest: %w", err)
+		if unreadable(err) {
+			return nil, s.blame(path, err)
+		}
+		return nil, err
 	}
 	known := make(map[uint64]bool, len(m.Tables))
 	for id := range m.Tables {
@@ -186,7 +208,7 @@ func manifestTables(dir string, o badger.Options, s *seam) (map[uint64]bool, err
 // more. Should pages turn out to be missing, the segment goes to quarantine with it.
 func orphan(path string, s *seam) error {
 	if err := s.rename(path, path+".orphan"); err != nil {
-		return transient(fmt.Errorf("put orphan aside: %w", err))
+		return s.blame(path, fmt.Errorf("put orphan aside: %w", err))
 	}
 	return nil
 }
@@ -199,7 +221,7 @@ func removeEmpty(path string, s *seam) error {
 		err = s.remove(path)
 	}
 	if err != nil {
-		return transient(fmt.Errorf("remove empty file: %w", err))
+		return s.blame(path, fmt.Errorf("remove empty file: %w", err))
 	}
 	return nil
 }
@@ -209,14 +231,18 @@ func removeEmpty(path string, s *seam) error {
 func checkTable(path string, s *seam) error {
 	f, err := s.openFile(path, os.O_RDONLY)
 	if err != nil {
-		return transient(fmt.Errorf("open table: %w", err))
+		return s.blame(path, fmt.Errorf("open table: %w", err))
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return transient(fmt.Errorf("open table: %w", err))
+		return s.blame(path, fmt.Errorf("open table: %w", err))
 	}
-	if err := verifyTable(f, info.Size()); err != nil {
+	err = verifyTable(f, info.Size())
+	if unreadable(err) {
+		err = verifyTable(f, info.Size())
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
 	return nil

@@ -95,8 +95,12 @@ func (l *Log) finish(r result, h core.LogHandler) {
 	case r.err != nil:
 		l.health.failed(r.err, time.Now(), l.cfg.retry)
 		l.unleave(r.segment)
+		if s := l.segment(r.segment); s != nil && r.salvaged { // again, when the disk is well
+			s.salvaged = false
+		}
 	case r.probed:
 		l.health.succeeded()
+		l.resume()
 	case r.salvaged:
 		if s := l.segment(r.segment); s != nil {
 			s.leaving = false
@@ -115,7 +119,8 @@ func (l *Log) finish(r result, h core.LogHandler) {
 // takeBack puts what could not be written where it came from.
 func (l *Log) takeBack(g *group, err error) {
 	now := time.Now()
-	l.busy, l.reserving = false, false
+	l.unbusy()
+	l.reserving = false
 	l.health.failed(err, now, l.cfg.retry)
 	if errors.Is(err, errFullDisk) {
 		l.health.short = true
@@ -154,7 +159,7 @@ func (l *Log) resume() {
 
 // written moves the debts of a group from memory to disk, and settles it.
 func (l *Log) written(r result, h core.LogHandler) {
-	l.busy = false
+	l.unbusy()
 	l.health.succeeded()
 	seg := l.segmentFor(r)
 	l.counts.commits++

@@ -23,7 +23,8 @@ type job struct {
 	drop  uint64 // remove the segment that begins with this page,
 	aside bool   // or rather keep it in quarantine, or
 
-	salvage uint64 // salvage what can be read of this segment, or
+	salvage uint64 // salvage what can be read of this segment,
+	why     error  // for this reason, or
 	probe   bool   // see whether the disk is well again
 }
 
@@ -35,7 +36,7 @@ type result struct {
 	dropped bool
 	probed  bool // the disk is well
 
-	salvaged bool // the segment can be read again, as far as it goes
+	salvaged bool // the segment can be read again, as far as it goes; with err: it was tried
 	lost     bool // set aside: it could not be opened again
 	pages    int
 	last     uint64 // page
@@ -101,7 +102,7 @@ func (c *committer) do(j job) {
 	case j.seal:
 		c.tend(true)
 	case j.salvage > 0:
-		c.salvage(j.salvage)
+		c.salvage(j.salvage, j.why)
 	case j.probe:
 		c.probe()
 	default:
@@ -244,6 +245,9 @@ func (c *committer) abandon(s *segment, why error) error {
 		return why
 	}
 	_, ok, err := c.ring.salvage(s, why)
+	if errors.Is(err, errStays) {
+		c.next, err = max(c.next, s.first+lostPages), nil
+	}
 	if err != nil {
 		return err
 	}
@@ -254,7 +258,7 @@ func (c *committer) abandon(s *segment, why error) error {
 		c.tell(result{segment: s.first, lost: true})
 		return nil
 	}
-	c.admit(s.first)
+	c.admit(s.first, nil)
 	c.tell(result{segment: s.first, sealed: true})
 	return nil
 }

@@ -135,6 +135,8 @@
 //     MB of pages), for values of 100 kB and more in the state, for opening and
 //     closing; and for the reader, where a page of a table has to come from a disk that
 //     gives nothing. A file system that is frozen lets it read.
+//   - A disk that has not answered for hangsAfter is told ("hangs"), and after
+//     refusesAfter what has to be kept is refused.
 //   - A disk that does not even let the store be opened (full, read-only, failing:
 //     MayHeal) is bridged by a log without a disk (OpenWithout), which knows
 //     nothing of what is owed and keeps nothing. The broker then refuses what nobody
@@ -145,6 +147,17 @@
 //     the log, the status and weir/<gateway>/health.
 //   - What cannot be read is never deleted. A damaged segment is moved to
 //     quarantine, what it owed is counted as unreadable, and the rest goes on.
+//   - A file or directory of which the file system makes no sense (unreadable: EIO,
+//     EUCLEAN, EBADMSG) is damage of its segment, or of its copy of the state. It
+//     counts as such when the disk was asked twice, and nothing is set aside on its
+//     account unless the disk takes a file and gives it back: where everything fails,
+//     all stays where it is, and Open with it (MayHeal). A directory that can not even
+//     be moved is left, told and counted at each opening; numbers that may have been
+//     given out in it are never given out again, and a copy of the state is made beside
+//     it, under another name. What all of the store needs, its own directory, LOCK and
+//     the ring, has no such way out: the gateway runs without its store until the file
+//     system was checked. So it does where the kernel makes the file system read-only
+//     because of what it found (errors=remount-ro).
 //   - A sector that the disk does not give any more is a fault of the mapping through
 //     which Badger reads. It is damage of that page, or of that copy of the state, whose
 //     part the other one takes. A fault in what Badger reads in goroutines of its own,

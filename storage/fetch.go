@@ -59,7 +59,7 @@ func (l *Log) arrive(f *fetched, h core.LogHandler) {
 		return
 	}
 	if f.broken > 0 && len(f.found) == 0 {
-		l.repair(r, f.broken)
+		l.repair(r, f.broken, f.why)
 		return
 	}
 	r.page = max(r.page, f.page)
@@ -68,13 +68,13 @@ func (l *Log) arrive(f *fetched, h core.LogHandler) {
 
 // repair has a segment salvaged that can not be opened. The receiver waits for
 // that. What can not be opened even then is lost.
-func (l *Log) repair(r *receiver, first uint64) {
+func (l *Log) repair(r *receiver, first uint64, why error) {
 	seg := l.segment(first)
 	switch {
 	case seg == nil: // it is gone meanwhile
 	case !seg.salvaged:
 		seg.salvaged, seg.leaving = true, true // nothing else is done with it
-		l.jobs.put(job{salvage: first})
+		l.jobs.put(job{salvage: first, why: why})
 		fallthrough
 	case seg.leaving:
 		l.deferred = append(l.deferred, r)

@@ -11,6 +11,7 @@ const (
 	stateOK     = "ok"
 	stateFull   = "full"
 	stateFailed = "failed"
+	stateHangs  = "hangs"
 )
 
 // health says whether the disk takes what it is given. It belongs to the owner.
@@ -22,6 +23,7 @@ type health struct {
 	free       int64     // bytes on the file system, -1: not known
 	short      bool      // less is free than is to be kept
 	positionAt time.Time // when positions are synced, at the latest
+	hangs      bool      // it was said that the disk does not answer
 }
 
 func (h *health) failed(err error, now time.Time, longest time.Duration) {
@@ -56,15 +58,49 @@ func (h *health) missing(reserve int64) int64 {
 // ill: the disk has to be looked at again, although nothing may be due.
 func (h *health) ill() bool { return h.err != nil || h.short }
 
-// hangsAfter is when a disk counts as one that hangs: a tired memory card takes its
-// seconds for a write, and is waited for.
-const hangsAfter = 10 * time.Second
+// A disk that keeps the committer waiting hangs. It is said after hangsAfter: a card that
+// has to erase before it writes takes a second or two. What waits is refused only after
+// refusesAfter, because who is refused has to begin anew.
+const (
+	hangsAfter   = 3 * time.Second
+	refusesAfter = 10 * time.Second
+)
+
+// silence is for how long the disk has not answered.
+func (l *Log) silence(now time.Time) time.Duration {
+	if !l.busy {
+		return 0
+	}
+	return now.Sub(l.busySince)
+}
+
+// listen says when the disk begins to hang, and how long until it has to be asked
+// whether it does.
+func (l *Log) listen(now time.Time) (wait time.Duration) {
+	if !l.busy || l.health.hangs {
+		return never
+	}
+	if wait := hangsAfter - l.silence(now); wait > 0 {
+		return wait
+	}
+	l.health.hangs = true
+	l.log.Warn("the disk does not answer: what has to be kept is not acknowledged until it does", "for", l.silence(now).Round(time.Second))
+	return never
+}
+
+// unbusy notes that the committer has come back from the disk with its group.
+func (l *Log) unbusy() {
+	if l.health.hangs {
+		l.health.hangs = false
+		l.log.Info("the disk answers again", "after", time.Since(l.busySince).Round(time.Second))
+	}
+	l.busy = false
+}
 
 // Refuses: see broker.Commits. A disk that fails is tried some times before.
 func (l *Log) Refuses() bool {
 	failing := l.health.err != nil && l.health.backoff >= l.cfg.retry
-	hanging := l.busy && time.Since(l.busySince) > hangsAfter
-	return l.without || l.health.full() || failing || hanging
+	return l.without || l.health.full() || failing || l.silence(time.Now()) > refusesAfter
 }
 
 // full: no room, by any of the words that a system has for it.

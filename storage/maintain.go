@@ -97,7 +97,11 @@ func (c *committer) drop(first uint64, aside bool) {
 			return errors.Join(s.close(), c.ring.setAside(s.dir, errDamaged))
 		}
 	}
-	if err := remove(); err != nil {
+	err := remove()
+	if err != nil && !aside {
+		err = c.ring.stay(s.dir, err)
+	}
+	if err != nil && !errors.Is(err, errStays) {
 		c.log.Warn("remove segment", "segment", first, "error", err)
 		s.admit()
 		c.ring.add(s)
@@ -109,7 +113,7 @@ func (c *committer) drop(first uint64, aside bool) {
 
 // salvage replaces a sealed segment that can not be opened by what can be read
 // of it.
-func (c *committer) salvage(first uint64) {
+func (c *committer) salvage(first uint64, why error) {
 	s := c.ring.drop(first)
 	if s == nil {
 		return
@@ -118,21 +122,22 @@ func (c *committer) salvage(first uint64) {
 	if err := s.close(); err != nil {
 		c.log.Warn("close damaged segment", "segment", first, "error", err)
 	}
-	_, ok, err := c.ring.salvage(s, errDamaged)
-	if err == nil && !ok {
+	_, ok, err := c.ring.salvage(s, why)
+	if err == nil && !ok || errors.Is(err, errStays) {
 		c.tell(result{segment: first, lost: true})
 		return
 	}
 	if err != nil { // it is where it was
 		c.log.Error("salvage damaged segment", "segment", first, "error", err)
 	}
-	c.admit(first)
+	c.admit(first, err)
 }
 
-// admit makes a sealed segment known that is there under its name.
-func (c *committer) admit(first uint64) {
+// admit makes a sealed segment known that is there under its name: salvaged, or as it
+// was when that failed.
+func (c *committer) admit(first uint64, err error) {
 	s := c.ring.newSegment(first)
 	s.sealed = true
 	c.ring.add(s)
-	c.tell(result{segment: first, salvaged: true})
+	c.tell(result{segment: first, salvaged: true, err: err})
 }

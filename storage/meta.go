@@ -320,13 +320,13 @@ func (m *metaDB) tables() (n int) {
 		return 0
 	}
 	if guarded(func() error { n = len(m.db.Tables()); return nil }) != nil {
-		return unreadable
+		return brokenTables
 	}
 	return n
 }
 
-// unreadable is more tables than a copy may have.
-const unreadable = 1 << 20
+// brokenTables is more tables than a copy may have.
+const brokenTables = 1 << 20
 
 // renew empties the copy. Its directory goes under a name that Open takes for
 // rubbish, so that a half removed one is never opened.

@@ -32,7 +32,8 @@ type fetched struct {
 	found   []located
 	page    uint64   // where to go on
 	damaged []uint64 // segments in which pages were missing or damaged
-	broken  uint64   // the segment that can not be opened: nothing behind it was read
+	broken  uint64   // the segment that can not be opened: nothing behind it was read,
+	why     error    // for this reason
 	done    int      // how many of job.segments were read to their end
 	err     error    // the system refused; try again later
 
@@ -100,7 +101,7 @@ func (r *reader) fetch(j *fetchJob) *fetched {
 				}
 				r.log.Error("page can not be read", "segment", seg.first, "page", f.page, "error", err)
 				if unusable(err) {
-					f.broken = seg.first
+					f.broken, f.why = seg.first, err
 					return f
 				}
 				if n := len(f.damaged); n == 0 || f.damaged[n-1] != seg.first {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 
 	"github.com/weir-edge/weir/core"
@@ -16,8 +17,8 @@ type recovery struct {
 	losses   []debtorRecord // what segments owed that had to be set aside
 	mark     uint64         // no seq above it was given out
 	next     uint64         // page
-	setAside int
-	damaged  []uint64 // segments of which pages can not be read
+	unknown  bool           // pages above the checkpoint are lost
+	damaged  []uint64       // segments of which pages can not be read
 
 	// stateLost: both copies of meta were damaged. What is owed to receivers that
 	// nobody knows of any more is kept in quarantine.
@@ -60,19 +61,24 @@ func recoverRing(r *ring, st *state, limit int64, log *slog.Logger) (*recovery, 
 		if expect != 0 && s.first > expect {
 			log.Error("pages are missing between segments", "from", expect, "to", s.first-1)
 		}
-		if err := rec.segment(s, i == len(found)-1); err != nil {
+		before := uint64(math.MaxUint64) // its pages end before this one
+		if i+1 < len(found) {
+			before = found[i+1].first
+		}
+		if err := rec.segment(s, before); err != nil {
 			return nil, fmt.Errorf("recover segment %d: %w", s.first, err)
 		}
 		expect = rec.next
 	}
-	if rec.setAside > 0 { // its pages may have given out more than is known
-		rec.mark += 2 * reserveBlock
+	if rec.unknown { // what is lost may have given out more than is known
+		rec.mark += lostSeqs
 	}
 	return rec, nil
 }
 
 // segment recovers one segment, or sets it aside.
-func (rec *recovery) segment(s *segment, last bool) error {
+func (rec *recovery) segment(s *segment, before uint64) error {
+	last := before == math.MaxUint64
 	seal, sealed, err := readSeal(s.dir, s.seam)
 	if err != nil {
 		return err
@@ -82,7 +88,7 @@ func (rec *recovery) segment(s *segment, last bool) error {
 		return err
 	}
 	if err != nil {
-		return rec.abandon(s, seal, err)
+		return rec.abandon(s, seal, before, err)
 	}
 	if sealed {
 		s.sealed = true
@@ -95,7 +101,7 @@ func (rec *recovery) segment(s *segment, last bool) error {
 	}
 	holds, err := rec.scan(s, 0)
 	if err != nil {
-		return rec.abandon(s, seal, errors.Join(err, s.close()))
+		return rec.abandon(s, seal, before, errors.Join(err, s.close()))
 	}
 	if last {
 		rec.active, rec.resume, rec.holds = s, s.first, holds
@@ -152,12 +158,17 @@ func (rec *recovery) take(s *segment, r sealRecord, sealed bool) {
 
 // abandon sets a segment aside that can not be opened or read, and goes on with
 // what can be salvaged of it.
-func (rec *recovery) abandon(s *segment, seal sealRecord, why error) error {
+func (rec *recovery) abandon(s *segment, seal sealRecord, before uint64, why error) error {
 	holds, ok, err := rec.ring.salvage(s, why)
+	if errors.Is(err, errStays) {
+		if err = nil; before == math.MaxUint64 { // the next segment must not have its name, nor a page of its
+			rec.next = max(rec.next, s.first+lostPages)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	rec.setAside++
+	rec.unknown = rec.unknown || before-1 > rec.state.main.checkpoint.Page
 	rec.losses = append(rec.losses, missing(seal.Receivers, holds.Receivers)...)
 	rec.next = max(rec.next, s.first, seal.Last+1)
 	if !ok {

@@ -79,7 +79,11 @@ func (r *ring) tidy() error {
 				r.log.Warn("remove drained segment", "error", err)
 			}
 		case strings.HasPrefix(f.Name(), salvagePrefix):
-			if err := r.finishSalvage(f.Name()); err != nil {
+			err := r.finishSalvage(f.Name())
+			if unreadable(err) {
+				err = r.setAside(filepath.Join(r.dir, f.Name()), err)
+			}
+			if err != nil && !errors.Is(err, errStays) {
 				return fmt.Errorf("finish salvage: %w", err)
 			}
 		}
@@ -153,15 +157,21 @@ func (r *ring) closeUnwritten() (err error) {
 	return err
 }
 
-// setAside moves a directory that can not be read to quarantine.
+// setAside moves a directory that can not be read to quarantine. errStays: it can not
+// even be moved.
 func (r *ring) setAside(dir string, why error) error {
+	if unreadable(why) {
+		if err := r.seam.trial(filepath.Dir(r.quarantine)); err != nil {
+			return fmt.Errorf("try the disk: %w", err)
+		}
+	}
 	if err := r.seam.makeDir(r.quarantine); err != nil {
 		return fmt.Errorf("make quarantine: %w", err)
 	}
 	name := time.Now().UTC().Format("20060102T150405.000000000") + "-" + filepath.Base(dir)
 	target := filepath.Join(r.quarantine, name)
 	if err := r.seam.rename(dir, target); err != nil {
-		return fmt.Errorf("move to quarantine: %w", err)
+		return r.stay(dir, fmt.Errorf("move to quarantine: %w", err))
 	}
 	if err := errors.Join(r.seam.syncDir(r.quarantine), r.seam.syncDir(filepath.Dir(dir))); err != nil {
 		return err

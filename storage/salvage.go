@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -27,17 +26,18 @@ const salvagePrefix = "new-"
 //  4. the new one takes its place.
 //
 // ok is false when nothing was found; then only the third step is done. The
-// segment is not open for anybody.
+// segment is not open for anybody. errStays: it is left where it is.
 func (r *ring) salvage(s *segment, why error) (holds sealRecord, ok bool, err error) {
 	dec, err := newDecoder()
 	if err != nil {
 		return holds, false, err
 	}
 	defer dec.close()
-	found, err := scavenge(s.dir, r.seam, dec)
+	found, unread, err := scavenge(s.dir, r.seam, dec)
 	if err != nil {
 		return holds, false, err
 	}
+	why = errors.Join(why, unread)
 	fresh := r.newSegment(s.first)
 	fresh.dir = filepath.Join(r.dir, salvagePrefix+segmentName(s.first))
 	if len(found) > 0 {
@@ -90,6 +90,9 @@ func (r *ring) finishSalvage(name string) error {
 	dir := filepath.Join(r.dir, name)
 	target := filepath.Join(r.dir, name[len(salvagePrefix):])
 	_, damaged := os.Stat(target)
+	if unreadable(damaged) { // and can not be moved: it stays, and so does what is in here
+		return r.setAside(dir, damaged)
+	}
 	_, unfinished := os.Stat(filepath.Join(dir, sealFile))
 	switch {
 	case damaged == nil, os.IsNotExist(unfinished): // its salvage begins again, or there is none
@@ -102,13 +105,18 @@ func (r *ring) finishSalvage(name string) error {
 }
 
 // scavenge finds the pages in the files of a damaged segment. Pages that were cut
-// into chunks are not found: they are few and large.
-func scavenge(dir string, s *seam, dec *codec) (map[uint64][]byte, error) {
+// into chunks are not found: they are few and large. unread tells of what the disk does
+// not give at all: of some files, or of the directory.
+func scavenge(dir string, s *seam, dec *codec) (pages map[uint64][]byte, unread, err error) {
 	files, err := s.readDir(dir)
 	if err != nil {
-		return nil, transient(fmt.Errorf("list damaged segment: %w", err))
+		err = s.blame(dir, fmt.Errorf("list damaged segment: %w", err))
+		if errors.Is(err, errTransient) {
+			return nil, nil, err
+		}
+		return nil, err, nil
 	}
-	pages := make(map[uint64][]byte)
+	pages = make(map[uint64][]byte)
 	marks := make(map[uint64]core.Seq)
 	for _, f := range files {
 		switch filepath.Ext(f.Name()) {
@@ -117,8 +125,12 @@ func scavenge(dir string, s *seam, dec *codec) (map[uint64][]byte, error) {
 			continue
 		}
 		b, err := readAround(filepath.Join(dir, f.Name()), s)
+		if unreadable(err) {
+			unread = errors.Join(unread, err)
+			continue
+		}
 		if err != nil {
-			return nil, transient(fmt.Errorf("read damaged segment: %w", err))
+			return nil, nil, transient(fmt.Errorf("read damaged segment: %w", err))
 		}
 		for page, p := range pagesIn(b, dec) {
 			// A group that failed was written again, later, under the same number.
@@ -127,13 +139,14 @@ func scavenge(dir string, s *seam, dec *codec) (map[uint64][]byte, error) {
 			}
 		}
 	}
-	return pages, nil
+	return pages, unread, nil
 }
 
 // readAround reads a file, with zeros in place of what the disk does not give any more.
+// It fails where it gives nothing of it: an inode, asked for twice.
 func readAround(path string, s *seam) ([]byte, error) {
 	b, err := s.readFile(path)
-	if !errors.Is(err, syscall.EIO) {
+	if !unreadable(err) {
 		return b, err
 	}
 	f, err := s.openFile(path, os.O_RDONLY)

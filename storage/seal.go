@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
 const sealFile = "SEAL"
@@ -108,7 +107,10 @@ func sumFile(path string, s *seam) (size int64, sum uint32, err error) {
 // torn or that the disk does not give, was not sealed: ok is false.
 func readSeal(dir string, s *seam) (r sealRecord, ok bool, err error) {
 	b, err := s.readFile(filepath.Join(dir, sealFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EIO) {
+	if unreadable(err) {
+		b, err = s.readFile(filepath.Join(dir, sealFile))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !unreadable(err) {
 		return r, false, transient(fmt.Errorf("read seal: %w", err))
 	}
 	if err != nil || len(b) < 4 {
@@ -128,7 +130,7 @@ func readSeal(dir string, s *seam) (r sealRecord, ok bool, err error) {
 // asked twice, because what it does not give is damage.
 func checkSeal(dir string, r sealRecord, s *seam) error {
 	err := checkSealOnce(dir, r, s)
-	if errors.Is(err, syscall.EIO) {
+	if unreadable(err) {
 		err = checkSealOnce(dir, r, s)
 	}
 	return err
@@ -162,7 +164,7 @@ func checkSealOnce(dir string, r sealRecord, s *seam) error {
 // a system that has no more files or memory is not.
 func missingOrRefused(err error) error {
 	err = fmt.Errorf("sealed file: %w", err)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EIO) {
+	if errors.Is(err, fs.ErrNotExist) || unreadable(err) {
 		return err
 	}
 	return transient(err)

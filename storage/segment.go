@@ -66,7 +66,7 @@ func (s *segment) openWriter() error {
 	}
 	s.sealed = false
 	if err := s.breakSeal(); err != nil {
-		return transient(err)
+		return s.seam.blame(filepath.Join(s.dir, sealFile), err)
 	}
 	db, err := openChecked(s.dir, segmentOptions(s.dir, s.log), s.seam)
 	if err != nil {

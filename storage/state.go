@@ -55,19 +55,15 @@ func openState(root string, f formats, s *seam, log *slog.Logger, aside func(dir
 	damaged := 0
 	for _, name := range metaNames {
 		m := &metaDB{dir: filepath.Join(root, name), reads: f.version, seam: s, log: log}
-		err := m.open()
+		bad, err := m.openOrMove(aside)
+		damaged += bad
 		switch {
-		case err == nil, errors.Is(err, errEmpty):
+		case err == nil:
 		case errors.Is(err, errNewer) && newer == nil:
 			newer, why = m, err
 			continue
-		case errors.Is(err, errTransient), errors.Is(err, errNewer):
-			return nil, false, errors.Join(err, st.closeAll(good))
 		default:
-			damaged++
-			if err := aside(m.dir, err); err != nil {
-				return nil, false, errors.Join(err, st.closeAll(good))
-			}
+			return nil, false, errors.Join(err, st.closeAll(good))
 		}
 		good = append(good, m)
 	}
@@ -98,6 +94,26 @@ func openState(root string, f formats, s *seam, log *slog.Logger, aside func(dir
 		st.main, st.mirror = st.mirror, st.main
 	}
 	return st, true, st.main.reopen()
+}
+
+// openOrMove opens a copy that may be new, or gives it to aside when it is damaged.
+// Where it can not even be moved, the copy is made under another name; a later opening
+// comes by there again.
+func (m *metaDB) openOrMove(aside func(dir string, why error) error) (damaged int, err error) {
+	err = m.open()
+	if err == nil || errors.Is(err, errEmpty) {
+		return 0, nil
+	}
+	if errors.Is(err, errTransient) || errors.Is(err, errNewer) {
+		return 0, err
+	}
+	err = aside(m.dir, err)
+	if errors.Is(err, errStays) {
+		m.dir += "-instead"
+		more, err := m.openOrMove(aside)
+		return 1 + more, err
+	}
+	return 1, err
 }
 
 // newer says whether m knows more than o. Of two formats the older one does: the

@@ -74,6 +74,12 @@ func (l *Log) Status() core.BufferStatus {
 	if l.without {
 		st.State, st.Error = stateFailed, l.health.err.Error()+"; live values pass through, nothing is kept, and sessions that are away miss them"
 	}
+	if silent := l.silence(time.Now()); silent >= hangsAfter {
+		st.HangsSeconds = silent.Seconds()
+		if st.State == stateOK {
+			st.State, st.Error = stateHangs, "the disk does not answer; what has to be kept is not acknowledged until it does"
+		}
+	}
 	if st.State == stateOK && l.bytes() >= l.budget() {
 		st.State, st.Error = stateFull, "the store has reached its budget"
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,6 +56,10 @@ func syncData(f *os.File) error {
 		}
 	}
 }
+
+// brokenErrnos are what a disk says that does not give what is on it. The last two are
+// of the file system: what it found makes no sense, or has a wrong sum.
+func brokenErrnos() []syscall.Errno { return []syscall.Errno{unix.EIO, unix.EUCLEAN, unix.EBADMSG} }
 
 // absent says whether there is no such file. It is asked after each transaction,
 // so it is one cheap call.

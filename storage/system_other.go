@@ -4,6 +4,7 @@ package storage
 
 import (
 	"os"
+	"syscall"
 )
 
 // Elsewhere than on Linux the log works without the watermark, the allocation
@@ -11,6 +12,7 @@ import (
 
 func allocate(*os.File, int64) error         { return nil }
 func syncData(f *os.File) error              { return f.Sync() }
+func brokenErrnos() []syscall.Errno          { return []syscall.Errno{syscall.EIO} }
 func absent(name string) bool                { _, err := os.Lstat(name); return os.IsNotExist(err) }
 func lockFile(*os.File) (ok bool, err error) { return true, nil }
 

@@ -21,6 +21,9 @@ func (l *Log) Turn(now time.Time) (wait time.Duration) {
 	}
 	l.sweep(now)
 	wait = l.commit(now)
+	if silent := l.listen(now); silent != never {
+		wait = sooner(wait, silent)
+	}
 	if len(l.refetch) > 0 {
 		wait = sooner(wait, l.refetchAt.Sub(now))
 	}

@@ -52,6 +52,9 @@ func Quarantined(dir string) ([]Aside, error) {
 		why, _ := os.ReadFile(filepath.Join(path, "WHY"))
 		a.Why = strings.TrimSpace(string(why))
 		err := filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
+			if unreadable(err) { // it is here because of that
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -112,7 +115,7 @@ func Salvaged(dir, name string, visit func(m *core.Message, owed []core.Receiver
 		return err
 	}
 	defer codec.close()
-	pages, err := scavenge(path, newSeam(), codec)
+	pages, _, err := scavenge(path, newSeam(), codec)
 	if err != nil {
 		return err
 	}

@@ -6,17 +6,20 @@ import (
 	"syscall"
 )
 
-// MayHeal says whether Open has failed because of the disk, so that it may go
-// well later without anybody changing a thing about us: no room, read-only, an
-// error of the device. A store that another process has, or a newer version has
+// MayHeal says whether Open has failed because of the disk or the system, so that it
+// may go well later without anybody changing a thing about us: no room, read-only, an
+// error of the device, no descriptors or memory left. A store that another process has, or a newer version has
 // written, is none of these.
 func MayHeal(err error) bool {
-	for _, cause := range []error{ErrNoRoom, errTransient, errFullDisk, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO} {
+	for _, cause := range []error{
+		ErrNoRoom, errTransient, errFullDisk, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS,
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
+	} {
 		if errors.Is(err, cause) {
 			return true
 		}
 	}
-	return false
+	return unreadable(err)
 }
 
 // OpenWithout makes a log that has no disk, for the time in which Open fails with

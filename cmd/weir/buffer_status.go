@@ -63,7 +63,7 @@ func newBufferStatusCommand(f *bufferFlags) *cobra.Command {
 
 func printBufferState(w io.Writer, st core.BufferStatus) error {
 	_, err := fmt.Fprintf(w, "state       %s\nowed        %s messages, the oldest for %s\non disk     %s of %s in %d segments, %s free on the disk\n",
-		strings.TrimSpace(st.State+" "+st.Error), count(st.Messages), span(st.OldestSeconds), size(st.Bytes), size(st.Budget), st.Segments, size(st.FreeBytes))
+		bufferWords(st), count(st.Messages), span(st.OldestSeconds), size(st.Bytes), size(st.Budget), st.Segments, size(st.FreeBytes))
 	if st.History > 0 {
 		_, err = fmt.Fprintf(w, "history     %s messages kept for `weir replay`\n", count(st.History))
 	}

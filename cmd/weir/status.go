@@ -142,10 +142,7 @@ func printStatus(w io.Writer, st core.Status) error {
 
 func printBuffer(s *sheet, b core.BufferStatus) {
 	s.section("buffer")
-	state := b.State
-	if b.Error != "" {
-		state += ": " + b.Error
-	}
+	state := bufferWords(b)
 	if b.Messages == 0 {
 		s.line("empty · %s of %s used · %s free on the disk · %s", size(b.Bytes), size(b.Budget), size(b.FreeBytes), state)
 	} else {
@@ -165,6 +162,18 @@ func printBuffer(s *sheet, b core.BufferStatus) {
 			s.line("  %s owed to %s", count(r.Owed), r.Name)
 		}
 	}
+}
+
+// bufferWords is the state of the store, and what is wrong with it.
+func bufferWords(b core.BufferStatus) string {
+	words := b.State
+	if b.Error != "" {
+		words += ": " + b.Error
+	}
+	if b.HangsSeconds > 0 {
+		words += fmt.Sprintf(" (no answer for %s)", span(b.HangsSeconds))
+	}
+	return words
 }
 
 func quarantined(n int) string {

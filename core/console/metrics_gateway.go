@@ -73,10 +73,11 @@ func bufferFamilies() []family {
 		counter("weir_buffer_commits_total", "Group commits.", buffer(func(b *core.BufferStatus) uint64 { return b.Commits })),
 		counter("weir_buffer_dropped_total", "Messages that are owed no more without having been delivered, by reason.", func(st *core.Status, e emit) { byReason(e, st.Buffer.Dropped) }, "reason"),
 		gauge("weir_buffer_state", "State of the store: 1 for the one that holds.", func(st *core.Status, e emit) {
-			for _, s := range []string{"ok", "full", "failed"} {
+			for _, s := range []string{"ok", "full", "failed", "hangs"} {
 				e(truth(st.Buffer.State == s), s)
 			}
 		}, "state"),
+		gauge("weir_buffer_hangs_seconds", "Time for which the disk has not answered; 0: it does, or was not asked.", single(func(st *core.Status) float64 { return st.Buffer.HangsSeconds })),
 		gauge("weir_disk_free_bytes", "Free space of the store's file system.", buffer(func(b *core.BufferStatus) uint64 { return b.FreeBytes })),
 	}
 }

@@ -144,7 +144,7 @@ function showTiles(st, received, sent) {
 }
 
 function bufferState(b) {
-  if (b.state === "failed") return "bad";
+  if (b.state === "failed" || b.state === "hangs") return "bad";
   if (b.state === "full" || b.quarantined > 0) return "warn";
   return b.oldest_seconds > 60 ? "warn" : "ok";
 }
@@ -155,8 +155,9 @@ function showBuffer(st) {
   const slope = chart.slope();
   const trend = b.messages === 0 && b.oldest_seconds < 2 ? "keeping up" : slope > 0.5 ? "filling" : slope < -0.5 ? "draining" : "holding";
   text($("buffer-state"), b.state === "ok" ? trend : b.state);
-  state($("buffer-state"), b.state !== "ok" ? (b.state === "failed" ? "bad" : "warn") : trend === "filling" ? "warn" : "ok");
-  text($("buffer-words"), b.error || bufferWords(st, trend, slope));
+  state($("buffer-state"), b.state !== "ok" ? (b.state === "full" ? "warn" : "bad") : trend === "filling" ? "warn" : "ok");
+  const silent = b.hangs_seconds ? " (for " + span(b.hangs_seconds) + ")" : "";
+  text($("buffer-words"), b.error ? b.error + silent : bufferWords(st, trend, slope));
   const part = b.budget ? b.bytes / b.budget : 0;
   $("budget").firstElementChild.style.width = Math.min(100, part * 100) + "%";
   $("budget").setAttribute("aria-label", Math.round(part * 100) + " % of the store's budget is used");
