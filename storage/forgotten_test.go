@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/weir-edge/weir/core"
@@ -28,11 +29,10 @@ func TestForgottenPacketID(t *testing.T) {
 func testForgottenPacketID(t *testing.T, segment int64) {
 	const pid = 7
 	dir := scratch(t)
-	var clones []string
-	var names []string
-	watching := false
+	var clones, names []string // the committer's, until it has ended
+	var watching atomic.Bool
 	cfg := storage.AtStep(storage.Config{Dir: dir}, func(name string) {
-		if watching {
+		if watching.Load() {
 			to := scratch(t)
 			storage.CloneStore(t, dir, to)
 			clones, names = append(clones, to), append(names, name)
@@ -49,7 +49,7 @@ func testForgottenPacketID(t *testing.T, segment int64) {
 	saved := core.Outgoing{Owner: uplink, PacketID: pid, Receiver: uplink, Seq: last, Released: true}
 	ticket := o.Store.Record(core.OutgoingSaved{Outgoing: saved}, false)
 	o.Until("the packet id to be on record", func() bool { return o.Synced >= ticket })
-	watching = true
+	watching.Store(true)
 	for _, d := range o.FetchAll(uplink, len(seqs)) {
 		o.Paid(uplink, d.Seq)
 	}
