@@ -78,6 +78,7 @@ type Bridge struct {
 	in         *session.Inbound
 	home       *server                // to which the packet ids belong; nil before the first connection
 	subscribed bool                   // in this process, to the session at home
+	former     []string               // state topics of configurations before, to be cleared
 	stale      []string               // filters of rules that are gone, to which home may be subscribed for us
 	records    core.Ticket            // batches given to Record
 	synced     core.Ticket            // up to which they are durable
@@ -179,9 +180,7 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		}
 		b.servers = append(b.servers, s)
 	}
-	if i := slices.IndexFunc(b.servers, func(s *server) bool { return s.url == cfg.Home }); i >= 0 {
-		b.home = b.servers[i]
-	}
+	b.home = b.homeNamed(cfg.Home)
 	b.status.start(cfg.Name, b.servers[0].url)
 	return b, nil
 }

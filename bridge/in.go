@@ -269,7 +269,7 @@ func (l *link) ignore(p *packet.Publish) {
 // id is not held.
 func (l *link) accepted(a *acceptance, err error) {
 	b := l.b
-	if a.pid != 0 {
+	if a.pid != 0 && b.holding[a.pid] == a { // otherwise another message has that packet id in a new session
 		delete(b.holding, a.pid)
 		if err != nil {
 			b.in.Acked(packet.PUBREC, a.pid)

@@ -176,6 +176,7 @@ func (b *Bridge) narrow(err error, l *link) {
 func (l *link) open() {
 	b := l.b
 	l.settle(b.events.take())
+	l.quit()
 	l.announce(stateOnline)
 	window := l.window
 	if l.alone {
