@@ -103,6 +103,7 @@ type Bridge struct {
 
 	// Shared.
 	events *mailbox
+	inward atomic.Int64 // bytes of messages that the local broker has not answered for; see swamped
 	status status
 	power  switchable
 }

@@ -64,6 +64,10 @@
 // with its session, and so is a message of QoS 2 that it has taken and holds back until
 // the PUBREL that it does not get.
 //
+// An upstream that sends faster than the local disk is not listened to while some
+// megabytes wait (swamped), and is not taken for dead meanwhile; one that asks for more
+// answers than there are packet ids is left (overrun).
+//
 // # What the upstream cannot take
 //
 // Receive Maximum, Maximum QoS, Retain Available, Maximum Packet Size, Topic Alias
