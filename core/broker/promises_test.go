@@ -9,7 +9,7 @@ import (
 	"github.com/weir-edge/weir/core/packet"
 )
 
-// The promises about packet ids of QoS 2 in, when a connection ends at the wrong moment.
+// The promises of acknowledgements, when a connection ends at the wrong moment.
 
 func exact(pid uint16, name, payload string, dup bool) *packet.Publish {
 	return &packet.Publish{Topic: []byte(name), Payload: []byte(payload), QoS: 2, PacketID: pid, Dup: dup}
@@ -53,6 +53,28 @@ func TestReleasedTwice(t *testing.T) {
 			r.Receive("t", "y")
 		})
 	}
+}
+
+// TestUnsubscribedTwice: nor does UNSUBACK say that a subscription is over which a kill would
+// bring back.
+func TestUnsubscribedTwice(t *testing.T) {
+	onBoth(t, "on two connections", broker.Config{}, func(t *testing.T, s *brokertest.Server, v packet.Version) {
+		c := join(s, lasting(v, "c"))
+		c.Subscribe("t", 1)
+		s.Store.Hold(true)
+		end := &packet.Unsubscribe{PacketID: 9, Filters: [][]byte{[]byte("t")}}
+		c.Send(end)
+		c.Close()
+		synctest.Wait()
+		c = join(s, lasting(v, "c"))
+		c.Send(end)
+		c.ExpectNothing()
+		s.Store.Hold(false)
+		synctest.Wait()
+		if _, ok := c.Next().(*packet.Unsuback); !ok {
+			t.Error("no UNSUBACK")
+		}
+	})
 }
 
 // TestRefusedUnheard: a message that was refused is not held. Its refusal waits behind what
