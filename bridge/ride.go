@@ -81,7 +81,8 @@ func (r *rider) turn(in, out bool) (next core.NextTurn) {
 		r.wire.board(r.fd)
 		r.begun, in = true, true
 	}
-	if (in || r.deaf && !r.gather.holds(r.now)) && !r.swamped() {
+	failed := in && r.deaf // input is not watched for
+	if failed || !r.swamped() && (in || r.deaf && !r.gather.holds(r.now)) {
 		next.More = r.read()
 	}
 	if !r.now.Before(r.deadline()) {
