@@ -23,6 +23,16 @@ func (b *Bridge) will() *packet.Will {
 	}
 }
 
+// quit clears the states that have been told on other topics.
+func (l *link) quit() {
+	for _, topic := range l.b.former {
+		if l.g.retain {
+			l.filling = (&packet.Publish{Topic: []byte(topic), Retain: true}).AppendTo(l.filling, l.g.version)
+		}
+	}
+	l.b.former = nil
+}
+
 // announce tells the state.
 func (l *link) announce(state string) {
 	if l.b.cfg.StateTopic == "" {

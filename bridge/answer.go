@@ -25,6 +25,7 @@ func (l *link) receive(c chunk) {
 	if c.err != nil {
 		l.fail(c.err)
 	}
+	l.overrun()
 }
 
 func (l *link) handle(h packet.Header, body []byte) error {
@@ -164,7 +165,9 @@ func (l *link) timed(pid uint16) {
 }
 
 func (l *link) appendAck(kind packet.Type, pid uint16, r packet.Reason) {
+	n := len(l.filling)
 	l.filling = packet.AppendAck(l.filling, l.g.version, kind, pid, r)
+	l.unread += len(l.filling) - n
 }
 
 // recordFailed takes back the releases that are on their way to the disk: the

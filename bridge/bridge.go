@@ -79,6 +79,7 @@ type Bridge struct {
 	in         *session.Inbound
 	home       *server                // to which the packet ids belong; nil before the first connection
 	subscribed bool                   // in this process, to the session at home
+	former     []string               // state topics of configurations before, to be cleared
 	stale      []string               // filters of rules that are gone, to which home may be subscribed for us
 	records    core.Ticket            // batches given to Record
 	synced     core.Ticket            // up to which they are durable
@@ -103,6 +104,7 @@ type Bridge struct {
 
 	// Shared.
 	events *mailbox
+	inward atomic.Int64 // bytes of messages that the local broker has not answered for; see swamped
 	status status
 	power  switchable
 }
@@ -180,9 +182,7 @@ func New(cfg Config, queues []Queue, link LinkState, gateway Gateway, log *slog.
 		}
 		b.servers = append(b.servers, s)
 	}
-	if i := slices.IndexFunc(b.servers, func(s *server) bool { return s.url == cfg.Home }); i >= 0 {
-		b.home = b.servers[i]
-	}
+	b.home = b.homeNamed(cfg.Home)
 	b.status.start(cfg.Name, b.servers[0].url)
 	return b, nil
 }

@@ -73,6 +73,13 @@ func (w *world) start() {
 // startAs is start of a bridge that takes over from one that has ended.
 func (w *world) startAs(old *bridge.Bridge) {
 	w.t.Helper()
+	w.prepare(old)
+	w.run()
+}
+
+// prepare makes the bridge.
+func (w *world) prepare(old *bridge.Bridge) {
+	w.t.Helper()
 	var queues []bridge.Queue
 	for _, q := range w.local.Queues() {
 		queues = append(queues, q)
@@ -89,9 +96,13 @@ func (w *world) startAs(old *bridge.Bridge) {
 	if old != nil {
 		b.Inherit(old)
 	}
+	w.bridge = b
+}
+
+func (w *world) run() {
 	ctx, cancel := context.WithCancel(context.Background())
-	w.bridge, w.cancel, w.done = b, cancel, make(chan error, 1)
-	go func() { w.done <- b.Run(ctx) }()
+	w.cancel, w.done = cancel, make(chan error, 1)
+	go func(b *bridge.Bridge, done chan<- error) { done <- b.Run(ctx) }(w.bridge, w.done)
 }
 
 func (w *world) stop() {

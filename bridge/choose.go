@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/weir-edge/weir/core/packet"
@@ -32,6 +33,27 @@ func (b *Bridge) order() []*server {
 	return b.servers
 }
 
+// homeName is what KeepHome is told of the session at s.
+func (b *Bridge) homeName(s *server) string { return s.url + " " + b.cfg.ClientID }
+
+// homeNamed is the server of a session that was told KeepHome. When it is configured no
+// more, or our name there is another one, the packet ids belong to none of ours, and the
+// session starts clean wherever we go.
+func (b *Bridge) homeNamed(name string) *server {
+	if !strings.Contains(name, " ") {
+		return nil
+	}
+	for _, s := range b.servers {
+		if b.homeName(s) == name {
+			return s
+		}
+	}
+	return &server{}
+}
+
+// lost says of a home whether it is none of our servers.
+func (s *server) lost() bool { return s.url == "" }
+
 // settleAt makes s the server to which the packet ids belong, before any of them is used
 // there: who connects to another one after a crash must know, or the session there, from
 // earlier days, takes new messages for repetitions. A full disk is no reason not to
@@ -47,7 +69,7 @@ func (b *Bridge) settleAt(s *server) {
 	if b.cfg.KeepHome == nil {
 		return
 	}
-	if err := b.cfg.KeepHome(s.url); err != nil {
+	if err := b.cfg.KeepHome(b.homeName(s)); err != nil {
 		b.log.Error("which server is in use will not be known after a restart", "url", s.url, "error", err)
 	}
 }

@@ -40,11 +40,12 @@ type Config struct {
 	// Quarantine keeps a message that the upstream cannot have, and has synced it
 	// when it returns. Default: such messages are dropped, counted and logged.
 	Quarantine func(Quarantined) error
-	// Home is the server that KeepHome was told last, in a process before; "": not known.
-	// KeepHome has it on the disk when it returns. Where there are several it matters:
-	// packet ids belong to the session at one of them. Default: it is not kept.
+	// Home is the session that KeepHome was told last, in a process before; "": not known.
+	// KeepHome has it on the disk when it returns. It matters where there are several
+	// servers, or the client id was another one: packet ids belong to one session.
+	// Default: it is not kept.
 	Home     string
-	KeepHome func(url string) error
+	KeepHome func(session string) error
 
 	Out []OutRule
 	In  []InRule

@@ -57,12 +57,16 @@
 //
 // It is kept for ever (Clean Start 0), so that QoS 2 is exact and commands wait
 // for us. Where several servers are listed each has its own sessions, as far as
-// we know: on the first connection to another server than before, also in a process
-// before (KeepHome), the session starts clean there, since packet ids that it may still
-// hold from earlier days would make it take new messages for repetitions. A cluster
+// we know: on the first connection to another server than before, or as another client,
+// also in a process before (KeepHome), the session starts clean there, since packet ids
+// that it may still hold from earlier days would make it take new messages for repetitions. A cluster
 // behind one name is one server. What waits for us at a server that we leave is gone
 // with its session, and so is a message of QoS 2 that it has taken and holds back until
 // the PUBREL that it does not get.
+//
+// An upstream that sends faster than the local disk is not listened to while some
+// megabytes wait (swamped), and is not taken for dead meanwhile; one that asks for more
+// answers than there are packet ids is left (overrun).
 //
 // # What the upstream cannot take
 //
@@ -88,13 +92,21 @@
 // Pause ends the connection and keeps everything; PauseRule does so for one rule,
 // beside the others. Neither outlives the process. A bridge whose configuration
 // changes is ended; the next one inherits its packet ids and counters (inherit.go),
-// and the rules keep their queues. One that is removed leaves no session upstream, which
-// would be filled for ever (end.go), unless nobody can be reached within seconds.
+// and the rules keep their queues. One that is removed, or goes on as another client or at
+// other servers, leaves no session upstream, which would be filled for ever (end.go),
+// unless nobody can be reached within seconds. Before it ends what the upstream holds back
+// there is released. A message of which we do not know whether it has come is sent anew in
+// the session that follows: to an upstream that passes messages of QoS 2 on when they come,
+// and not when they are released, that may be twice. What is left alone is the session at
+// a server that is taken out of the list while the one in use stays: it may be the same,
+// by another name of a cluster; and that which another bridge may have.
 //
 // # State
 //
 // Here it is shown by the console, the metrics and retained under weir/<gateway>/; at
-// the upstream on state_topic (announce.go).
+// the upstream on state_topic (announce.go). Of a bridge that is removed nothing is left
+// there, nor on a topic that is its state_topic no more: "offline" means that somebody
+// should look, and would do so for ever.
 //
 // # Loops
 //

@@ -11,6 +11,7 @@ func (l *link) flush() {
 		return
 	}
 	l.b.status.writes.Add(1)
+	l.unread = 0
 	n, err := l.wire.tryWrite(l.filling)
 	switch {
 	case err != nil:

@@ -206,9 +206,16 @@ func (l *link) admit(in *inlet, p *packet.Publish, m *core.Message) {
 // accept is step 1.
 func (l *link) accept(in *inlet, p *packet.Publish, m *core.Message) {
 	b, id := l.b, property(m, propID)
+	b.inward.Add(int64(m.Size()))
+	answered := func(err error) {
+		b.cfg.Seen.settle(id, b.publisher, err)
+		if left := b.inward.Add(-int64(m.Size())); left <= swampedAt && left+int64(m.Size()) > swampedAt {
+			b.events.ring()
+		}
+	}
 	if p.QoS == core.AtMostOnce {
 		in.tally.messages.Add(1)
-		b.gateway.Accept(m, nil, func(err error) { b.cfg.Seen.settle(id, b.publisher, err) })
+		b.gateway.Accept(m, nil, answered)
 		return
 	}
 	a := &acceptance{inlet: in}
@@ -218,9 +225,25 @@ func (l *link) accept(in *inlet, p *packet.Publish, m *core.Message) {
 		with = []core.Change{core.IncomingHeld{Owner: b.owner, PacketID: a.pid}}
 	}
 	b.gateway.Accept(m, with, func(err error) {
-		b.cfg.Seen.settle(id, b.publisher, err)
+		answered(err)
 		b.events.post(event{message: a, err: err})
 	})
+}
+
+// swampedAt is how many bytes of messages may wait for the local broker before the upstream
+// is not listened to any more: its disk may be slow, and what was sent is in memory.
+const swampedAt = 4 << 20
+
+// swamped says whether that is so. Whether the upstream lives cannot be said meanwhile.
+func (l *link) swamped() bool { return l.b.inward.Load() > swampedAt }
+
+// overrun ends the connection to an upstream that asks for more answers than there are
+// packet ids, or for some megabyte of them and does not read.
+func (l *link) overrun() {
+	const mostAnswers, mostUnread = 2 << 16, 1 << 20
+	if l.acks.Len()+l.comps.Len() > mostAnswers || l.unread > mostUnread {
+		l.fail(&packet.Error{Reason: packet.QuotaExceeded, Text: "the upstream wants answers faster than it can have them"})
+	}
 }
 
 // hold keeps what is owed an answer: on this connection, and with QoS 2 on a later
@@ -269,7 +292,7 @@ func (l *link) ignore(p *packet.Publish) {
 // id is not held.
 func (l *link) accepted(a *acceptance, err error) {
 	b := l.b
-	if a.pid != 0 {
+	if a.pid != 0 && b.holding[a.pid] == a { // otherwise another message has that packet id in a new session
 		delete(b.holding, a.pid)
 		if err != nil {
 			b.in.Acked(packet.PUBREC, a.pid)

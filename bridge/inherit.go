@@ -12,7 +12,9 @@ func (b *Bridge) Inherit(old *Bridge) {
 	b.events = old.events // answers that are still to come go there
 	b.suspect, b.condemned, b.rivals = old.suspect, old.condemned, old.rivals
 	b.linkID, b.unlogged = old.linkID, old.unlogged
-	b.home = b.newHome(old)
+	if b.home = nil; old.home != nil {
+		b.home = b.homeNamed(old.homeName(old.home))
+	}
 	for _, o := range b.outlets {
 		if was := old.outlet(o.receiver); was != nil && o.receiver != 0 {
 			o.tally = was.tally
@@ -34,19 +36,9 @@ func (b *Bridge) Inherit(old *Bridge) {
 	b.stale = slices.DeleteFunc(b.stale, func(filter string) bool {
 		return slices.ContainsFunc(b.inlets, func(in *inlet) bool { return in.filter == filter })
 	})
+	b.former = slices.Clone(old.former)
+	if was := old.cfg.StateTopic; was != "" && was != b.cfg.StateTopic {
+		b.former = append(b.former, was)
+	}
 	b.power.off = old.power.isOff()
-}
-
-// newHome is the server to which the packet ids belong. When it is configured no
-// more, or our name there is another one, the session upstream starts clean.
-func (b *Bridge) newHome(old *Bridge) *server {
-	if old.home == nil {
-		return nil
-	}
-	for _, s := range b.servers {
-		if s.url == old.home.url && b.cfg.ClientID == old.cfg.ClientID {
-			return s
-		}
-	}
-	return &server{}
 }

@@ -34,6 +34,7 @@ type link struct {
 	filling   []byte // what goes with the next write
 	spare     []byte // the buffer that is not filling, unless the writer has it
 	writing   bool
+	unread    int                      // bytes of acknowledgements in filling
 	publishes session.Gate[parcel]     // PUBLISHes, some of which wait for their packet id to be durable
 	comps     session.Gate[completion] // PUBCOMPs that wait for their release to be durable
 	full      bool                     // something had no room in the buffer in this turn
@@ -179,6 +180,7 @@ func (b *Bridge) narrow(err error, l *link) {
 func (l *link) open() {
 	b := l.b
 	l.settle(b.events.take())
+	l.quit()
 	l.announce(stateOnline)
 	window := l.window
 	if l.alone {
@@ -240,8 +242,12 @@ func (l *link) loop(ctx context.Context) {
 	stop := ctx.Done()
 	for !l.over() {
 		timer.Reset(max(atOnce, l.nextTurn().Sub(l.now)))
+		chunks := l.wire.chunks
+		if l.swamped() {
+			chunks = nil
+		}
 		select {
-		case c := <-l.wire.chunks:
+		case c := <-chunks:
 			l.tick()
 			l.receive(c)
 			if c.err == nil {
@@ -290,6 +296,9 @@ func (l *link) nextTurn() time.Time {
 func (l *link) tick() {
 	l.now = time.Now()
 	l.stamp = l.b.cfg.Clock.At(l.now)
+	if l.swamped() {
+		l.received, l.progress = l.now, l.now
+	}
 }
 
 // turn does what can be done. The order of effects:

@@ -60,7 +60,7 @@ type probe struct {
 }
 
 func (p *probe) run() (Limits, error) {
-	g, err := p.connect(p.ctx)
+	g, err := p.connect(p.ctx, true)
 	if err != nil {
 		return Limits{}, errors.New(explain(err, p.b.cfg.Clock.Now()))
 	}

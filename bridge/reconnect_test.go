@@ -149,7 +149,7 @@ func TestServerListOverARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *bridge.Config) { c.URLs = []string{"mqtt://main", "mqtt://spare"} })
 		var kept []string
-		w.cfg.KeepHome = func(url string) error { kept = append(kept, url); return nil }
+		w.cfg.KeepHome = func(session string) error { kept = append(kept, session); return nil }
 		spare := new(bridgetest.Upstream)
 		w.net.Listen("main:1883", w.up.Serve)
 		w.net.Listen("spare:1883", spare.Serve)
@@ -183,7 +183,7 @@ func TestServerListOverARestart(t *testing.T) {
 		if diff := cmp.Diff([][]bool{{false, true, false}, {true, false}}, [][]bool{clean(w.up), clean(spare)}); diff != "" {
 			t.Errorf("Clean Start at main and spare (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff([]string{"mqtt://main:1883", "mqtt://spare:1883", "mqtt://main:1883"}, kept); diff != "" {
+		if diff := cmp.Diff([]string{"mqtt://main:1883 gw-1", "mqtt://spare:1883 gw-1", "mqtt://main:1883 gw-1"}, kept); diff != "" {
 			t.Error(diff)
 		}
 		w.wantPayloads("1", "3")

@@ -55,7 +55,7 @@ func (l *link) ride(ctx context.Context) bool {
 type rider struct {
 	*link
 	fd    int
-	begun bool // what came with the CONNACK has been taken in
+	begun bool // the socket is ours, and what came with the CONNACK has been looked at
 	deaf  bool // input has waited for this turn
 }
 
@@ -79,16 +79,18 @@ func (r *rider) turn(in, out bool) (next core.NextTurn) {
 	}
 	if !r.begun {
 		r.wire.board(r.fd)
+		r.begun, in = true, true
 	}
-	if in || !r.begun || r.deaf && !r.gather.holds(r.now) {
-		r.begun = true
+	failed := in && r.deaf // input is not watched for
+	if failed || !r.swamped() && (in || r.deaf && !r.gather.holds(r.now)) {
 		next.More = r.read()
 	}
 	if !r.now.Before(r.deadline()) {
 		r.expire()
 	}
 	next.Last = r.over()
-	r.deaf = !r.gather.wakeAt(r.now).IsZero() && !r.stopping && !next.More
+	next.More = next.More && !r.swamped()
+	r.deaf = r.swamped() || !r.gather.wakeAt(r.now).IsZero() && !r.stopping && !next.More
 	next.At, next.Write, next.Deaf = r.nextTurn(), r.writing, r.deaf
 	return next
 }

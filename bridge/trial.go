@@ -84,7 +84,7 @@ func (t *trial) run(ctx context.Context, topic string) error {
 			return err
 		}
 	}
-	g, err := t.connect(ctx)
+	g, err := t.connect(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (t *trial) resolve(ctx context.Context) (string, error) {
 }
 
 // connect opens and greets, with MQTT 3.1.1 where 5 is refused.
-func (t *trial) connect(ctx context.Context) (g *greeting, err error) {
+func (t *trial) connect(ctx context.Context, clean bool) (g *greeting, err error) {
 	versions := []packet.Version{packet.V5, packet.V311}
 	switch t.b.cfg.Protocol {
 	case protocol5:
@@ -123,7 +123,8 @@ func (t *trial) connect(ctx context.Context) (g *greeting, err error) {
 		err = t.step("CONNACK", func() (detail string, err error) {
 			deadline, _ := ctx.Deadline()
 			t.conn.SetDeadline(deadline)
-			g, err = t.b.exchange(t.conn, t.s, v, true)
+			defer context.AfterFunc(ctx, func() { t.conn.SetDeadline(time.Unix(1, 0)) })()
+			g, err = t.b.exchange(t.conn, t.s, v, clean)
 			if cause = err; err != nil {
 				return "MQTT " + (&greeting{version: v}).protocol(), err
 			}

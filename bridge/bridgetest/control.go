@@ -1,6 +1,7 @@
 package bridgetest
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/weir-edge/weir/core/packet"
@@ -55,6 +56,21 @@ func (u *Upstream) Filters(clientID string) map[string]packet.Options {
 		}
 	}
 	return filters
+}
+
+// Sessions are the client ids for which there is a session.
+func (u *Upstream) Sessions() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Sorted(maps.Keys(u.sessions))
+}
+
+// Discarded counts the messages of QoS 2 without PUBREL that went with their session: a
+// broker that passes messages on when they are released has lost them.
+func (u *Upstream) Discarded() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.discarded
 }
 
 // Wipe loses all sessions of clients that are not connected.

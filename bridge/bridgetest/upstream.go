@@ -25,6 +25,7 @@ type Upstream struct {
 	connects   []packet.Connect
 	violations []string
 	pings      int
+	discarded  int
 }
 
 // Quirks are what makes an upstream special. Zero values are an easy one.
@@ -102,6 +103,7 @@ type serving struct {
 	version packet.Version
 	number  int
 	session *Session
+	lasts   bool              // the session, beyond the connection
 	unacked map[uint16]string // messages of QoS 1 and 2 of this connection, by packet id
 	aliases *session.AliasesIn
 	dead    bool
@@ -167,6 +169,7 @@ func (c *serving) greet(p *packet.Connect) bool {
 	p.ClientID, p.Username, p.Password = slices.Clone(p.ClientID), slices.Clone(p.Username), slices.Clone(p.Password)
 	u.connects = append(u.connects, *p)
 	c.version, c.number = p.Version, len(u.connects)
+	c.lasts = lasts(p)
 	c.aliases = session.NewAliasesIn(u.Quirks.Aliases)
 	if u.Quirks.CloseV5 && p.Version == packet.V5 {
 		return false
@@ -187,6 +190,14 @@ func (c *serving) greet(p *packet.Connect) bool {
 	return true
 }
 
+// lasts says whether a client wants its session to be kept.
+func lasts(p *packet.Connect) bool {
+	if p.Version < packet.V5 {
+		return !p.CleanStart
+	}
+	return p.Properties != nil && p.Properties.SessionExpiry != nil && *p.Properties.SessionExpiry > 0
+}
+
 // resume finds the session, and takes it from an older connection.
 func (c *serving) resume(id string, clean bool) (present bool) {
 	u := c.u
@@ -199,6 +210,9 @@ func (c *serving) resume(id string, clean bool) (present bool) {
 		s.conn.takenOver()
 	}
 	if !present {
+		if s != nil {
+			u.discarded += len(s.held)
+		}
 		s = &Session{held: make(map[uint16]string), filters: make(map[string]packet.Options)}
 		u.sessions[id] = s
 	}
@@ -242,7 +256,7 @@ func (c *serving) leave() {
 		return
 	}
 	c.session.conn = nil
-	if c.u.Quirks.Forget {
+	if c.u.Quirks.Forget || !c.lasts {
 		for id, s := range c.u.sessions {
 			if s == c.session {
 				delete(c.u.sessions, id)

@@ -132,7 +132,7 @@ func TestSessionOfRemovedBridge(t *testing.T) {
 			put(1)
 			line.cut()
 			expect(t, 0, []string{"bridge", "rm", "cloud", at}, "removed cloud", "its session gw-1 could not be ended", "refused")
-			if !strings.Contains(g.out.String(), "stays at the upstream") {
+			if !strings.Contains(g.out.String(), "may stay at the upstream") {
 				t.Error("the log does not say so")
 			}
 			present(true)
@@ -157,6 +157,46 @@ func keptSession(t *testing.T, port int, id string) bool {
 		t.Fatalf("% x %v", connack, err)
 	}
 	return connack[2] == 1
+}
+
+// TestSessionOfOtherClient: a bridge that is changed to another client id leaves neither its
+// session nor, when it is removed, a state at the upstream, and says what it could not end.
+func TestSessionOfOtherClient(t *testing.T) {
+	need(t, "mosquitto", "mosquitto_sub")
+	up := startMosquitto(t)
+	line, err := newUplink(fmt.Sprint("127.0.0.1:", up.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(line.cut)
+	g := startGateway(t, "data_dir: %DATA%\nlisteners: [{name: lan, address: \"%MQTT%\"}]\nconsole: {address: \"%CONSOLE%\"}\n")
+	at := "--config=" + g.config
+	file := filepath.Join(t.TempDir(), "cloud.yaml")
+	put := func(address, id string) {
+		t.Helper()
+		bridge := fmt.Sprintf("name: cloud\nurl: mqtt://%s\nclient_id: %s\nstate_topic: site7/state\nin: [{filter: \"down/#\", qos: 1}]\n", address, id)
+		if err := os.WriteFile(file, []byte(bridge), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, 0, []string{"bridge", "add", file, at}, " cloud")
+		g.connected()
+	}
+	put(line.address, "gw-1")
+	put(line.address, "gw-2")
+	if keptSession(t, up.port, "gw-1") {
+		t.Error("the session of gw-1 is still there")
+	}
+	line.cut()
+	put(fmt.Sprint("127.0.0.1:", up.port), "gw-3")
+	if !keptSession(t, up.port, "gw-2") || !strings.Contains(g.out.String(), "may stay at the upstream") {
+		t.Error("the session of gw-2 could not be ended, and that was not said")
+	}
+	state := start(t, lookPeer("mosquitto_sub"), "-p", strconv.Itoa(up.port), "-t", "site7/state", "-v", "-C", "3", "-W", "120")
+	eventually(t, patience, "the state", func() bool { return state.out.String() == "site7/state online\n" })
+	expect(t, 0, []string{"bridge", "rm", "cloud", at}, "removed cloud", "its session upstream is ended")
+	if code := state.wait(patience); code != 0 || !strings.HasSuffix(state.out.String(), "site7/state offline\nsite7/state (null)\n") {
+		t.Errorf("exit code %d, states %q", code, state.out)
+	}
 }
 
 // TestBridgesAtWorkGuarded: no page of another site, and nobody without the header,

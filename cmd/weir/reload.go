@@ -22,7 +22,8 @@ import (
 //     owed to them stays in the log
 //  3. the bridge starts again, with the packet ids that it had
 //  4. the session upstream of one that is gone is ended: nobody would fetch what it
-//     gathers. That of a bridge which has only changed stays.
+//     gathers. So is that which a bridge had as another client or at other servers,
+//     before it starts again. Otherwise the session of a bridge that has changed stays.
 
 // uplinks are the bridges of this moment.
 func (g *gateway) uplinks() []*attached {
@@ -107,7 +108,7 @@ func (g *gateway) reloadBridges(cfgs []bridge.Config) (string, error) {
 			failed = errors.Join(failed, err)
 			continue
 		}
-		a.run = g.background(a.Run)
+		a.run = g.background(g.follow(a, was, cfgs))
 		next, did = append(next, a), append(did, word+cfg.Name)
 	}
 	for name, a := range old {
@@ -117,8 +118,8 @@ func (g *gateway) reloadBridges(cfgs []bridge.Config) (string, error) {
 	g.mu.Lock()
 	g.bridges = next
 	g.mu.Unlock()
-	for name, a := range old {
-		did = append(did, g.endSession(name, a.cfg, cfgs)...)
+	for _, a := range old {
+		did = append(did, g.endSession(a, cfgs)...)
 	}
 	if did == nil {
 		return "no bridge has changed", failed
@@ -128,19 +129,46 @@ func (g *gateway) reloadBridges(cfgs []bridge.Config) (string, error) {
 
 // endSession ends the session of a bridge that is gone, unless another one has it now,
 // and says what came of it.
-func (g *gateway) endSession(name string, gone bridge.Config, left []bridge.Config) []string {
-	for _, other := range left {
-		if other.ClientID == gone.ClientID && slices.ContainsFunc(other.URLs, func(url string) bool { return slices.Contains(gone.URLs, url) }) {
-			return nil
-		}
+func (g *gateway) endSession(gone *attached, left []bridge.Config) []string {
+	if sharesSession(gone, left) {
+		return nil
 	}
-	gone.Clock = g.clock
-	if err := bridge.EndSession(context.Background(), gone); err != nil {
-		why := strings.ReplaceAll(err.Error(), "\n", "; ")
-		g.log.Warn("the session of a removed bridge stays at the upstream, which goes on filling it: end it there", "bridge", name, "client_id", gone.ClientID, "why", why)
-		return []string{fmt.Sprintf("its session %s could not be ended and stays at the upstream (%s)", gone.ClientID, why)}
+	if err := gone.EndSession(context.Background()); err != nil {
+		return []string{fmt.Sprintf("its session %s could not be ended and stays at the upstream (%s)", gone.cfg.ClientID, g.complainOfSession(gone, err))}
 	}
 	return []string{"its session upstream is ended"}
+}
+
+// follow runs a bridge after was, which has ended: once the session that was had is ended,
+// if it is another one and nobody else has it.
+func (g *gateway) follow(a, was *attached, all []bridge.Config) func(context.Context) error {
+	if was == nil || sharesSession(was, all) {
+		return a.Run
+	}
+	return func(ctx context.Context) error {
+		switch ended, err := a.Leave(ctx, was.Bridge); {
+		case err != nil:
+			g.complainOfSession(was, err)
+		case ended:
+			g.log.Info("the session that the bridge had upstream is ended", "bridge", was.name, "client_id", was.cfg.ClientID)
+		}
+		return a.Run(ctx)
+	}
+}
+
+// sharesSession says whether another bridge may have the session of one that has ended.
+func sharesSession(ended *attached, all []bridge.Config) bool {
+	return slices.ContainsFunc(all, func(other bridge.Config) bool {
+		return other.Name != ended.name && other.SharesSession(ended.cfg)
+	})
+}
+
+// complainOfSession logs that a session could not be ended, and why in one line.
+func (g *gateway) complainOfSession(of *attached, err error) string {
+	why := strings.ReplaceAll(err.Error(), "\n", "; ")
+	g.log.Warn("a session that is not used any more may stay at the upstream, which goes on filling it: end it there",
+		"bridge", of.name, "client_id", of.cfg.ClientID, "why", why)
+	return why
 }
 
 func (g *gateway) detach(queues map[string]*broker.Queue) (err error) {

@@ -83,7 +83,7 @@ type Broker struct {
 	flows      flows               // publications that wait for their turn
 	laterBytes int64               // of those
 	cramped    list.List           // of func(): what waits for room in the store, see awaitRoom
-	insiders   fifo[*core.Message] // of adapters, the first of which waits so
+	insiders   fifo[func() error]  // what comes from inside, the first of which waits so
 	refusing   bool                // the store does, when it was last asked
 	noRoom     bool                // somebody has begun to wait since it was cleared
 	waiting    map[core.Seq]waiter // for a message to be settled

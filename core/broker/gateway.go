@@ -21,32 +21,42 @@ func (b *Broker) Publish(m *core.Message) error {
 	return b.mail.offer(func() { b.publishInOrder(m) })
 }
 
-// maxInsiders bounds the messages from inside that wait for room in the store.
+// maxInsiders bounds what comes from inside and waits for room in the store, where its
+// sender does not wait for an answer.
 const maxInsiders = 4096
 
-// publishInOrder takes a message of an adapter, or lets it wait where a client keeps the
-// disk busy: nobody could hold the adapter back.
+// publishInOrder takes a message of an adapter.
 func (b *Broker) publishInOrder(m *core.Message) {
 	if b.insiders.len() >= maxInsiders {
 		b.drop(core.DroppedStoreFull, 1)
 		return
 	}
-	b.insiders.push(m)
+	b.inOrder(func() error {
+		_, err := b.publishInside(m, true)
+		if err != nil && !errors.Is(err, core.ErrBusy) {
+			b.drop(core.DroppedStoreFull, 1)
+		}
+		return err
+	})
+}
+
+// inOrder does what somebody inside wants, or lets it wait where a client keeps the disk
+// busy (try says core.ErrBusy): nobody could hold an adapter back, and an upstream that was
+// refused a message would not send it again. All wait in one queue, so that what a bridge
+// records stays behind the messages that it has handed over before.
+func (b *Broker) inOrder(try func() error) {
+	b.insiders.push(try)
 	if b.insiders.len() == 1 {
-		b.publishWaiting()
+		b.insidersGoOn()
 	}
 }
 
-// publishWaiting goes on with those until there is no room.
-func (b *Broker) publishWaiting() {
+// insidersGoOn goes on with those that wait until there is no room.
+func (b *Broker) insidersGoOn() {
 	for b.insiders.len() > 0 {
-		_, err := b.publishInside(*b.insiders.first(), true)
-		switch {
-		case errors.Is(err, core.ErrBusy):
-			b.awaitRoom(b.publishWaiting)
+		if err := (*b.insiders.first())(); errors.Is(err, core.ErrBusy) {
+			b.awaitRoom(b.insidersGoOn)
 			return
-		case err != nil:
-			b.drop(core.DroppedStoreFull, 1)
 		}
 		b.insiders.pop()
 	}
@@ -104,28 +114,42 @@ func (b *Broker) Accept(m *core.Message, changes []core.Change, done func(error)
 		done(err)
 		return
 	}
-	if !b.mail.post(func() {
-		wait, err := b.publishInside(m, false, changes...)
-		if err != nil {
-			done(err)
-			return
-		}
-		b.onKept(wait, func() { done(nil) })
-	}) {
+	if !b.mail.post(func() { b.acceptInOrder(m, changes, done) }) {
 		done(core.ErrClosed)
 	}
+}
+
+func (b *Broker) acceptInOrder(m *core.Message, changes []core.Change, done func(error)) {
+	if m.QoS == core.AtMostOnce && b.insiders.len() >= maxInsiders {
+		b.drop(core.DroppedStoreFull, 1)
+		done(core.ErrFull)
+		return
+	}
+	b.inOrder(func() error {
+		wait, err := b.publishInside(m, false, changes...)
+		switch {
+		case err == nil:
+			b.onKept(wait, func() { done(nil) })
+		case !errors.Is(err, core.ErrBusy):
+			done(err)
+		}
+		return err
+	})
 }
 
 // Record makes changes durable on behalf of a bridge. done may be nil.
 func (b *Broker) Record(changes []core.Change, lazy bool, done func(error)) {
 	posted := b.mail.post(func() {
-		var ticket core.Ticket
-		for _, c := range changes {
-			ticket = b.store.Record(c, lazy)
-		}
-		if done != nil {
-			b.after(ticket, func() { done(nil) })
-		}
+		b.inOrder(func() error {
+			var ticket core.Ticket
+			for _, c := range changes {
+				ticket = b.store.Record(c, lazy)
+			}
+			if done != nil {
+				b.after(ticket, func() { done(nil) })
+			}
+			return nil
+		})
 	})
 	if !posted && done != nil {
 		done(core.ErrClosed)

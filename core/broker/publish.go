@@ -256,8 +256,11 @@ func (c *conn) bar(r packet.Reason) {
 }
 
 func (c *conn) refuseMessage(kind packet.Type, pid uint16, r packet.Reason) {
-	if c.version < packet.V5 {
+	switch {
+	case c.version < packet.V5:
 		r = packet.Success
+	case kind == packet.PUBREC: // at once: when this connection ends first, it comes again
+		c.client.inbound().Acked(kind, pid)
 	}
 	c.acknowledge(kind, pid, r, promise{})
 }
@@ -307,7 +310,7 @@ func (c *conn) releaseAcks() {
 		if !ok {
 			return
 		}
-		if a.Kind == packet.PUBACK || a.Reason.IsError() {
+		if a.Kind == packet.PUBACK {
 			c.client.inbound().Acked(a.Kind, a.PacketID)
 		}
 		if a.Reason == packet.QuotaExceeded || a.Reason == packet.ImplementationSpecificError {
@@ -348,16 +351,17 @@ func (c *conn) handleAck(h packet.Header, body []byte) error {
 	return nil
 }
 
-// handlePubrel is step 5 of publish2.
+// handlePubrel is step 5 of publish2. A packet id that is not known may have been released
+// a moment ago, and still be held on the disk: what the session has recorded last is waited
+// for.
 func (c *conn) handlePubrel(pid uint16) {
-	cl := c.client
-	switch known := cl.inbound().Pubrel(pid); {
-	case !known && c.version >= packet.V5:
-		c.sendAck(packet.PUBCOMP, pid, packet.PacketIdentifierNotFound)
-	case !known || cl.receiver == 0: // [MQTT-4.3.3-11]
-		c.sendAck(packet.PUBCOMP, pid, packet.Success)
-	default:
-		ticket := c.broker.record(core.IncomingReleased{Owner: cl.receiver, PacketID: pid})
-		c.answer(ticket, 1, func() { c.sendAck(packet.PUBCOMP, pid, packet.Success) })
+	cl, reason := c.client, packet.Success
+	known := cl.inbound().Pubrel(pid)
+	switch {
+	case known && cl.receiver != 0:
+		cl.recorded = c.broker.record(core.IncomingReleased{Owner: cl.receiver, PacketID: pid})
+	case !known && c.version >= packet.V5: // before there is no word for it [MQTT-4.3.3-11]
+		reason = packet.PacketIdentifierNotFound
 	}
+	c.answer(cl.unsynced(), 1, func() { c.sendAck(packet.PUBCOMP, pid, reason) })
 }

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/core/broker"
@@ -139,6 +142,53 @@ func TestAdaptersWaitForTheDisk(t *testing.T) {
 		away.ExpectNothing()
 		if st := s.Status(); len(st.Dropped) > 0 || st.MessagesReceived != 22 {
 			t.Errorf("dropped %v, %d came", st.Dropped, st.MessagesReceived)
+		}
+	})
+}
+
+// TestBridgesWaitForTheDisk: what a bridge brings in while the disk is busy is taken when
+// there is room, in order, and what it records stays behind it. Refused, it would be gone:
+// no upstream sends a message again that was refused.
+func TestBridgesWaitForTheDisk(t *testing.T) {
+	in(t, broker.Config{}, func(t *testing.T, s *brokertest.Server) {
+		fast := outrun(t, s, packet.V5, func(int) byte { return 1 })
+		link, err := s.Link("cloud")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answers []string
+		answer := func(what string) func(error) {
+			return func(err error) { answers = append(answers, fmt.Sprint(what, " ", err)) }
+		}
+		for i := range 3 {
+			m := &core.Message{Topic: "t", Payload: fmt.Append(nil, "in ", i), QoS: 2, Publisher: "bridge:cloud"}
+			s.Accept(m, []core.Change{core.IncomingHeld{Owner: link.Owner, PacketID: 7}}, answer(string(m.Payload)))
+			s.Record([]core.Change{core.IncomingReleased{Owner: link.Owner, PacketID: 7}}, false, answer("released"))
+		}
+		synctest.Wait()
+		if len(answers) > 0 {
+			t.Errorf("answered %q", answers)
+		}
+		commits(s)
+		slices.Sort(answers)
+		want := []string{"in 0 <nil>", "in 1 <nil>", "in 2 <nil>", "released <nil>", "released <nil>", "released <nil>"}
+		if diff := cmp.Diff(want, answers); diff != "" {
+			t.Errorf("answers (-want +got):\n%s", diff)
+		}
+		fast.Close()
+		s.Store.Hold(false)
+		away := join(s, lasting(packet.V5, "away"))
+		away.AcknowledgeAll()
+		var got []string
+		for range 15 {
+			got = append(got, string(away.NextPublish().Payload))
+		}
+		if got = slices.DeleteFunc(got, func(p string) bool { return p < "i" }); !slices.Equal(got, []string{"in 0", "in 1", "in 2"}) {
+			t.Errorf("arrived %q", got)
+		}
+		s = s.Crash()
+		if link, err := s.Link("cloud"); err != nil || len(link.Incoming) > 0 {
+			t.Errorf("held after a kill: %v, %v", link.Incoming, err)
 		}
 	})
 }

@@ -185,8 +185,8 @@ func (c *conn) unsubscribe(filter string) (packet.Reason, core.Ticket) {
 		filter = c.mountedFilter(filter)
 	}
 	cl := c.client
-	if _, ok := cl.grant(filter); !ok {
-		return packet.NoSubscriptionExisted, 0
+	if _, ok := cl.grant(filter); !ok { // its end may still be on its way to the disk
+		return packet.NoSubscriptionExisted, cl.unsynced()
 	}
 	if c.version >= packet.V5 && cl.unrecordable() { // UNSUBACK has no 0x97
 		c.countRefused("unsubscribe")
