@@ -88,6 +88,7 @@ type Bridge struct {
 	unreleased []uint16               // those for which that failed
 	suspect    suspect
 	flying     inFlight
+	text       []byte           // scratch
 	condemned  map[place]string // messages to be set aside when they come again, and why
 	asides     asides           // messages on their way into quarantine
 	rivals     rivals

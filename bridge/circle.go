@@ -25,7 +25,7 @@ func (b *Bridge) trace(m *core.Message, v packet.Version) {
 	}
 	us := m.Properties.User
 	if property(m, propID) == "" {
-		us = append(us, core.UserProperty{Name: propID, Value: b.id(0)})
+		us = append(us, core.UserProperty{Name: propID, Value: string(b.appendID(nil, 0))})
 	}
 	m.Properties.User = append(us, core.UserProperty{Name: propHops, Value: strconv.Itoa(int(m.Hops) + 1)})
 }

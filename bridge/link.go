@@ -39,12 +39,12 @@ type link struct {
 	comps     session.Gate[completion] // PUBCOMPs that wait for their release to be durable
 	full      bool                     // something had no room in the buffer in this turn
 	gather    gather
-	moved     int                 // messages that left in this turn
-	late      bool                // some of those that left last are of a backlog
-	turns     int                 // whose turn it is among rules of the same priority
-	alone     bool                // the head is tried alone, see poison.go
-	user      []core.UserProperty // scratch
-	measure   []byte              // scratch
+	moved     int    // messages that left in this turn
+	late      bool   // some of those that left last are of a backlog
+	turns     int    // whose turn it is among rules of the same priority
+	alone     bool   // the head is tried alone, see poison.go
+	user      []byte // scratch
+	measure   []byte // scratch
 	aliases   aliases
 	sampled   uint16 // the packet id whose round trip is timed, 0: none
 	sampledAt time.Time

@@ -261,7 +261,7 @@ func (l *link) publication(p parcel) session.Publication {
 		PacketID: p.pid,
 	}
 	if l.g.version == packet.V5 {
-		l.user = l.b.stamps(l.user[:0], o.rule, p.d, p.dup, l.stamp)
+		l.user = l.b.stamps(l.user[:0], &o.rule, p.d, p.dup, l.stamp)
 		out.User = l.user
 		if m.Expiry > 0 { // what is left [MQTT-3.3.2-6]
 			out.Expiry = max(m.Expiry-l.stamp.Since(m.Received), 1)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weir-edge/weir/core"
+	"github.com/weir-edge/weir/core/packet"
 )
 
 // The user properties that a message can carry over an uplink of MQTT 5, besides
@@ -18,34 +19,47 @@ const (
 // lateAfter is how long a message must have waited to be stamped as buffered.
 const lateAfter = time.Second
 
-// stamps appends the user properties that are added to a message. One that came
-// through another gateway keeps the id and the time that it got there.
-func (b *Bridge) stamps(us []core.UserProperty, rule OutRule, d core.Delivery, again bool, now core.Stamp) []core.UserProperty {
+// stamps appends the user properties that are added to a message, as they are on the
+// wire. One that came through another gateway keeps the id and the time that it got there.
+func (b *Bridge) stamps(out []byte, rule *OutRule, d core.Delivery, again bool, now core.Stamp) []byte {
 	m := d.Message
 	late := again || d.Again || now.Since(m.Received) > lateAfter
 	wanted := rule.Stamp == StampAlways || rule.Stamp == StampBuffered && late
 	if (wanted && d.Seq != 0 || b.returns) && property(m, propID) == "" {
-		us = append(us, core.UserProperty{Name: propID, Value: b.id(d.Seq)})
+		b.text = b.appendID(b.text[:0], d.Seq)
+		out = packet.AppendUserProperty(out, propID, b.text)
 	}
 	if wanted && property(m, core.PropTime) == "" {
-		us = m.Received.AppendMarks(us)
+		out = b.appendMarks(out, m.Received)
 	}
-	us = append(us, rule.Properties...)
+	for _, u := range rule.Properties {
+		out = packet.AppendUserProperty(out, u.Name, u.Value)
+	}
 	if b.returns {
-		us = append(us, core.UserProperty{Name: propHops, Value: strconv.Itoa(hops(m) + 1)})
+		out = packet.AppendUserProperty(out, propHops, strconv.Itoa(hops(m)+1))
 	}
-	return us
+	return out
 }
 
-// id names a message in the world. One of QoS 0 is in no log, and gets a number that
-// no log gives.
-func (b *Bridge) id(seq core.Seq) string {
+// appendMarks appends what Stamp.AppendMarks does.
+func (b *Bridge) appendMarks(out []byte, received core.Stamp) []byte {
+	b.text = core.AppendTimestamp(b.text[:0], received.Time())
+	out = packet.AppendUserProperty(out, core.PropTime, b.text)
+	if !received.Synced {
+		out = packet.AppendUserProperty(out, core.PropSynced, "false")
+	}
+	return out
+}
+
+// appendID appends the name of a message in the world. One of QoS 0 is in no log, and
+// gets a number that no log gives.
+func (b *Bridge) appendID(out []byte, seq core.Seq) []byte {
+	out = append(append(out, b.cfg.Gateway...), '/')
 	if seq != 0 {
-		var room [64]byte // for most names
-		return string(strconv.AppendUint(append(append(room[:0], b.cfg.Gateway...), '/'), uint64(seq), 10))
+		return strconv.AppendUint(out, uint64(seq), 10)
 	}
 	b.unlogged++
-	return b.cfg.Gateway + "/0-" + strconv.FormatUint(b.unlogged, 36)
+	return strconv.AppendUint(append(out, "0-"...), b.unlogged, 36)
 }
 
 // ours says whether a message that came in has left this very gateway before.

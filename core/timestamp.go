@@ -20,8 +20,14 @@ func (s Stamp) AppendMarks(us []UserProperty) []UserProperty {
 // Timestamp is a moment in RFC 3339, to the millisecond. The library is several times
 // faster with a layout that it knows.
 func Timestamp(t time.Time) string {
+	var room [24]byte
+	return string(AppendTimestamp(room[:0], t))
+}
+
+// AppendTimestamp appends what Timestamp gives.
+func AppendTimestamp(b []byte, t time.Time) []byte {
 	t = t.UTC()
-	b := t.AppendFormat(make([]byte, 0, 24), time.RFC3339)
+	b = t.AppendFormat(b, time.RFC3339)
 	ms := t.Nanosecond() / int(time.Millisecond)
-	return string(append(b[:len(b)-1], '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z'))
+	return append(b[:len(b)-1], '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z')
 }

@@ -31,6 +31,7 @@ type Properties struct {
 	MaximumQoS             *byte
 	RetainAvailable        *byte
 	User                   []UserProperty // in order
+	Encoded                []byte         // more of them to be written after those, by AppendUserProperty
 	MaximumPacketSize      *uint32
 	WildcardAvailable      *byte
 	SubscriptionIDsAvail   *byte
@@ -39,6 +40,13 @@ type Properties struct {
 
 // UserProperty is one name and value.
 type UserProperty struct{ Name, Value []byte }
+
+const userProperty = 0x26
+
+// AppendUserProperty appends one as it is on the wire, for Properties.Encoded.
+func AppendUserProperty[V ~string | ~[]byte](b []byte, name string, value V) []byte {
+	return appendBinary(appendBinary(append(b, userProperty), name), value)
+}
 
 // property is a row of the table: what the standard says of one property. How it
 // is encoded follows from the type of its field in Properties.
@@ -169,7 +177,7 @@ func (p *Properties) field(id byte) any {
 		return &p.MaximumQoS
 	case 0x25:
 		return &p.RetainAvailable
-	case 0x26:
+	case userProperty:
 		return &p.User
 	case 0x27:
 		return &p.MaximumPacketSize
@@ -317,13 +325,17 @@ func (p *Properties) sizeOf(id byte) (n int) {
 		for _, u := range *f {
 			n += 1 + binarySize(u.Name) + binarySize(u.Value)
 		}
+		n += len(p.Encoded)
 	}
 	return n
 }
 
 // append appends the properties of a packet of type t with their length in front.
-func (p *Properties) append(b []byte, t Type) []byte {
-	b = appendVarint(b, p.bare(t))
+func (p *Properties) append(b []byte, t Type) []byte { return p.appendBare(b, t, p.bare(t)) }
+
+// appendBare does so when the size without the length is known.
+func (p *Properties) appendBare(b []byte, t Type, bare int) []byte {
+	b = appendVarint(b, bare)
 	if p == nil {
 		return b
 	}
@@ -360,6 +372,7 @@ func (p *Properties) appendOne(b []byte, id byte) []byte {
 			b = appendBinary(append(b, id), u.Name)
 			b = appendBinary(b, u.Value)
 		}
+		b = append(b, p.Encoded...)
 	}
 	return b
 }

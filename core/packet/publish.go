@@ -69,7 +69,7 @@ func (p *Publish) checkTopic(c *cursor) {
 
 // Size is the size of the whole packet.
 func (p *Publish) Size(v Version) int {
-	return whole(publishHead(v, len(p.Topic), p.QoS, p.Properties) + len(p.Payload))
+	return whole(publishHead(v, len(p.Topic), p.QoS, p.Properties.bare(PUBLISH)) + len(p.Payload))
 }
 
 // AppendTo appends the whole packet.
@@ -93,7 +93,7 @@ func AppendPublishHeader(b []byte, v Version, dup bool, qos byte, retain bool, t
 
 // PublishSize is the size of what AppendPublish appends.
 func PublishSize(v Version, qos byte, topic string, props *Properties, payloadLen int) int {
-	return whole(publishHead(v, len(topic), qos, props) + payloadLen)
+	return whole(publishHead(v, len(topic), qos, props.bare(PUBLISH)) + payloadLen)
 }
 
 func appendPublish[S ~string | ~[]byte](b []byte, v Version, dup bool, qos byte, retain bool, topic S, pid uint16, props *Properties, payloadLen int) []byte {
@@ -104,25 +104,29 @@ func appendPublish[S ~string | ~[]byte](b []byte, v Version, dup bool, qos byte,
 	if retain {
 		flags |= retainFlag
 	}
-	b = appendHeader(b, PUBLISH, flags, publishHead(v, len(topic), qos, props)+payloadLen)
+	bare := 0
+	if v >= V5 {
+		bare = props.bare(PUBLISH)
+	}
+	b = appendHeader(b, PUBLISH, flags, publishHead(v, len(topic), qos, bare)+payloadLen)
 	b = appendBinary(b, topic)
 	if qos > 0 { // [MQTT-2.2.1-2]
 		b = binary.BigEndian.AppendUint16(b, pid)
 	}
 	if v >= V5 {
-		b = props.append(b, PUBLISH)
+		b = props.appendBare(b, PUBLISH, bare)
 	}
 	return b
 }
 
-// publishHead is the size of the body without its payload.
-func publishHead(v Version, topicLen int, qos byte, props *Properties) int {
+// publishHead is the size of the body without its payload, with properties of that size.
+func publishHead(v Version, topicLen int, qos byte, bare int) int {
 	n := 2 + min(topicLen, maxField)
 	if qos > 0 {
 		n += 2
 	}
 	if v >= V5 {
-		n += props.size(PUBLISH)
+		n += varintSize(bare) + bare
 	}
 	return n
 }

@@ -22,8 +22,8 @@ type Publication struct {
 	Alias         uint16        // 0 for none
 	Expiry        time.Duration // what is left of it; 0 for none
 	Subscriptions []uint32
-	User          []core.UserProperty // sent after those of the message
-	Mount         string              // taken off the message's response topic
+	User          []byte // user properties sent after those of the message; see packet.AppendUserProperty
+	Mount         string // taken off the message's response topic
 }
 
 // Encoder turns publications into bytes without an allocation for each. It
@@ -75,8 +75,7 @@ func (e *Encoder) properties(p *Publication) *packet.Properties {
 	if own != nil {
 		e.carried(own, p.Mount)
 	}
-	e.userProperties(p.User)
-	e.props.User = e.user
+	e.props.User, e.props.Encoded = e.user, p.User
 	return &e.props
 }
 

@@ -38,7 +38,7 @@ func TestEncoder(t *testing.T) {
 	b := e.AppendPublish(nil, packet.V5, session.Publication{
 		Message: full, Topic: "site/t", QoS: 1, Retain: true, Dup: true, PacketID: 77,
 		Alias: 3, Expiry: 1500 * time.Millisecond, Subscriptions: []uint32{4},
-		User: []core.UserProperty{{Name: "weir-hops", Value: "1"}},
+		User: packet.AppendUserProperty(nil, "weir-hops", "1"),
 	})
 	got := parsePublish(t, b, packet.V5)
 	want := &packet.Publish{
