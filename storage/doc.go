@@ -85,10 +85,10 @@
 // Groups share a sync, so that what counts under load is the page, not the sync. A
 // publisher that waits for each acknowledgement pays all of it. Measured beside a
 // bare write and fdatasync on the same disk (some 220 us here): the transaction 55
-// us, most of them Badger's hand-over to its writing goroutines and back; the page 15 us;
-// the hand-over from the loop to the committer and back 60 to 100 us on two busy
-// cores; the way of the packets through sockets and loop 86 us. That is half of the
-// disk's rate at best. What would be gained by keeping the committer awake between
+// us, most of them Badger's hand-over to its writing goroutines and back; the page 15 to
+// 30 us; the hand-over from the loop to the committer and back 60 to 100 us on two busy
+// cores; the way of the packets through sockets and loop 90 to 150 us. That is a third to
+// half of the disk's rate. What would be gained by keeping the committer awake between
 // groups was measured and is lost in the noise; its own writing of the journal,
 // which would save Badger's part, would be a second log. On such a disk nobody reaches
 // more than seven tenths of its rate who answers as fast as Mosquitto does from memory and
