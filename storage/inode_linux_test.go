@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -53,12 +54,25 @@ func (m image) mount(t *testing.T) {
 	}
 }
 
+// unmount waits while another test starts a process: until that runs its own program, it
+// has our files open, too.
+func (m image) unmount(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Unmount(m.dir, 0)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // spoil clears the inodes of some paths, as nothing but a broken disk does.
 func (m image) spoil(t *testing.T, paths ...string) {
 	t.Helper()
-	if err := unix.Unmount(m.dir, 0); err != nil {
-		t.Fatal(err)
-	}
+	m.unmount(t)
 	for _, path := range paths {
 		m.run(t, "debugfs", "-w", "-R", "clri "+strings.TrimPrefix(path, m.dir), m.file)
 	}
