@@ -205,11 +205,11 @@ func (l *link) admit(in *inlet, p *packet.Publish, m *core.Message) {
 
 // accept is step 1.
 func (l *link) accept(in *inlet, p *packet.Publish, m *core.Message) {
-	b, id := l.b, property(m, propID)
-	b.inward.Add(int64(m.Size()))
+	b, id, size := l.b, property(m, propID), int64(m.Size())
+	b.inward.Add(size)
 	answered := func(err error) {
 		b.cfg.Seen.settle(id, b.publisher, err)
-		if left := b.inward.Add(-int64(m.Size())); left <= swampedAt && left+int64(m.Size()) > swampedAt {
+		if left := b.inward.Add(-size); left <= swampedAt && left+size > swampedAt {
 			b.events.ring()
 		}
 	}
