@@ -135,6 +135,17 @@ func Crashable(c Config) (Config, func(t testing.TB, to string)) {
 	}
 }
 
+// Idle says whether the committer has nothing to do; it stays so until the next Turn.
+func Idle(l *Log) bool {
+	if l.busy || !l.state.mu.TryLock() { // which the committer holds during a job
+		return false
+	}
+	defer l.state.mu.Unlock()
+	l.jobs.mu.Lock()
+	defer l.jobs.mu.Unlock()
+	return len(l.jobs.items) == 0
+}
+
 // CloneStore copies a store whose committer stands still. Badger may be turning
 // journals into tables meanwhile (table, manifest, then the journal goes), so
 // that journals are copied first, then manifests, then tables.

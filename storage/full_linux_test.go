@@ -56,12 +56,12 @@ func fillUp(t *testing.T, o *storagetest.Owner, limit int) (taken []core.Seq) {
 }
 
 // hog takes all of the room that is left on the disk, at a moment when Badger is
-// not turning a journal into a table: that could not be survived.
+// not turning a journal into a table, and is not about to: that could not be survived.
 func hog(t *testing.T, o *storagetest.Owner, dir string) (name string) {
 	t.Helper()
 	o.Until("Badger to be idle", func() bool {
 		journals, _ := filepath.Glob(filepath.Join(dir, "store", "q", "*", "*.mem"))
-		return len(journals) <= 1
+		return len(journals) <= 1 && storage.Idle(o.Store.(*storage.Log))
 	})
 	name = filepath.Join(dir, "hog")
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
