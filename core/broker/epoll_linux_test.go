@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -60,6 +61,7 @@ func TestNoWakeIsLost(t *testing.T) {
 				return
 			default:
 				p.wake()
+				runtime.Gosched() // it is this goroutine's thread that runs the loop
 			}
 		}
 	})
