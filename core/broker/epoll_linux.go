@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,10 +25,14 @@ import (
 type epoll struct {
 	// Static.
 	fd     int             // the set
+	wakeFD int             // eventfd, a member of the set
 	timeFD int             // timerfd, a member of the set
 	file   *os.File        // fd, as the runtime's poller knows it
 	raw    syscall.RawConn // of file
 	state  atomic.Int32    // asleep, awake or called
+
+	waking sync.Mutex // held to write to wakeFD, so that it is not another file by then
+	closed bool       // guarded by waking
 
 	// Owned by the loop.
 	members []member // by descriptor
@@ -66,15 +72,21 @@ func newEpoll() (*epoll, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("make the epoll set non-blocking: %w", err)
 	}
+	wakeFD, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("create eventfd: %w", err)
+	}
 	timeFD, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
 		unix.Close(fd)
+		unix.Close(wakeFD)
 		return nil, fmt.Errorf("create timerfd: %w", err)
 	}
-	p := &epoll{fd: fd, timeFD: timeFD, file: os.NewFile(uintptr(fd), "epoll")}
+	p := &epoll{fd: fd, wakeFD: wakeFD, timeFD: timeFD, file: os.NewFile(uintptr(fd), "epoll")}
 	p.raw, err = p.file.SyscallConn()
 	if err == nil {
-		err = p.addEvents(timeFD, (*alarm)(p))
+		err = errors.Join(p.addEvents(wakeFD, (*waker)(p)), p.addEvents(timeFD, (*alarm)(p)))
 	}
 	if err != nil {
 		p.close()
@@ -87,17 +99,10 @@ func newEpoll() (*epoll, error) {
 // RawConn.Read, in serve: the runtime forgets an old readiness before it calls serve
 // first and never between its calls, so an event that comes after serve has polled
 // makes the next park return at once. That saves the loop from asking once more
-// before it parks, unless a turn has left input. Who calls the loop ends its park by a
-// deadline (see wake).
+// before it parks, unless a turn has left input.
 func (p *epoll) run(turn func() (deadline time.Time, more bool)) error {
-	p.turn = turn
-	err := os.ErrDeadlineExceeded // the first turn is due at once
-	for errors.Is(err, os.ErrDeadlineExceeded) {
-		p.due = true
-		if err = p.file.SetReadDeadline(time.Time{}); err == nil {
-			err = p.raw.Read(p.serve)
-		}
-	}
+	p.turn, p.due = turn, true
+	err := p.raw.Read(p.serve)
 	if err == nil {
 		err = p.err
 	}
@@ -176,18 +181,26 @@ func (p *epoll) dispatch() (more bool) {
 	return more
 }
 
-// wake ends the park with a deadline that is over: the loop's goroutine is made ready by
-// the one that calls, and mostly runs next on the same thread. An event of the set would
-// have to wake the thread that waits in the runtime's poller, which may be asleep with
-// its processor.
 func (p *epoll) wake() {
 	if p.state.Swap(called) != asleep {
 		return // it is awake, or on its way
 	}
-	_ = p.file.SetReadDeadline(time.Unix(-1, 0)) // fails only when the set is closed
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	p.waking.Lock()
+	defer p.waking.Unlock()
+	if p.closed {
+		return
+	}
+	_, _ = rawWrite(p.wakeFD, one[:]) // fails only when the counter is full, which wakes as well
 }
 
-func (p *epoll) close() error { return errors.Join(unix.Close(p.timeFD), p.file.Close()) }
+func (p *epoll) close() error {
+	p.waking.Lock()
+	defer p.waking.Unlock()
+	p.closed = true
+	return errors.Join(unix.Close(p.wakeFD), unix.Close(p.timeFD), p.file.Close())
+}
 
 // add watches fd for input on behalf of m.
 func (p *epoll) add(fd int, m member) error { return p.addFor(unix.EPOLLIN|unix.EPOLLRDHUP, fd, m) }
@@ -222,6 +235,12 @@ func (p *epoll) modify(fd int, in, out bool) error {
 
 // remove forgets fd, which is about to be closed (that takes it out of the set).
 func (p *epoll) remove(fd int) { p.members[fd] = nil }
+
+// waker is the eventfd.
+type waker epoll
+
+// ready: the loop is awake, and that was all.
+func (*waker) ready(bool, bool) (drained bool) { return true }
 
 // alarm is the timerfd.
 type alarm epoll

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bytes"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -61,7 +60,6 @@ func TestNoWakeIsLost(t *testing.T) {
 				return
 			default:
 				p.wake()
-				runtime.Gosched() // it is this goroutine's thread that runs the loop
 			}
 		}
 	})
