@@ -100,13 +100,13 @@
 // and 15. What costs is to fall asleep and to be woken: on that (virtual) machine a
 // thread on the other processor, when that is idle, runs 40 to 60 us after it was woken,
 // in bad times 180, and the waking itself takes 14; on the same processor it is 3 to 7.
-// The disk knows that, too: a bare write and fdatasync take 200 to 240 without a pause,
-// 400 to 450 on average after one of 200 us (asleep). With messages one at a time there is
-// always a pause. So we are at 0.31 to 0.44 of the disk's rate, the higher the less the
-// processors can fall asleep; a broker that would add Mosquitto's way from memory and the
-// sync after a pause and nothing else is at 0.45 to 0.5. From memory our own way takes as
-// long as Mosquitto's. With a sync of one millisecond or more, as memory cards have it,
-// all this is in its shadow.
+// The disk pays for a pause, too: a bare write and fdatasync take 190 to 240 without one
+// and 230 to 300 on average after one of 200 us (370 after a millisecond); with messages
+// one at a time there is always one. So we are at 0.31 to 0.44 of the disk's rate. A
+// broker that would add Mosquitto's way from memory and the sync after a pause and nothing
+// else is at 0.5 to 0.6: seven tenths are not to be had on such a machine. From memory our
+// own way takes as long as Mosquitto's. With a sync of one millisecond or more, as memory
+// cards have it, all this is in its shadow.
 //
 // What was tried, in pairs by turns:
 //
