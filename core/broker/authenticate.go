@@ -135,6 +135,8 @@ func (c *conn) admit(a attempt, v Verdict, old *client) {
 		c.refuseBecause(packet.QuotaExceeded, "too many sessions of the user")
 	case b.willBytes+a.will.size() > limits.MaxWillBytes:
 		c.refuseBecause(packet.QuotaExceeded, "too many wills")
+	case b.hopeless(a, old):
+		c.refuseUnended()
 	case old != nil && !old.mayComeBack():
 		c.refuseBecause(packet.ConnectionRateExceeded, "it comes back too often")
 	default:
@@ -150,7 +152,7 @@ func (v Verdict) refusal() packet.Reason { return cmp.Or(v.Reason, packet.NotAut
 
 // resume goes on with the input after the authenticator has answered.
 func (c *conn) resume() {
-	if c.phase == closed {
+	if c.phase == closed || c.phase == deciding {
 		return
 	}
 	c.link.listen(true)

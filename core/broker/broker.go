@@ -79,16 +79,17 @@ type Broker struct {
 	roomTimer  timer
 	chores     fifo[func() (more bool)] // long work, cut into slices
 
-	shares     map[string]*share   // by $share/GROUP/FILTER
-	flows      flows               // publications that wait for their turn
-	laterBytes int64               // of those
-	cramped    list.List           // of func(): what waits for room in the store, see awaitRoom
-	insiders   fifo[func() error]  // what comes from inside, the first of which waits so
-	refusing   bool                // the store does, when it was last asked
-	noRoom     bool                // somebody has begun to wait since it was cleared
-	waiting    map[core.Seq]waiter // for a message to be settled
-	gate       session.Gate[gated] // for a ticket to be synced
-	done       []core.Seq          // settled in this turn
+	shares     map[string]*share      // by $share/GROUP/FILTER
+	flows      flows                  // publications that wait for their turn
+	laterBytes int64                  // of those
+	cramped    list.List              // of func(): what waits for room in the store, see awaitRoom
+	insiders   fifo[func() error]     // what comes from inside, the first of which waits so
+	refusing   bool                   // the store does, when it was last asked
+	noRoom     bool                   // somebody has begun to wait since it was cleared
+	waiting    map[core.Seq]waiter    // for a message to be settled
+	gate       session.Gate[gated]    // for a ticket to be synced
+	done       []core.Seq             // settled in this turn
+	ending     map[string]core.Ticket // of sessions by client id: their ends are not on disk yet
 
 	touched []*conn  // to be written at the end of the turn
 	poked   []*Queue // to be woken at the end of the turn
@@ -144,6 +145,7 @@ func New(cfg Config, store Store) (*Broker, error) {
 		shares:     map[string]*share{},
 		flows:      flows{},
 		waiting:    map[core.Seq]waiter{},
+		ending:     map[string]core.Ticket{},
 		input:      make([]byte, inputSize),
 	}
 	b.maxSockets = maxSockets()

@@ -231,6 +231,7 @@ func (cl *client) awake(time.Time) {
 // dropSession ends a session and all that belongs to it. That is durable with t.
 func (b *Broker) dropSession(cl *client, why string) (t core.Ticket) {
 	b.timers.stop(&cl.timer)
+	traces := cl.leavesTraces()
 	if cl.will != nil { // the session's end is when a delayed will is due at the latest
 		cl.publishWill()
 	}
@@ -245,6 +246,9 @@ func (b *Broker) dropSession(cl *client, why string) (t core.Ticket) {
 	if cl.receiver != 0 {
 		delete(b.receivers, cl.receiver)
 		t = b.store.Record(core.SessionDropped{ClientID: cl.id, Receiver: cl.receiver}, false)
+		if traces {
+			b.noteEnd(cl.id, t)
+		}
 		b.log.Debug("session ended", "client", cl.id, "reason", why)
 	}
 	return t

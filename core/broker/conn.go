@@ -291,6 +291,8 @@ func (c *conn) handle(h packet.Header, body []byte) error {
 // overdue is called when the peer may have been silent for too long.
 func (c *conn) overdue(now time.Time) {
 	switch {
+	case c.awaitsEnd():
+		c.refuseUnended()
 	case c.phase < open:
 		c.broker.complain("connection closed", "address", c.remote, "reason", "no CONNECT in time")
 		c.broker.count("connect-timeout")

@@ -219,16 +219,20 @@ func (c *conn) open(a attempt, v Verdict, old *client) {
 		old = nil
 	}
 	cl, present := old, old != nil
+	if t := b.ending[a.clientID]; !present && t != 0 { // 3. that it is over is on disk
+		c.awaitEnd(t, v)
+		return
+	}
 	if !present { // [MQTT-3.1.2-6]
 		cl = b.newClient(a.clientID, identity)
 	}
 	c.adopt(a)
 	c.client = cl
-	// 3. CONNACK is the first packet [MQTT-3.2.0-1] but for AUTH, whatever the
+	// 4. CONNACK is the first packet [MQTT-3.2.0-1] but for AUTH, whatever the
 	//    session brings.
 	c.send(c.connack(a, v, present))
 	c.keepLogin(v)
-	// 4. What the session was about to send.
+	// 5. What the session was about to send.
 	cl.attach(c, a, present)
 	b.counters.connects++
 	c.audit("login", identity, cl.id, "listener", c.listener.Name)

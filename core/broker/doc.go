@@ -40,7 +40,9 @@
 //
 // PUBACK and PUBREC leave when every durable receiver has the message or it is on
 // disk. The order of effects stands beside the code, numbered: publish1 and
-// publish2 (in), transmit (out), take (routing), handleSubscribe.
+// publish2 (in), transmit (out), take (routing), handleSubscribe. So does a CONNACK
+// that says that there is no session: when the end of the one before is on disk (see
+// ending.go).
 //
 // A durable receiver is live or behind. Live ones are handed messages from memory,
 // through a bounded queue. One whose queue is full falls behind: its messages stay

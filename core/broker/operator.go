@@ -103,7 +103,7 @@ func (b *Broker) Forget(name string, kept func()) error {
 	r := b.rules[name]
 	switch {
 	case r == nil:
-		kept()
+		b.after(b.ending[name], kept)
 		return nil
 	case r.queue != nil:
 		return fmt.Errorf("%s: %w", name, errConfigured)

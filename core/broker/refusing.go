@@ -12,7 +12,7 @@ import (
 // What was recorded before the store said so waits until there is room; so does PUBCOMP,
 // which has no word for it: who would reuse a packet id that is still held on disk would
 // lose a message. MQTT 3.1.1 can say it in SUBACK only. Its PUBLISH closes the
-// connection (see unkept), its UNSUBSCRIBE waits.
+// connection (see unkept), its UNSUBSCRIBE waits. For CONNACK see ending.go.
 
 // refuses says whether the store makes nothing durable now. That is said once.
 func (b *Broker) refuses() bool {
