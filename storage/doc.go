@@ -156,6 +156,9 @@
 //     is "full"; it heals within a second. What is on disk stays: on_full is for
 //     the budget, which is never more than the disk offered when it had room.
 //     New messages that need the disk are refused, the others pass through memory.
+//   - One hole is left there: somebody else who takes all of that room in the milliseconds
+//     in which Badger makes a table or begins a journal, which it does in goroutines of its
+//     own, ends the process. The next start goes on, and nothing is lost.
 //   - Room is what the file system says, no more than the quota, and none when
 //     files run out. On btrfs, which tells nobody about its limits, it is tried.
 //   - A disk that hangs keeps the committer waiting, and the loop goes on, because the
