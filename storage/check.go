@@ -26,9 +26,6 @@ import (
 //
 // Its errors other than errTransient mean that the directory is damaged.
 func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
-	if err := guardTables(o); err != nil {
-		return nil, err
-	}
 	if !o.ReadOnly {
 		if err := s.makeDir(dir); err != nil {
 			return nil, s.blame(dir, err)
@@ -37,6 +34,11 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 	if err := checkFiles(dir, o, s); err != nil {
 		return nil, err
 	}
+	if !o.ReadOnly {
+		if err := settle(dir, o, s); err != nil {
+			return nil, err
+		}
+	}
 	if err := enoughFiles(dir); err != nil {
 		return nil, s.blame(dir, err)
 	}
@@ -44,7 +46,13 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 	if err != nil && !(o.ReadOnly && errors.Is(err, syscall.ENOSPC)) { // a full disk has to be drained
 		return nil, err
 	}
-	db, err := s.open(o)
+	db, err := openGuarded(o, s)
+	if errors.Is(err, errFault) {
+		if s.fills(dir) { // else it may be damage, and was an attempt
+			done()
+		}
+		return nil, transient(fmt.Errorf("open %s: %w", filepath.Base(dir), errFault))
+	}
 	done()
 	if err != nil {
 		err = fmt.Errorf("open %s: %w", filepath.Base(dir), err)
@@ -54,6 +62,23 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 		return nil, err
 	}
 	return db, nil
+}
+
+// openGuarded opens a database, which begins some files through mappings, in this
+// goroutine. A fault of one is an error; what was open of the database by then is lost to
+// the process, since Badger gives it to nobody: a few descriptors and megabytes.
+func openGuarded(o badger.Options, s *seam) (db *badger.DB, err error) {
+	err = guarded(func() (err error) {
+		db, err = s.open(o)
+		return err
+	})
+	return db, err
+}
+
+// fills says whether the disk is so full that it may have refused a page.
+func (s *seam) fills(dir string) bool {
+	free, err := s.free(dir)
+	return err == nil && free < watermark
 }
 
 // enoughFiles sees whether as many descriptors are left as Badger takes for a directory:

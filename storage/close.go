@@ -38,17 +38,16 @@ func (l *Log) Close() error {
 // closeFiles closes the databases, in this order; after a failure they are as a
 // kill would leave them:
 //
-//  1. there is room for what closing writes, else only that is closed which needs none;
-//  2. when everything was flushed: the last segment is sealed, behind its checkpoint;
-//  3. the databases;
-//  4. the mark of a clean end.
+//  1. when everything was flushed, and there is room: the last segment is sealed, behind
+//     its checkpoint;
+//  2. the databases, which needs no room;
+//  3. the mark of a clean end.
 func (l *Log) closeFiles(flushed bool) error {
-	if err := useSpare(l.cfg.Dir, roomToClose(l.cfg.Dir), l.cfg.seam); err != nil {
-		return errors.Join(err, l.ring.closeUnwritten(), l.state.closeUnwritten())
-	}
 	var err error
 	if flushed {
-		err = l.committer.finish()
+		if err = useSpare(l.cfg.Dir, roomToSeal(l.cfg.Dir), l.cfg.seam); err == nil {
+			err = l.committer.finish()
+		}
 	}
 	err = errors.Join(err, l.ring.closeAll(), l.state.close())
 	if err != nil || !flushed {

@@ -314,11 +314,12 @@ func (c *committer) hold(g *group, r *result) {
 // fail ends the handle of the active segment after a failed write or sync: what
 // the kernel still holds of it can not be trusted to reach the disk.
 func (c *committer) fail(why error) {
-	c.broken = c.active != nil && !errors.Is(why, errFullDisk)
+	if !errors.Is(why, errFullDisk) {
+		c.broken = c.active != nil
+	}
 }
 
-// leave closes a broken segment. That waits until there is room, because closing
-// writes.
+// leave closes a broken segment.
 func (c *committer) leave() {
 	c.broken = false
 	if err := c.active.close(); err != nil {

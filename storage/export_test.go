@@ -135,43 +135,23 @@ func Crashable(c Config) (Config, func(t testing.TB, to string)) {
 	}
 }
 
-// Idle says whether the committer has nothing to do; it stays so until the next Turn.
-func Idle(l *Log) bool {
-	if l.busy || !l.state.mu.TryLock() { // which the committer holds during a job
-		return false
-	}
-	defer l.state.mu.Unlock()
-	l.jobs.mu.Lock()
-	defer l.jobs.mu.Unlock()
-	return len(l.jobs.items) == 0
-}
-
-// CloneStore copies a store whose committer stands still. Badger may be turning
-// journals into tables meanwhile (table, manifest, then the journal goes), so
-// that journals are copied first, then manifests, then tables.
+// CloneStore copies a store whose committer stands still.
 func CloneStore(t testing.TB, from, to string) {
 	t.Helper()
-	copied := make(map[string]bool)
-	for _, pattern := range []string{"*.mem", "MANIFEST", "*.sst", "*"} {
-		err := filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
-			target := filepath.Join(to, strings.TrimPrefix(path, from))
-			match, _ := filepath.Match(pattern, filepath.Base(path))
-			switch {
-			case errors.Is(err, os.ErrNotExist):
-				return nil
-			case err != nil:
-				return err
-			case d.IsDir():
-				return os.MkdirAll(target, 0o700)
-			case !match || copied[path]:
-				return nil
-			}
-			copied[path] = true
-			return copySparse(path, target)
-		})
-		if err != nil {
-			t.Fatalf("copy store: %v", err)
+	err := filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+		target := filepath.Join(to, strings.TrimPrefix(path, from))
+		switch {
+		case errors.Is(err, os.ErrNotExist): // removed by the reader's side
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir():
+			return os.MkdirAll(target, 0o700)
 		}
+		return copySparse(path, target)
+	})
+	if err != nil {
+		t.Fatalf("copy store: %v", err)
 	}
 }
 

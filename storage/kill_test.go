@@ -25,7 +25,7 @@ var killPoints = []string{
 	"job: begin", "commit: chunk written", "commit: page written", "commit: synced", "commit: told",
 	"segment: open", "segment: named",
 	"checkpoint: facts written", "checkpoint: main written", "checkpoint: written",
-	"seal: closed", "seal: written",
+	"table: made", "table: named", "seal: closed", "seal: written",
 	"remove: renamed", "remove: rename synced", "remove: files gone",
 }
 

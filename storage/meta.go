@@ -40,15 +40,9 @@ var errEmpty = errors.New("state has no checkpoint")
 
 // open opens the database and reads its checkpoint. errEmpty leaves it open.
 func (m *metaDB) open() error {
-	db, err := openChecked(m.dir, metaOptions(m.dir, m.log), m.seam)
-	if err != nil {
+	if err := m.openDatabase(); err != nil {
 		return err
 	}
-	j, err := openJournal(db, metaMemtable, m.seam)
-	if err != nil {
-		return transient(errors.Join(err, db.Close()))
-	}
-	m.db, m.journal = db, j
 	if err := m.readCheckpoint(); err != nil && !errors.Is(err, errEmpty) {
 		return errors.Join(err, m.close())
 	}
@@ -56,6 +50,28 @@ func (m *metaDB) open() error {
 		return errEmpty
 	}
 	return nil
+}
+
+func (m *metaDB) openDatabase() error {
+	db, err := openChecked(m.dir, metaOptions(m.dir, m.log), m.seam)
+	if err != nil {
+		return err
+	}
+	j, err := openJournal(db, m.seam)
+	if err != nil {
+		return transient(errors.Join(err, db.Close()))
+	}
+	m.db, m.journal = db, j
+	return nil
+}
+
+// turn goes on with a new journal; the old one, which is full, becomes a table.
+func (m *metaDB) turn() error {
+	if err := m.close(); err != nil {
+		return err
+	}
+	m.seam.step("turn: closed")
+	return m.openDatabase()
 }
 
 func (m *metaDB) readCheckpoint() error {
@@ -80,10 +96,9 @@ func (m *metaDB) close() error {
 	if m.db == nil {
 		return nil
 	}
-	m.journal.close()
-	err := m.db.Close()
+	j := m.journal
 	m.db, m.journal = nil, nil
-	return err
+	return j.close()
 }
 
 // A topic may be longer than a key of Badger's. Long keys are stored as a hash,
@@ -246,7 +261,9 @@ type fact struct {
 // and the other copy is taken.
 func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
 	w := &metaWriter{m: m, digest: digest{m.checkpoint.Count, m.checkpoint.Digest}}
-	w.begin()
+	if err := w.begin(); err != nil {
+		return err
+	}
 	defer func() { w.txn.Discard() }()
 	for f := range facts {
 		if err := w.put(f); err != nil {
@@ -274,9 +291,19 @@ type metaWriter struct {
 	size, count int
 }
 
-func (w *metaWriter) begin() {
+// begin opens a transaction, for which the journal has room, whatever it will hold.
+func (w *metaWriter) begin() error {
+	if !w.m.journal.holds(metaTxnOps+1, metaTxnBytes+checkpointBytes) {
+		if err := w.m.turn(); err != nil {
+			return fmt.Errorf("begin a new journal of meta: %w", err)
+		}
+	}
 	w.txn, w.size, w.count = w.m.journal.begin(), 0, 0
+	return nil
 }
+
+// checkpointBytes is more than a checkpoint takes.
+const checkpointBytes = 256
 
 func (w *metaWriter) put(f fact) error {
 	n := len(f.key) + len(f.value)
@@ -284,7 +311,9 @@ func (w *metaWriter) put(f fact) error {
 		if err := w.commit(); err != nil {
 			return err
 		}
-		w.begin()
+		if err := w.begin(); err != nil {
+			return err
+		}
 	}
 	w.size, w.count = w.size+n, w.count+1
 	var old []byte
@@ -306,7 +335,8 @@ func (w *metaWriter) put(f fact) error {
 }
 
 func (w *metaWriter) commit() error {
-	if err := w.m.journal.commit(w.txn); err != nil {
+	// One fact that is larger than a transaction should be is in the value log.
+	if err := w.m.journal.commit(w.txn, w.count+1, int64(min(w.size, metaTxnBytes)+checkpointBytes)); err != nil {
 		return fmt.Errorf("commit meta: %w", err)
 	}
 	return w.m.journal.sync()

@@ -145,18 +145,6 @@ func (r *ring) closeAll() (err error) {
 	return err
 }
 
-// closeUnwritten closes what can be closed without writing.
-func (r *ring) closeUnwritten() (err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, s := range r.segments {
-		if s.journal == nil || !s.journal.written() {
-			err = errors.Join(err, s.close())
-		}
-	}
-	return err
-}
-
 // setAside moves a directory that can not be read to quarantine. errStays: it can not
 // even be moved.
 func (r *ring) setAside(dir string, why error) error {

@@ -15,7 +15,7 @@ const sealFile = "SEAL"
 
 // seal ends a segment for good, in this order:
 //
-//  1. the database is closed: its journal becomes a table, synced;
+//  1. the database is closed, and its journal becomes a table (settle);
 //  2. the directory's names are durable;
 //  3. SEAL names the files with their sizes and sums, and what the segment holds.
 //
@@ -27,6 +27,9 @@ func (s *segment) seal(r sealRecord) error {
 	defer s.mu.Unlock()
 	if err := s.closeLocked(); err != nil {
 		return fmt.Errorf("close segment: %w", err)
+	}
+	if err := settle(s.dir, segmentOptions(s.dir, s.log), s.seam); err != nil {
+		return err
 	}
 	s.seam.step("seal: closed")
 	if err := s.seam.syncDir(s.dir); err != nil {

@@ -68,16 +68,32 @@ func (s *segment) openWriter() error {
 	if err := s.breakSeal(); err != nil {
 		return s.seam.blame(filepath.Join(s.dir, sealFile), err)
 	}
+	return s.openLocked()
+}
+
+func (s *segment) openLocked() error {
 	db, err := openChecked(s.dir, segmentOptions(s.dir, s.log), s.seam)
 	if err != nil {
 		return err
 	}
-	j, err := openJournal(db, segmentMemtable, s.seam)
+	j, err := openJournal(db, s.seam)
 	if err != nil {
 		return transient(errors.Join(err, db.Close()))
 	}
 	s.db, s.journal = db, j
 	return nil
+}
+
+// turn goes on with a new journal; the old one, which is full, becomes a table. Readers
+// wait meanwhile.
+func (s *segment) turn() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.closeLocked(); err != nil {
+		return transient(err)
+	}
+	s.seam.step("turn: closed")
+	return s.openLocked()
 }
 
 func (s *segment) breakSeal() error {
@@ -99,16 +115,15 @@ func (s *segment) close() error {
 }
 
 func (s *segment) closeLocked() error {
-	if s.journal != nil {
-		s.journal.close()
-		s.journal = nil
+	db, j := s.db, s.journal
+	s.db, s.journal = nil, nil
+	switch {
+	case j != nil:
+		return j.close()
+	case db != nil:
+		return db.Close()
 	}
-	if s.db == nil {
-		return nil
-	}
-	err := s.db.Close()
-	s.db = nil
-	return err
+	return nil
 }
 
 // write puts a page into the segment. It is neither durable nor visible to
@@ -138,12 +153,18 @@ func (s *segment) write(n uint64, page []byte) error {
 }
 
 func (s *segment) set(key, value []byte) error {
+	size := int64(len(key) + len(value))
+	if !s.journal.holds(1, size) {
+		if err := s.turn(); err != nil {
+			return fmt.Errorf("begin a new journal: %w", err)
+		}
+	}
 	txn := s.journal.begin()
 	defer txn.Discard()
 	if err := txn.Set(key, value); err != nil {
 		return fmt.Errorf("set page: %w", err)
 	}
-	if err := s.journal.commit(txn); err != nil {
+	if err := s.journal.commit(txn, 1, size); err != nil {
 		return fmt.Errorf("commit page: %w", err)
 	}
 	return nil

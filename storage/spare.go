@@ -8,8 +8,8 @@ import (
 )
 
 // The spare is a file of allocated blocks. While the store runs, the watermark
-// keeps room for what Badger has to write; but somebody else may fill the disk
-// while it does not, and opening and closing write through mappings as well. So
+// keeps room for what has to be written; but somebody else may fill the disk
+// while it does not, and it has to open there, to be drained, and to be closed. So
 // the spare is given up for the moment of opening or closing, when the room is
 // short, and what is left of it is taken back at once. Opening replaces journals
 // by new ones, so that nearly all of it is left: it lasts for any number of
@@ -20,8 +20,8 @@ const (
 	spareLeave = 1 << 20 // what taking the rest leaves to the file system
 )
 
-// ErrNoRoom: the disk is so full that the store can not even be opened, because
-// that would end the process. Try again when there is room.
+// ErrNoRoom: the disk is so full that the store can not even be opened. Try again when
+// there is room.
 var ErrNoRoom = errors.New("no room to open the store")
 
 // useSpare gives up the spare where it is needed to have so many bytes free.
@@ -74,8 +74,9 @@ func roomToOpen(dir string) int64 {
 	return need
 }
 
-// roomToClose is what closing writes: each database makes a table of its journal.
-func roomToClose(dir string) int64 {
+// roomToSeal is what the last checkpoint and seal write: each database may make a table
+// of its journal.
+func roomToSeal(dir string) int64 {
 	need := int64(spareLeave)
 	for _, memtable := range databases(dir) {
 		need += memtable + memtable/5

@@ -151,16 +151,6 @@ func (s *state) closeAll(list []*metaDB) (err error) {
 	return err
 }
 
-// closeUnwritten closes what can be closed without writing.
-func (s *state) closeUnwritten() (err error) {
-	for _, m := range []*metaDB{s.main, s.mirror} {
-		if m.db != nil && !m.journal.written() {
-			err = errors.Join(err, m.close())
-		}
-	}
-	return err
-}
-
 func (s *state) close() error { return s.closeAll([]*metaDB{s.main, s.mirror}) }
 
 // apply folds ops into the state.

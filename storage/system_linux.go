@@ -61,10 +61,6 @@ func syncData(f *os.File) error {
 // of the file system: what it found makes no sense, or has a wrong sum.
 func brokenErrnos() []syscall.Errno { return []syscall.Errno{unix.EIO, unix.EUCLEAN, unix.EBADMSG} }
 
-// absent says whether there is no such file. It is asked after each transaction,
-// so it is one cheap call.
-func absent(name string) bool { return unix.Access(name, unix.F_OK) == unix.ENOENT }
-
 // lockFile takes f for this process until it is closed. ok is false when another
 // process has it.
 func lockFile(f *os.File) (ok bool, err error) {

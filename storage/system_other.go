@@ -13,7 +13,6 @@ import (
 func allocate(*os.File, int64) error         { return nil }
 func syncData(f *os.File) error              { return f.Sync() }
 func brokenErrnos() []syscall.Errno          { return []syscall.Errno{syscall.EIO} }
-func absent(name string) bool                { _, err := os.Lstat(name); return os.IsNotExist(err) }
 func lockFile(*os.File) (ok bool, err error) { return true, nil }
 
 // takeover is left out: Badger writes to its mappings.

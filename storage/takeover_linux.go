@@ -2,7 +2,6 @@ package storage
 
 import (
 	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -25,10 +24,9 @@ import (
 // MADV_POPULATE_WRITE, is not enough: it holds the list of mappings, so that the
 // runtime, which wants more memory, waits for it.)
 //
-// It belongs to the committer, and so does the mapping: Badger takes it away no sooner
-// than a later transaction has begun a new journal, or the database is closed. Its
-// place is a number, not a pointer, because the collector looks at pointers afterwards,
-// too.
+// It belongs to the committer, and so does the mapping, which is given back when the
+// database is closed, and no sooner. Its place is a number, not a pointer, because the
+// collector looks at pointers afterwards, too.
 type takeover struct {
 	from    uintptr
 	size    int
@@ -88,50 +86,6 @@ func (t *takeover) drop() {
 	end := t.at &^ (os.Getpagesize() - 1)
 	_ = unix.Madvise(t.memory()[t.dropped:end], unix.MADV_DONTNEED)
 	t.dropped = end
-}
-
-// Badger's journal: a header, and entries, each with a head of at most entryHead bytes.
-const (
-	journalHeader = 20
-	entryHead     = 22
-	entrySum      = 4
-	entryEndsTxn  = 1 << 7 // in meta
-)
-
-// journalEnd finds the end of the entries that begin at an offset; behind them are
-// zeros. whole says that the last of them is one that ends a transaction.
-func journalEnd(b []byte, at int) (end int, whole bool) {
-	for {
-		n := entryLen(b[at:])
-		if n == 0 {
-			return at, whole
-		}
-		whole = b[at]&entryEndsTxn != 0
-		at += n
-	}
-}
-
-// entryLen is the length of an entry, 0 when there is none:
-//
-//	meta | user meta | key length, value length, expiry: uvarint | key | value | sum
-func entryLen(b []byte) int {
-	if len(b) < entryHead+entrySum {
-		return 0
-	}
-	at := 2
-	var numbers [3]uint64
-	for i := range numbers {
-		v, n := binary.Uvarint(b[at:entryHead])
-		if n <= 0 {
-			return 0
-		}
-		numbers[i], at = v, at+n
-	}
-	key, value, room := numbers[0], numbers[1], uint64(len(b)-at-entrySum)
-	if key == 0 || key > room || value > room-key {
-		return 0
-	}
-	return at + int(key+value) + entrySum
 }
 
 // mappingOf finds the mapping of a file, from 0 when there is none.

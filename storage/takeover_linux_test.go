@@ -9,19 +9,27 @@ import (
 	"testing"
 )
 
-// TestTakeover: after each page the files alone, as a kill leaves them, have it and all
-// before it, through several journals; and no journal is mapped any more, so that
-// nobody waits for its disk in a page of it.
+// TestTakeover: after each page, and between any two steps of the way from one journal to
+// the next, the files alone, as a kill leaves them, have it and all before it; and no
+// journal is mapped, so that nobody waits for its disk in a page of it.
 func TestTakeover(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	dir := t.TempDir()
-	s := newRing(dir, newSeam(), log).newSegment(1)
+	pages := make(map[uint64][]byte)
+	at := make(map[string]int)
+	seam := newSeam()
+	r := newRing(t.TempDir(), seam, log)
+	s := r.newSegment(1)
+	seam.step = func(name string) {
+		if at[name]++; name != "commit: chunk written" {
+			readBack(t, s.dir, pages, log)
+		}
+	}
 	if err := s.openWriter(); err != nil {
 		t.Fatal(err)
 	}
-	pages := make(map[uint64][]byte)
 	rng := rand.NewChaCha8([32]byte{1})
-	for n, size := range []int{pageHeader, 4096 - 40, 100, 4096, 249_000, 249_000, 249_000, 200, 700_000, 249_000, 249_000, 249_000, 120, 120} {
+	sizes := []int{pageHeader, 4096 - 40, 100, 4096, 249_000, 249_000, 249_000, 200, 700_000, 249_000, 249_000, 249_000, 120, 2_300_000, 120}
+	for n, size := range sizes {
 		page := make([]byte, max(pageHeader, size))
 		rng.Read(page)
 		clear(page[68:pageHeader])
@@ -29,7 +37,7 @@ func TestTakeover(t *testing.T) {
 			t.Fatal(err)
 		}
 		pages[uint64(n+1)] = page
-		file := s.journal.dirty[len(s.journal.dirty)-1].Name()
+		file := s.journal.file.Name()
 		if from, _, err := mappingOf(file); err != nil || from != 0 {
 			t.Fatalf("page %d: %s is mapped at %#x, %v", n+1, filepath.Base(file), from, err)
 		}
@@ -37,8 +45,10 @@ func TestTakeover(t *testing.T) {
 			readBack(t, s.dir, pages, log)
 		}
 	}
-	if s.journal.next < 3 {
-		t.Errorf("only %d journals", s.journal.next)
+	for _, step := range []string{"turn: closed", "table: made", "table: named"} {
+		if at[step] < 2 {
+			t.Errorf("%q %d times", step, at[step])
+		}
 	}
 	if err := s.close(); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,182 @@
+package storage
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
+	"google.golang.org/protobuf/proto"
+)
+
+const memSuffix = ".mem"
+
+// settle makes tables of the journals in a directory that nobody has open: those of a
+// handle that was closed, or of a process that was killed. Badger would do that at its
+// next opening, in a goroutine of its own and through a mapping, where a full disk is the
+// end of the process; with system calls it is an error, and may be tried again.
+//
+// The order of effects, for each journal, oldest first:
+//
+//  1. the table, durable, under its name;
+//  2. its line in the manifest, durable: from now on it counts;
+//  3. the journal goes.
+//
+// A kill behind 1 leaves a table that no manifest names (see orphan), one behind 2 the
+// journal and its table, which say the same: what is in both is there once.
+func settle(dir string, o badger.Options, s *seam) error {
+	journals, err := journalsIn(dir, s)
+	if err != nil || len(journals) == 0 {
+		return err
+	}
+	known, err := manifestTables(dir, o, s)
+	if err != nil {
+		return err
+	}
+	next := uint64(1)
+	for id := range known {
+		next = max(next, id+1)
+	}
+	for _, path := range journals {
+		b, err := s.readFile(path)
+		if err != nil {
+			return s.blame(path, fmt.Errorf("read journal: %w", err))
+		}
+		if entries := journalEntries(b); len(entries) > 0 {
+			if err := addTable(dir, next, entries, o, s); err != nil {
+				return err
+			}
+			next++
+		}
+		if err := s.remove(path); err != nil { // 3
+			return transient(fmt.Errorf("remove journal: %w", err))
+		}
+	}
+	return nil
+}
+
+// journalsIn lists the journals in a directory, oldest first.
+func journalsIn(dir string, s *seam) (paths []string, err error) {
+	files, err := s.readDir(dir)
+	if err != nil {
+		return nil, s.blame(dir, fmt.Errorf("list directory: %w", err))
+	}
+	number := func(path string) int {
+		n, _ := strconv.Atoi(strings.TrimSuffix(filepath.Base(path), memSuffix))
+		return n
+	}
+	for _, f := range files {
+		if filepath.Ext(f.Name()) == memSuffix {
+			paths = append(paths, filepath.Join(dir, f.Name()))
+		}
+	}
+	slices.SortFunc(paths, func(a, b string) int { return cmp.Compare(number(a), number(b)) })
+	return paths, nil
+}
+
+func addTable(dir string, id uint64, entries []journalEntry, o badger.Options, s *seam) error {
+	path := table.NewFilename(id, dir)
+	if err := s.replaceFile(path, buildTable(entries, o)); err != nil { // 1
+		return transient(fmt.Errorf("make table: %w", err))
+	}
+	s.step("table: made")
+	if err := addToManifest(dir, id, o, s); err != nil { // 2
+		return err
+	}
+	s.step("table: named")
+	return nil
+}
+
+// buildTable makes a table of Badger's.
+//
+// On 32-bit machines Badger's builder loses data where it needs more than the first part
+// of its arena: the shift by which it goes on to a second one overflows, so that it begins
+// anew with the first and overwrites what it has built. The first part is twice TableSize,
+// and must be enough. Of two blocks in a row one is more than half full, so that blocks
+// take at most twice what is in them, and one more; and no entry may be larger than a
+// block, because a block that grows is copied, and its old place is lost.
+func buildTable(entries []journalEntry, o badger.Options) []byte {
+	slices.SortStableFunc(entries, func(a, b journalEntry) int { return y.CompareKeys(a.key, b.key) })
+	size, largest := 0, o.BlockSize
+	for _, e := range entries {
+		n := len(e.key) + len(e.value) + blockOverhead
+		size, largest = size+n, max(largest, n)
+	}
+	b := table.NewTableBuilder(table.Options{
+		TableSize:          uint64(size + largest),
+		BlockSize:          largest,
+		BloomFalsePositive: o.BloomFalsePositive,
+		ChkMode:            options.NoVerification,
+		Compression:        o.Compression,
+	})
+	defer b.Close()
+	for i, e := range entries {
+		if i+1 < len(entries) && y.CompareKeys(e.key, entries[i+1].key) == 0 {
+			continue // written again under the same version: the later one counts
+		}
+		b.Add(e.key, y.ValueStruct{Meta: e.meta, UserMeta: e.userMeta, ExpiresAt: e.expires, Value: e.value}, e.inValueLog())
+	}
+	return b.Finish()
+}
+
+// blockOverhead is more than an entry takes in a block, beside its key and value.
+const blockOverhead = 64
+
+// addToManifest appends a line to the manifest of a database, behind its last whole one;
+// or begins it, where it is missing:
+//
+//	"Bdgr" | external version u16 | version u16 | for each line: length u32 | sum u32 | changes
+func addToManifest(dir string, id uint64, o badger.Options, s *seam) error {
+	line, err := manifestLine(id, o)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, badger.ManifestFilename)
+	f, err := s.openFile(path, os.O_RDWR)
+	if os.IsNotExist(err) {
+		if err := s.replaceFile(path, append([]byte("Bdgr\x00\x00\x00\x08"), line...)); err != nil {
+			return transient(fmt.Errorf("begin manifest: %w", err))
+		}
+		return nil
+	}
+	if err != nil {
+		return s.blame(path, fmt.Errorf("open manifest: %w", err))
+	}
+	_, end, err := badger.ReplayManifestFile(f, 0, o)
+	if err == nil {
+		err = f.Truncate(end)
+	}
+	if err == nil {
+		err = s.write(f, line, end)
+	}
+	if err == nil {
+		err = s.syncData(f)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return transient(fmt.Errorf("write manifest: %w", err))
+	}
+	return nil
+}
+
+func manifestLine(id uint64, o badger.Options) ([]byte, error) {
+	changes, err := proto.Marshal(&pb.ManifestChangeSet{Changes: []*pb.ManifestChange{{
+		Id: id, Op: pb.ManifestChange_CREATE, Compression: uint32(o.Compression),
+	}}})
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	line := binary.BigEndian.AppendUint32(nil, uint32(len(changes)))
+	line = binary.BigEndian.AppendUint32(line, crc32.Checksum(changes, castagnoli))
+	return append(line, changes...), nil
+}
