@@ -253,3 +253,10 @@ func Syncs(c Config, note func(dir string)) Config {
 	}
 	return c
 }
+
+// Removes has files removed by a function.
+func Removes(c Config, remove func(name string) error) Config {
+	c.seam = newSeam()
+	c.seam.remove = remove
+	return c
+}

@@ -92,11 +92,11 @@ func (a original) opened(t *testing.T, f *faults) (found map[core.Seq]bool, asid
 func TestMarkerStays(t *testing.T) {
 	cfg := storage.SmallSegments(storage.Config{Dir: scratch(t)}, 16<<10)
 	for range 8 {
-		o, ok := tryOpen(t, storage.Faulty(cfg, func(call string) error {
-			if call == "remove file" {
+		o, ok := tryOpen(t, storage.Removes(cfg, func(name string) error {
+			if filepath.Base(name) == "opening" {
 				return syscall.EIO
 			}
-			return nil
+			return os.Remove(name)
 		}))
 		if !ok {
 			t.Fatal("does not open")
