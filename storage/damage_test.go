@@ -185,7 +185,7 @@ func (a original) damage(t *testing.T, file, how string, do func([]byte) []byte)
 	}()
 	quarantined := func() bool { return o.Store.Status().Quarantined > 0 }
 	// The end of a journal of the ring can not be told from a torn one. The state has two.
-	journal := filepath.Ext(file) == ".mem" && strings.HasPrefix(file, "q")
+	journal := filepath.Ext(file) == ".mem" && strings.HasPrefix(file, "/q")
 	a.compareState(t, o, quarantined() || journal)
 	found := make(map[core.Seq]bool)
 	var last core.Seq
