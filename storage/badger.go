@@ -63,7 +63,6 @@ func metaOptions(dir string, log *slog.Logger) badger.Options {
 		WithValueThreshold(metaThreshold).
 		WithBlockSize(128 << 10).
 		WithNumLevelZeroTables(4).
-		WithValueLogFileSize(8 << 20). // values of up to 8 MiB: large retained messages
 		WithSyncWrites(true)
 }
 

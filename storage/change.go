@@ -20,6 +20,7 @@ const (
 	keyOutgoing     = 'o' // owner, packet id
 	keyPosition     = 'p' // receiver
 	keyReserved     = 'q' // the seq up to which numbers may be given out
+	keyPart         = 'y' // hash of the key whose fact it belongs to, number; in meta only
 	keyCheckpoint   = 'z' // in meta only
 )
 

@@ -241,6 +241,9 @@ func Upgraded(c Config, marks ...string) Config {
 	return c
 }
 
+// FormatVersion is that of this program.
+const FormatVersion = formatVersion
+
 // ErrNewer is what an older program says.
 var ErrNewer = errNewer
 

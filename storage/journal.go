@@ -59,19 +59,21 @@ func openJournal(db *badger.DB, s *seam) (j *journal, err error) {
 	return j, nil
 }
 
-// What a transaction and each of its entries take at most in a memtable and in its
-// journal, beside key and value. Badger looks at both sizes before each transaction, and
-// writes zeros behind the last entry.
+// What a transaction and each of its entries take in a memtable and in its journal, beside
+// key and value. Badger looks at both sizes before each transaction. Most of it is the node
+// in the memtable: 40 bytes with key and value as they are stored there, and 4 more for each
+// level, of which there are one and a half on average and 20 at most; the slack is for few
+// entries that are all unlucky. In the journal it is less.
 const (
 	txnOverhead   = 64
-	entryOverhead = 144
-	journalSlack  = 4 << 10
+	entryOverhead = 56
+	journalSlack  = 8 << 10
 )
 
 // holds says whether a transaction of so many entries, and bytes of keys and values, has
 // its place in what is left of the memtable.
 func (j *journal) holds(entries int, bytes int64) bool {
-	return j.used+memtableBytes(entries, bytes) < j.memtable
+	return j.used+memtableBytes(entries, bytes) < j.memtable-journalSlack
 }
 
 func memtableBytes(entries int, bytes int64) int64 {
@@ -110,6 +112,7 @@ func (j *journal) sync() error {
 // close closes the database, which needs no room on the disk. What was written stays
 // behind in the journal.
 func (j *journal) close() error {
+	j.taken.trim(j.file)
 	err := j.file.Close()
 	if j.written {
 		err = errors.Join(err, detach(j.db))

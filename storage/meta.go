@@ -1,13 +1,8 @@
 package storage
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"hash/fnv"
 	"iter"
 	"log/slog"
 	"os"
@@ -101,77 +96,12 @@ func (m *metaDB) close() error {
 	return j.close()
 }
 
-// A topic may be longer than a key of Badger's. Long keys are stored as a hash,
-// behind the part by which they are looked for, and stand whole in the value.
-const (
-	longKey    = 1000
-	keyPrefix  = 9    // kind and receiver
-	hashedMark = 0xff // is in no topic, and in no key that is not hashed
-)
-
-func storedKey(key []byte) []byte {
-	if len(key) <= longKey {
-		return key
-	}
-	hash := sha256.Sum256(key)
-	return append(append(bytes.Clone(key[:keyPrefix]), hashedMark), hash[:]...)
-}
-
-// frame appends the key, if it is a long one, its length, and the sum to a value.
-func frame(key, value []byte) []byte {
-	out, long := append(make([]byte, 0, len(value)+8), value...), 0
-	if len(key) > longKey {
-		out, long = append(out, key...), len(key)
-	}
-	out = binary.BigEndian.AppendUint32(out, uint32(long))
-	return binary.BigEndian.AppendUint32(out, valueSum(storedKey(key), out))
-}
-
-// unframe undoes frame.
-func unframe(stored, framed []byte) (key, value []byte, err error) {
-	n := len(framed) - 8
-	if n < 0 || binary.BigEndian.Uint32(framed[n+4:]) != valueSum(stored, framed[:n+4]) {
-		return nil, nil, fmt.Errorf("%w: value in meta", errDamaged)
-	}
-	long := int64(binary.BigEndian.Uint32(framed[n:]))
-	switch {
-	case long == 0:
-		return stored, framed[:n:n], nil
-	case long > int64(n):
-		return nil, nil, fmt.Errorf("%w: key in meta", errDamaged)
-	default:
-		cut := n - int(long)
-		return framed[cut:n], framed[:cut:cut], nil
-	}
-}
-
-func valueSum(stored, framed []byte) uint32 {
-	return crc32.Update(crc32.Checksum(stored, castagnoli), castagnoli, framed)
-}
-
 // get is nil for a key that is not set.
 func (m *metaDB) get(key []byte) (value []byte, err error) {
 	err = m.view(func(txn *badger.Txn) error {
-		value, err = getFact(txn, key)
+		value, _, err = getFact(txn, key)
 		return err
 	})
-	return value, err
-}
-
-func getFact(txn *badger.Txn, key []byte) ([]byte, error) {
-	stored := storedKey(key)
-	item, err := txn.Get(stored)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read meta: %w", err)
-	}
-	framed, err := item.ValueCopy(nil)
-	if err != nil {
-		return nil, fmt.Errorf("read meta: %w", err)
-	}
-	_, value, err := unframe(stored, framed)
 	return value, err
 }
 
@@ -191,8 +121,11 @@ func (m *metaDB) scan(prefix []byte, visit func(key, value []byte) error) error 
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			item := it.Item()
-			err := item.Value(func(framed []byte) error {
-				key, value, err := unframe(item.Key(), framed)
+			if item.Key()[0] == keyPart {
+				continue
+			}
+			err := item.Value(func(head []byte) error {
+				key, value, _, err := decodeFact(item.Key(), head, partsOf(txn))
 				if err != nil {
 					return err
 				}
@@ -204,27 +137,6 @@ func (m *metaDB) scan(prefix []byte, visit func(key, value []byte) error) error 
 		}
 		return nil
 	})
-}
-
-// digest is a sum over facts, in any order.
-type digest struct{ count, sum uint64 }
-
-func factHash(key, value []byte) uint64 {
-	h := fnv.New64a()
-	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(key))))
-	h.Write(key)
-	h.Write(value)
-	return h.Sum64()
-}
-
-func (d *digest) add(key, value []byte) {
-	d.count++
-	d.sum += factHash(key, value)
-}
-
-func (d *digest) remove(key, value []byte) {
-	d.count--
-	d.sum -= factHash(key, value)
 }
 
 // verify compares all facts with the checkpoint.
@@ -245,12 +157,6 @@ func (m *metaDB) verify() error {
 	return nil
 }
 
-// fact is a key with its new value, or without one.
-type fact struct {
-	key, value []byte
-	deleted    bool
-}
-
 // save makes facts durable, in this order:
 //
 //  1. the facts, in transactions of bounded size, each synced;
@@ -261,10 +167,6 @@ type fact struct {
 // and the other copy is taken.
 func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
 	w := &metaWriter{m: m, digest: digest{m.checkpoint.Count, m.checkpoint.Digest}}
-	if err := w.begin(); err != nil {
-		return err
-	}
-	defer func() { w.txn.Discard() }()
 	for f := range facts {
 		if err := w.put(f); err != nil {
 			return err
@@ -272,10 +174,11 @@ func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
 	}
 	c.Count, c.Digest = w.digest.count, w.digest.sum
 	last := set([]byte{keyCheckpoint}, &c)
-	if err := w.txn.Set(last.Key, frame(last.Key, last.Value)); err != nil {
+	m.seam.step("checkpoint: facts written")
+	head, _ := encodeFact(last.Key, last.Value)
+	if err := w.write(last.Key, head); err != nil {
 		return fmt.Errorf("set checkpoint: %w", err)
 	}
-	m.seam.step("checkpoint: facts written")
 	if err := w.commit(); err != nil {
 		return err
 	}
@@ -285,40 +188,21 @@ func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
 
 // metaWriter cuts facts into transactions.
 type metaWriter struct {
-	m           *metaDB
-	txn         *badger.Txn
-	digest      digest
-	size, count int
+	m       *metaDB
+	digest  digest
+	entries []metaEntry // of the next transaction
+	size    int         // of these
 }
 
-// begin opens a transaction, for which the journal has room, whatever it will hold.
-func (w *metaWriter) begin() error {
-	if !w.m.journal.holds(metaTxnOps+1, metaTxnBytes+checkpointBytes) {
-		if err := w.m.turn(); err != nil {
-			return fmt.Errorf("begin a new journal of meta: %w", err)
-		}
-	}
-	w.txn, w.size, w.count = w.m.journal.begin(), 0, 0
-	return nil
-}
+// metaEntry deletes its key when it has no value.
+type metaEntry struct{ key, value []byte }
 
-// checkpointBytes is more than a checkpoint takes.
-const checkpointBytes = 256
-
+// put writes a fact, over that which is there under its key.
 func (w *metaWriter) put(f fact) error {
-	n := len(f.key) + len(f.value)
-	if w.count > 0 && (w.size+n > metaTxnBytes || w.count == metaTxnOps) {
-		if err := w.commit(); err != nil {
-			return err
-		}
-		if err := w.begin(); err != nil {
-			return err
-		}
-	}
-	w.size, w.count = w.size+n, w.count+1
 	var old []byte
-	err := guarded(func() (err error) {
-		old, err = getFact(w.txn, f.key)
+	var parts uint32 // of the old one
+	err := w.m.view(func(txn *badger.Txn) (err error) {
+		old, parts, err = getFact(txn, f.key)
 		return err
 	})
 	if err != nil {
@@ -327,18 +211,64 @@ func (w *metaWriter) put(f fact) error {
 	if old != nil {
 		w.digest.remove(f.key, old)
 	}
-	if f.deleted {
-		return w.txn.Delete(storedKey(f.key))
+	stored := storedKey(f.key)
+	var head []byte
+	var fresh [][]byte
+	if !f.deleted {
+		w.digest.add(f.key, f.value)
+		head, fresh = encodeFact(f.key, f.value)
 	}
-	w.digest.add(f.key, f.value)
-	return w.txn.Set(storedKey(f.key), frame(f.key, f.value))
+	if err := w.write(stored, head); err != nil {
+		return err
+	}
+	for n, part := range fresh {
+		if err := w.write(partKey(stored, uint32(n)), part); err != nil {
+			return err
+		}
+	}
+	for n := uint32(len(fresh)); n < parts; n++ {
+		if err := w.write(partKey(stored, n), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write puts an entry into this transaction or the next.
+func (w *metaWriter) write(key, value []byte) error {
+	n := len(key) + len(value)
+	if w.size+n > metaTxnBytes || len(w.entries) == metaTxnOps {
+		if err := w.commit(); err != nil {
+			return err
+		}
+	}
+	w.entries, w.size = append(w.entries, metaEntry{key, value}), w.size+n
+	return nil
 }
 
 func (w *metaWriter) commit() error {
-	// One fact that is larger than a transaction should be is in the value log.
-	if err := w.m.journal.commit(w.txn, w.count+1, int64(min(w.size, metaTxnBytes)+checkpointBytes)); err != nil {
+	if !w.m.journal.holds(len(w.entries), int64(w.size)) {
+		if err := w.m.turn(); err != nil {
+			return fmt.Errorf("begin a new journal of meta: %w", err)
+		}
+	}
+	txn := w.m.journal.begin()
+	defer txn.Discard()
+	for _, e := range w.entries {
+		var err error
+		if e.value == nil {
+			err = txn.Delete(e.key)
+		} else {
+			err = txn.Set(e.key, e.value)
+		}
+		if err != nil {
+			return fmt.Errorf("set in meta: %w", err)
+		}
+	}
+	if err := w.m.journal.commit(txn, len(w.entries), int64(w.size)); err != nil {
 		return fmt.Errorf("commit meta: %w", err)
 	}
+	w.entries, w.size = w.entries[:0], 0
 	return w.m.journal.sync()
 }
 

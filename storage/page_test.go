@@ -188,15 +188,58 @@ func FuzzPage(f *testing.F) {
 	})
 }
 
-// FuzzUnframe reads values of meta.
-func FuzzUnframe(f *testing.F) {
-	f.Add([]byte("tkey"), frame([]byte("tkey"), []byte("value")))
+// FuzzDecodeFact reads values of meta.
+func FuzzDecodeFact(f *testing.F) {
 	long := bytes.Repeat([]byte("k"), 2000)
-	f.Add(storedKey(long), frame(long, []byte("value")))
-	f.Fuzz(func(t *testing.T, stored, framed []byte) {
-		key, value, err := unframe(stored, framed)
-		if err == nil && !bytes.Equal(frame(key, value), framed) && bytes.Equal(storedKey(key), stored) {
-			t.Errorf("%q, %q framed is not %q", key, value, framed)
+	large := bytes.Repeat([]byte("large"), partSize/4)
+	for _, c := range []fact{
+		{key: []byte("tkey"), value: []byte("value")},
+		{key: long, value: []byte("value")},
+		{key: []byte("tkey"), value: large},
+		{key: long, value: large},
+	} {
+		head, parts := encodeFact(c.key, c.value)
+		f.Add(storedKey(c.key), head, bytes.Join(parts, nil))
+	}
+	f.Fuzz(func(t *testing.T, stored, head, parts []byte) {
+		next := func([]byte) (part []byte, err error) {
+			n := min(partSize+frameTail, len(parts))
+			part, parts = parts[:n], parts[n:]
+			return part, nil
+		}
+		key, value, n, err := decodeFact(stored, head, next)
+		if err != nil || !bytes.Equal(storedKey(key), stored) {
+			return
+		}
+		again, cut := encodeFact(key, value)
+		if n == uint32(len(cut)) && !bytes.Equal(again, head) {
+			t.Errorf("%q, %d bytes encoded is not %q", key, len(value), head)
 		}
 	})
+}
+
+// TestFactWithoutPart: a large fact of which a part is missing, or another's, is damaged.
+func TestFactWithoutPart(t *testing.T) {
+	key := []byte("ttopic")
+	head, parts := encodeFact(key, make([]byte, 5*partSize/2))
+	stored := map[string][]byte{}
+	for n, part := range parts {
+		stored[string(partKey(key, uint32(n)))] = part
+	}
+	read := func(key []byte) ([]byte, error) { return stored[string(key)], nil }
+	if _, value, n, err := decodeFact(key, head, read); err != nil || len(value) != 5*partSize/2 || n != 3 {
+		t.Fatalf("%d bytes in %d parts, %v", len(value), n, err)
+	}
+	for name, spoil := range map[string]func(){
+		"two are exchanged": func() {
+			a, b := string(partKey(key, 0)), string(partKey(key, 1))
+			stored[a], stored[b] = stored[b], stored[a]
+		},
+		"one is missing": func() { delete(stored, string(partKey(key, 1))) },
+	} {
+		spoil()
+		if _, _, _, err := decodeFact(key, head, read); !errors.Is(err, errDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -11,7 +11,10 @@ import (
 	"path/filepath"
 )
 
-const sealFile = "SEAL"
+const (
+	sealFile   = "SEAL"
+	sealFormat = 1
+)
 
 // seal ends a segment for good, in this order:
 //
@@ -39,7 +42,7 @@ func (s *segment) seal(r sealRecord) error {
 	if err != nil {
 		return err
 	}
-	r.Format, r.Files = formatVersion, files
+	r.Format, r.Files = sealFormat, files
 	b, err := r.MarshalMsg(nil)
 	if err != nil {
 		return fmt.Errorf("encode seal: %w", err)
@@ -124,7 +127,7 @@ func readSeal(dir string, s *seam) (r sealRecord, ok bool, err error) {
 		return r, false, nil
 	}
 	rest, err := r.UnmarshalMsg(body)
-	return r, err == nil && len(rest) == 0 && r.Format <= formatVersion, nil
+	return r, err == nil && len(rest) == 0 && r.Format <= sealFormat, nil
 }
 
 // checkSeal compares the files with the seal: sizes, and the sum of the manifest

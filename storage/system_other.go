@@ -22,6 +22,8 @@ func takeOver(string) (*takeover, error) { return nil, nil }
 
 func (*takeover) flush(*os.File, func(*os.File, []byte, int64) error) error { return nil }
 
+func (*takeover) trim(*os.File) {}
+
 type room struct{}
 
 func (*room) of(string) (int64, error) { return 1 << 60, nil }

@@ -103,19 +103,17 @@ func addTable(dir string, id uint64, entries []journalEntry, o badger.Options, s
 // On 32-bit machines Badger's builder loses data where it needs more than the first part
 // of its arena: the shift by which it goes on to a second one overflows, so that it begins
 // anew with the first and overwrites what it has built. The first part is twice TableSize,
-// and must be enough. Of two blocks in a row one is more than half full, so that blocks
-// take at most twice what is in them, and one more; and no entry may be larger than a
-// block, because a block that grows is copied, and its old place is lost.
+// and has to hold all blocks; and no entry may be larger than a block, because a block that
+// grows is copied, and its old place is lost.
 func buildTable(entries []journalEntry, o badger.Options) []byte {
 	slices.SortStableFunc(entries, func(a, b journalEntry) int { return y.CompareKeys(a.key, b.key) })
-	size, largest := 0, o.BlockSize
+	block := o.BlockSize
 	for _, e := range entries {
-		n := len(e.key) + len(e.value) + blockOverhead
-		size, largest = size+n, max(largest, n)
+		block = max(block, e.inBlock())
 	}
 	b := table.NewTableBuilder(table.Options{
-		TableSize:          uint64(size + largest),
-		BlockSize:          largest,
+		TableSize:          uint64(blocksFor(entries, block)*(block+blockPadding)+1) / 2,
+		BlockSize:          block,
 		BloomFalsePositive: o.BloomFalsePositive,
 		ChkMode:            options.NoVerification,
 		Compression:        o.Compression,
@@ -130,8 +128,26 @@ func buildTable(entries []journalEntry, o badger.Options) []byte {
 	return b.Finish()
 }
 
-// blockOverhead is more than an entry takes in a block, beside its key and value.
-const blockOverhead = 64
+// blocksFor is how many blocks the entries fill at most.
+func blocksFor(entries []journalEntry, block int) (n int) {
+	used := block
+	for _, e := range entries {
+		if size := e.inBlock(); used+size > block {
+			n, used = n+1, size
+		} else {
+			used += size
+		}
+	}
+	return n
+}
+
+const (
+	blockOverhead = 64  // more than an entry takes in a block, beside its key and value
+	blockPadding  = 256 // what Badger adds to a block
+)
+
+// inBlock is what the entry takes in a block at most.
+func (e journalEntry) inBlock() int { return len(e.key) + len(e.value) + blockOverhead }
 
 // addToManifest appends a line to the manifest of a database, behind its last whole one;
 // or begins it, where it is missing:

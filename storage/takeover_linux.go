@@ -75,6 +75,14 @@ func (t *takeover) flush(f *os.File, write func(f *os.File, b []byte, at int64) 
 	return nil
 }
 
+// trim cuts off what no transaction was written to, and what is left of one that could not
+// be written. It only saves who reads the file some zeros.
+func (t *takeover) trim(f *os.File) {
+	if t != nil {
+		_ = f.Truncate(int64(t.at))
+	}
+}
+
 // dropStep is how much memory is given back at a time.
 const dropStep = 128 << 10
 

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/weir-edge/weir/core"
@@ -8,7 +9,7 @@ import (
 
 // formatVersion is the format of what this program writes. It stands in the
 // checkpoint of meta. A program that is older refuses a store of a higher one.
-const formatVersion = 1
+const formatVersion = 2
 
 // formats is what this program knows of formats.
 type formats struct {
@@ -24,7 +25,25 @@ type upgrade struct {
 	apply func(*state) error
 }
 
-func thisFormat() formats { return formats{version: formatVersion} }
+func thisFormat() formats {
+	return formats{version: formatVersion, upgrades: []upgrade{{name: "large facts in parts", apply: cutLarge}}}
+}
+
+// cutLarge has all facts written anew that would be written in parts. A program of format
+// 1 has them in one value, or in Badger's value log, and makes no sense of parts.
+func cutLarge(s *state) error {
+	large := make(map[string][]byte)
+	err := s.scan(nil, func(key, value []byte) error {
+		if len(key)+len(value) > partSize {
+			large[string(key)] = bytes.Clone(value)
+		}
+		return nil
+	})
+	for key, value := range large {
+		s.put(key, change{value: value})
+	}
+	return err
+}
 
 // upgrade brings the state to the format of this program, in this order:
 //

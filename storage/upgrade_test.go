@@ -68,7 +68,7 @@ func TestUpgrade(t *testing.T) {
 				for range 2 { // and once more
 					look(t, storage.Upgraded(storage.Config{Dir: dir}, "+a", "+b"), "old+a+b", owed)
 				}
-				if _, err := storage.Open(storage.Config{Dir: dir}); !errors.Is(err, storage.ErrNewer) || !strings.Contains(err.Error(), "format 3") {
+				if _, err := storage.Open(storage.Config{Dir: dir}); !errors.Is(err, storage.ErrNewer) || !strings.Contains(err.Error(), fmt.Sprint("format ", storage.FormatVersion+2)) {
 					t.Errorf("an older program opens what is upgraded: %v", err)
 				}
 			}
