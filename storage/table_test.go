@@ -82,7 +82,11 @@ func TestSettleAsBadgerDoes(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	for round := range 40 {
+	rounds := 40
+	if testing.Short() {
+		rounds = 8
+	}
+	for round := range rounds {
 		ours, theirs := filepath.Join(t.TempDir(), "d"), filepath.Join(t.TempDir(), "d")
 		for range 1 + rng.IntN(3) { // the second settles what the first has left
 			writeJournal(t, ours, rng)
@@ -250,6 +254,9 @@ func TestOneJournal(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	for _, largest := range []int{1, 60, 2000, 100_000, segmentThreshold} {
+		if largest == 1 && testing.Short() {
+			continue
+		}
 		s := newRing(t.TempDir(), newSeam(), quiet).newSegment(1)
 		turns, tables := 0, 0
 		s.seam.step = func(name string) {
