@@ -348,7 +348,8 @@ func FuzzJournalEntries(f *testing.F) {
 	f.Add(slices.Concat(make([]byte, journalHeader), set, set, end, set))
 	f.Add([]byte("short"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		entries := journalEntries(b)
+		entries, rest := journalEntries(b)
+		entries = append(entries, pagesBehind(rest)...)
 		size := 0
 		for _, e := range entries {
 			size += len(e.key) + len(e.value) + entrySum
