@@ -80,7 +80,7 @@ func lockDir(dir string, s *seam) (unlock func() error, err error) {
 	if err := f.Truncate(0); err == nil { // the number is for people
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
-	return f.Close, nil
+	return func() error { return errors.Join(unlockFile(f), f.Close()) }, nil
 }
 
 func open(cfg Config) (*Log, error) {

@@ -70,3 +70,7 @@ func lockFile(f *os.File) (ok bool, err error) {
 	}
 	return err == nil, err
 }
+
+// unlockFile gives it back at once. To close it is not enough: a program that is being
+// started by another thread has it open, too, until it runs.
+func unlockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
