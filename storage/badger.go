@@ -12,8 +12,8 @@ import (
 )
 
 // Sizes of the two kinds of database. A Badger transaction takes 15 % of the
-// memtable; a value of valueThreshold or more would go to the value log, which
-// we don't use: larger pages are cut into chunks.
+// memtable; a value of the threshold or more would go to the value log, which
+// we don't use: larger pages are cut into chunks, and larger facts into parts.
 const (
 	segmentMemtable  = 2 << 20
 	segmentThreshold = 250_000
@@ -25,45 +25,37 @@ const (
 	metaTxnOps    = 1000
 )
 
-// watermark is the free space below which nothing is written: Badger writes
-// journal and tables through mappings, and a full disk would be a SIGBUS that
-// nothing in the process can catch.
+// watermark is the free space below which nothing is written, so that what is begun has
+// its room: a journal that is full, its table, the next journal, and the same for the state.
 const watermark = 4*segmentMemtable + 4<<20
 
 // segmentOptions has one writer, no compaction, no value log, and no checksums
 // of Badger's (a page has its own, and Badger answers a wrong one by ending the
-// iteration). We sync the journal ourselves, once a group (see journal).
+// iteration). We sync the journal ourselves, once a group (see journal), and make the
+// tables (see settle).
 func segmentOptions(dir string, log *slog.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithMemTableSize(segmentMemtable).
 		WithValueThreshold(segmentThreshold).
 		WithBlockSize(256 << 10).
-		WithNumMemtables(1).
 		WithNumCompactors(0).
-		WithNumLevelZeroTables(5).
-		WithNumLevelZeroTablesStall(1000).
 		WithValueLogFileSize(1 << 20).
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0).
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
-		WithNumGoroutines(1).
-		WithCompactL0OnClose(false).
 		WithChecksumVerificationMode(options.NoVerification).
 		WithSyncWrites(false).
 		WithBypassLockGuard(true). // the store has a lock of its own
 		WithLogger(badgerLogger{log})
 }
 
-// metaOptions syncs every transaction: a checkpoint has few.
 func metaOptions(dir string, log *slog.Logger) badger.Options {
 	return segmentOptions(dir, log).
 		WithMemTableSize(metaMemtable).
 		WithValueThreshold(metaThreshold).
-		WithBlockSize(128 << 10).
-		WithNumLevelZeroTables(4).
-		WithSyncWrites(true)
+		WithBlockSize(128 << 10)
 }
 
 // badgerLogger passes on what Badger has to complain about.

@@ -44,7 +44,7 @@ type Config struct {
 	// Budget bounds the bytes of the store on disk. Default 2 GiB.
 	Budget int64
 	// Reserve is what stays free on the file system; below it the store is full.
-	// The watermark that keeps Badger alive (12 MiB) holds in any case. Default 0.
+	// The watermark below which nothing is written (12 MiB) holds in any case. Default 0.
 	Reserve int64
 	// MaxTail bounds the bytes of messages in memory; beyond it Append refuses,
 	// whatever the policies say, because memory is not to be had. A quarter of it

@@ -33,11 +33,19 @@
 // from the oldest, seal a full one, and remove the whole directory when nothing
 // in it is owed. No compaction, no value log, no tombstones.
 //
+// Badger has a memtable in memory and a journal of it on disk. It would make a table of them
+// when the memtable is full, at closing, and of a journal that it finds at opening; all that
+// in goroutines of its own and through mappings. Here a handle is closed before its memtable
+// is full, closing leaves the journal (journal.go), and a journal becomes a table before the
+// directory is opened again, or sealed (table.go): with system calls, in the goroutine that
+// wants it, byte for byte as Badger would have made it.
+//
 // The second Badger database, meta, is a checkpoint of the state: it is written
 // when a segment is sealed, when a megabyte of changes has gathered, and at
 // Close. Its last transaction holds the number of the page up to which it is
 // complete. Opening loads meta and replays the changes of the pages above; each
-// sets or clears one keyed fact, so that doing it twice is harmless.
+// sets or clears one keyed fact, so that doing it twice is harmless. A large fact is
+// stored in parts (fact.go).
 //
 // # Formats
 //
@@ -151,25 +159,22 @@
 //   - A failed write or sync ends that handle. Nothing of the group is
 //     acknowledged; the segment is closed, opened again, and the group is written
 //     anew from the tail. The state is "failed" meanwhile.
-//   - Below the free-space watermark nothing is written at all, because Badger
-//     writes through mappings and a full disk would kill the process. The state
+//   - Below the free-space watermark nothing is written at all. Somebody else may take
+//     that room in any moment: so nothing is written through a mapping but the first page
+//     of the files with which Badger opens a database, where that is an error as well
+//     (openGuarded), since a mapping that finds no room ends the process. The state
 //     is "full"; it heals within a second. What is on disk stays: on_full is for
 //     the budget, which is never more than the disk offered when it had room.
 //     New messages that need the disk are refused, the others pass through memory.
-//   - One hole is left there: somebody else who takes all of that room in the milliseconds
-//     in which Badger makes a table or begins a journal, which it does in goroutines of its
-//     own, ends the process. The next start goes on, and nothing is lost.
 //   - Room is what the file system says, no more than the quota, and none when
 //     files run out. On btrfs, which tells nobody about its limits, it is tried.
 //   - A disk that hangs keeps the committer waiting, and the loop goes on, because the
 //     journal is written with system calls: what Badger writes to its mapping is memory
-//     (takeover_linux.go). The exceptions are mapped files still: a thread that waits
-//     for a page of one can not be stopped, a collection that begins then waits for it,
-//     and everybody for the collection. That is so for the first transaction in a new
-//     journal and the table that is made of the old one (some milliseconds for every 2
-//     MB of pages), for values of 100 kB and more in the state, for opening and
-//     closing; and for the reader, where a page of a table has to come from a disk that
-//     gives nothing. A file system that is frozen lets it read.
+//     (takeover_linux.go), and so are the tables. The exceptions are mapped files still: a
+//     thread that waits for a page of one can not be stopped, a collection that begins then
+//     waits for it, and everybody for the collection. That is so for opening a database,
+//     once for every 2 MB of pages; and for the reader, where a page of a table has to come
+//     from a disk that gives nothing. A file system that is frozen lets it read.
 //   - A disk that has not answered for hangsAfter is told ("hangs"), and after
 //     refusesAfter what has to be kept is refused.
 //   - A disk that does not even let the store be opened (full, read-only, failing:
@@ -181,7 +186,9 @@
 //     may never open would promise what a kill takes away. So it is told instead, in
 //     the log, the status and weir/<gateway>/health.
 //   - What cannot be read is never deleted. A damaged segment is moved to
-//     quarantine, what it owed is counted as unreadable, and the rest goes on.
+//     quarantine, what it owed is counted as unreadable, and the rest goes on. So is a
+//     journal that is damaged before its end; the pages behind that are in its table. At
+//     its end damage looks like a group that was cut off.
 //   - A file or directory of which the file system makes no sense (unreadable: EIO,
 //     EUCLEAN, EBADMSG) is damage of its segment, or of its copy of the state. It
 //     counts as such when the disk was asked twice, and nothing is set aside on its
@@ -198,7 +205,4 @@
 //     part the other one takes. A fault in what Badger reads in goroutines of its own,
 //     at opening, still ends the process; what can be is looked at before, and a marker
 //     counts attempts (check.go).
-//
-// On 32-bit machines Badger's table builder corrupts tables that are larger than
-// twice BaseTableSize; the options are checked against that (see badger.go).
 package storage

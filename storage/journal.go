@@ -42,9 +42,9 @@ type journal struct {
 // there is a table of what came before.
 func openJournal(db *badger.DB, s *seam) (j *journal, err error) {
 	opts := db.Opts()
-	names, err := filepath.Glob(filepath.Join(opts.Dir, "*"+memSuffix))
+	names, err := journalsIn(opts.Dir, s)
 	if err != nil || len(names) != 1 {
-		return nil, fmt.Errorf("%d journals in %s", len(names), opts.Dir)
+		return nil, errors.Join(fmt.Errorf("%d journals in %s", len(names), opts.Dir), err)
 	}
 	j = &journal{db: db, version: db.MaxVersion(), memtable: opts.MemTableSize, seam: s, fresh: true}
 	if j.file, err = s.openFile(names[0], os.O_RDWR); err != nil {
