@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -189,9 +190,31 @@ type writer struct {
 	owed    map[core.Seq]int // the number of the message, in order
 	refused int
 	paid    core.Seq
+
+	retained int // the newest retained message, which is a large one,
+	ticket   core.Ticket
+	synced   int // and the newest of which it is known that it is safe
+}
+
+// retain replaces a large retained message.
+func (w *writer) retain() {
+	if w.o.Store.Refuses() || w.ticket > w.o.Synced {
+		return
+	}
+	w.synced = w.retained
+	w.retained++
+	m := noise(w.retained)
+	m.Topic, m.Payload = fmt.Sprint("large ", w.retained), bytes.Repeat(m.Payload, 1+w.retained%12)
+	if w.retained > 1 {
+		w.o.Store.Record(core.RetainedDropped{Topic: fmt.Sprint("large ", w.retained-1)}, false)
+	}
+	w.ticket = w.o.Store.Record(core.RetainedSaved{Message: m}, false)
 }
 
 func (w *writer) turn() {
+	if w.n%20 == 0 {
+		w.retain()
+	}
 	seq, _, err := w.o.Store.Append(noise(w.n), []core.Debt{{Receiver: uplink}}, 0)
 	switch {
 	case errors.Is(err, core.ErrFull):
@@ -259,6 +282,19 @@ func (w *writer) close() int {
 	w.take(len(w.owed))
 	for seq := range w.owed {
 		w.t.Errorf("message %d is missing", seq)
+	}
+	err := w.o.Store.Load(func(c core.Change) {
+		if c, ok := c.(core.RetainedSaved); ok {
+			var n int
+			_, err := fmt.Sscanf(c.Message.Topic, "large %d", &n)
+			if err != nil || n < w.synced || n > w.retained || !bytes.Equal(c.Message.Payload, bytes.Repeat(noise(n).Payload, 1+n%12)) {
+				w.t.Errorf("%s of %d to %d has %d bytes", c.Message.Topic, w.synced, w.retained, len(c.Message.Payload))
+			}
+			w.synced = -1
+		}
+	})
+	if err != nil || w.synced > 0 {
+		w.t.Errorf("no retained message, %v", err)
 	}
 	return settled
 }
