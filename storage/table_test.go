@@ -328,8 +328,11 @@ func TestOneJournalOfMeta(t *testing.T) {
 
 // TestDetachOtherVersion: a Badger with another inside is told, and not closed in half.
 func TestDetachOtherVersion(t *testing.T) {
-	type memtable struct{ wal *struct{ MmapFile io.Closer } }
-	for _, db := range []any{&struct{ mt *int }{new(int)}, &struct{ memtable int }{}, &struct{ mt *memtable }{&memtable{}}} {
+	type journal struct{ MmapFile io.Closer } // which is not as z.MmapFile
+	type memtable struct{ Wal, wal *journal }
+	without := &memtable{wal: &journal{}}
+	without.Wal = without.wal
+	for _, db := range []any{&struct{ mt *int }{new(int)}, &struct{ memtable int }{}, &struct{ mt *memtable }{without}} {
 		if err := detach(db); err == nil || !strings.Contains(err.Error(), "version of Badger") {
 			t.Errorf("%T: %v", db, err)
 		}
