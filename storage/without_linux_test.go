@@ -20,7 +20,7 @@ func TestShortOfFiles(t *testing.T) {
 			t.Parallel()
 			refused := make(map[string]bool)
 			f := &faults{fired: 1}
-			for n := 1; f.fired > 0; n += 5 {
+			for n := 1; f.fired > 0; n += 2 {
 				f = &faults{nth: n, sticky: true, err: short}
 				dir := scratch(t)
 				storage.CloneStore(t, a.dir, dir)

@@ -159,7 +159,7 @@ func TestOften(t *testing.T) {
 		time.Sleep(time.Second)
 		stop()
 	})
-	denied, times, refused, withheld := 0, 0, 0, ""
+	denied, times, refused, withheld := 0, 0, 0, 0
 	for _, line := range read(t, dir) {
 		n := 1
 		_, rest, repeated := strings.Cut(line, `"times":`)
@@ -173,14 +173,14 @@ func TestOften(t *testing.T) {
 		case strings.Contains(line, "login refused"):
 			refused++
 		case strings.Contains(line, "withheld"):
-			withheld = line
+			withheld += n // in one line or two, as the moment has it
 		}
 	}
 	if denied > 12 || times != 1000 {
 		t.Errorf("%d lines about %d denials", denied, times)
 	}
-	if refused != maxKinds-1 || !strings.Contains(withheld, fmt.Sprintf(`"times":%d`, maxKinds+1)) {
-		t.Errorf("%d refusals, %s", refused, withheld)
+	if refused != maxKinds-1 || withheld != maxKinds+1 {
+		t.Errorf("%d refusals, %d withheld", refused, withheld)
 	}
 }
 
