@@ -170,7 +170,7 @@
 //     files run out. On btrfs, which tells nobody about its limits, it is tried.
 //   - A disk that hangs keeps the committer waiting, and the loop goes on, because the
 //     journal is written with system calls: what Badger writes to its mapping is memory
-//     (takeover_linux.go), and so are the tables. The exceptions are mapped files still: a
+//     (takeover_linux.go); tables are written so, too. The exceptions are mapped files still: a
 //     thread that waits for a page of one can not be stopped, a collection that begins then
 //     waits for it, and everybody for the collection. That is so for opening a database,
 //     once for every 2 MB of pages; and for the reader, where a page of a table has to come
@@ -186,9 +186,9 @@
 //     may never open would promise what a kill takes away. So it is told instead, in
 //     the log, the status and weir/<gateway>/health.
 //   - What cannot be read is never deleted. A damaged segment is moved to
-//     quarantine, what it owed is counted as unreadable, and the rest goes on. So is a
-//     journal that is damaged before its end; the pages behind that are in its table. At
-//     its end damage looks like a group that was cut off.
+//     quarantine, what it owed is counted as unreadable, and the rest goes on. The
+//     exception is the journal of a store that was killed: damage in it looks like the
+//     place at which it was cut off.
 //   - A file or directory of which the file system makes no sense (unreadable: EIO,
 //     EUCLEAN, EBADMSG) is damage of its segment, or of its copy of the state. It
 //     counts as such when the disk was asked twice, and nothing is set aside on its

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"strconv"
@@ -18,7 +17,7 @@ const (
 	journalHeader = 20
 	entryHead     = 22
 	entrySum      = 4
-	longestKey    = 1 << 16
+	longestKey    = 1<<16 - 1
 	entryPoints   = 1 << 1 // in meta: the value is a place in the value log
 	entryInTxn    = 1 << 6
 	entryEndsTxn  = 1 << 7
@@ -77,18 +76,12 @@ func journalEnd(b []byte, at int) (end int, whole bool) {
 }
 
 // journalEntries gives the entries of all whole transactions in a journal, up to the first
-// that is torn or damaged: what Badger would replay; and the bytes behind.
-func journalEntries(journal []byte) (entries []journalEntry, rest []byte) {
-	return transactions(journal[min(journalHeader, len(journal)):])
-}
-
-// transactions reads them. One ends with an entry that tells its version, which those
-// before it have in their keys.
-func transactions(b []byte) (entries []journalEntry, rest []byte) {
+// that is torn or damaged: what Badger would replay. A transaction ends with an entry that
+// tells its version, which those before it have in their keys.
+func journalEntries(journal []byte) (entries []journalEntry) {
 	var version uint64 // of the transaction under way, 0: none
 	whole := 0
-	rest = b
-	for {
+	for b := journal[min(journalHeader, len(journal)):]; ; {
 		e, n := parseEntry(b)
 		if n == 0 || binary.BigEndian.Uint32(b[n-entrySum:]) != crc32.Checksum(b[:n-entrySum], castagnoli) {
 			break
@@ -112,58 +105,7 @@ func transactions(b []byte) (entries []journalEntry, rest []byte) {
 		} else {
 			entries = append(entries, e)
 		}
-		whole, rest = len(entries), b
+		whole = len(entries)
 	}
-	return entries[:whole], rest
-}
-
-// pagesBehind finds the pages behind one that is damaged. There are none where it is only
-// torn: of a group whose sync was cut off the disk may have later pages without the ones
-// before, but then none of another group, because that begins when the sync is done.
-func pagesBehind(rest []byte) (found []journalEntry) {
-	pages := make(map[string]bool) // groups
-	begins := false
-	for {
-		at := bytes.Index(rest, []byte(pageMagic))
-		if at < 0 || len(rest)-at < pageHeader {
-			break
-		}
-		more, left := pageAt(rest, at)
-		if len(more) == 0 {
-			rest = rest[at+len(pageMagic):]
-			continue
-		}
-		if len(found) == 0 {
-			begins = binary.BigEndian.Uint32(rest[at+24:]) == 0
-		}
-		for _, e := range more {
-			if len(e.key) == pageKeyLen+versionLen && len(e.value) >= pageHeader {
-				pages[string(e.value[16:24])] = true
-			}
-		}
-		found, rest = append(found, more...), left
-	}
-	if !begins && len(pages) < 2 {
-		return nil
-	}
-	return found
-}
-
-const (
-	pageKeyLen = 9
-	versionLen = 8
-)
-
-// pageAt reads the transactions from that on which has its page here.
-func pageAt(b []byte, at int) (entries []journalEntry, rest []byte) {
-	key := at - pageKeyLen - versionLen
-	for from := key - 5; from >= max(0, key-entryHead); from-- { // the head has 5 bytes at least
-		if e, n := parseEntry(b[from:]); n == 0 || len(e.key) != pageKeyLen+versionLen || from+n-entrySum-len(e.value) != at {
-			continue
-		}
-		if entries, rest = transactions(b[from:]); len(entries) > 0 {
-			return entries, rest
-		}
-	}
-	return nil, b
+	return entries[:whole]
 }

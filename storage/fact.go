@@ -172,20 +172,28 @@ func getEntry(txn *badger.Txn, stored []byte) ([]byte, error) {
 // digest is a sum over facts, in any order.
 type digest struct{ count, sum uint64 }
 
-func factHash(key, value []byte) uint64 {
-	h := fnv.New64a()
-	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(key))))
-	h.Write(key)
-	h.Write(value)
-	return h.Sum64()
+// factHash is FNV-1a, and from format 2 on every bit of it is mixed with every other: of
+// facts that differ in their last byte alone, as counters do, sums of FNV-1a can be equal.
+func factHash(format uint32, key, value []byte) uint64 {
+	f := fnv.New64a()
+	f.Write(binary.BigEndian.AppendUint32(nil, uint32(len(key))))
+	f.Write(key)
+	f.Write(value)
+	h := f.Sum64()
+	if format < 2 {
+		return h
+	}
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
 }
 
-func (d *digest) add(key, value []byte) {
+func (d *digest) add(format uint32, key, value []byte) {
 	d.count++
-	d.sum += factHash(key, value)
+	d.sum += factHash(format, key, value)
 }
 
-func (d *digest) remove(key, value []byte) {
+func (d *digest) remove(format uint32, key, value []byte) {
 	d.count--
-	d.sum -= factHash(key, value)
+	d.sum -= factHash(format, key, value)
 }

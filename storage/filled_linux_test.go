@@ -61,6 +61,12 @@ func TestDiskFilledBesides(t *testing.T) {
 				}
 			}
 			settled := c.ask(t, "close")
+			if settled < 0 {
+				for c.out.Scan() {
+					t.Log(c.out.Text())
+				}
+				t.Error("not all is there that should be")
+			}
 			if refused < *fills/10 {
 				t.Errorf("it has refused in %d fills of %d", refused, *fills)
 			}
@@ -177,6 +183,9 @@ func TestDiskFilledChild(t *testing.T) {
 				}
 			}
 			fmt.Printf("filled: %d\n", answer)
+			if answer < 0 {
+				return
+			}
 		default:
 			w.turn()
 		}
@@ -278,6 +287,9 @@ func (w *writer) goOn() {
 func (w *writer) close() int {
 	settled := len(w.o.Settled)
 	w.o = w.o.Reopened(w.t)
+	if n := w.o.Store.Status().Quarantined; n > 0 {
+		w.t.Errorf("%d directories in quarantine", n)
+	}
 	w.paid = 0
 	w.take(len(w.owed))
 	for seq := range w.owed {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-edge/weir/core"
 	"github.com/weir-edge/weir/storage"
 	"github.com/weir-edge/weir/storage/storagetest"
 )
@@ -105,6 +106,7 @@ func TestCloseWithoutRoom(t *testing.T) {
 	if next, _ := o.Fetch(uplink, 10); len(next) == 0 {
 		t.Fatal("nothing is owed")
 	}
+	o.UntilSettled(o.Append(&core.Message{Topic: "new", QoS: 1}, 0, core.Debt{Receiver: uplink})) // in a new journal
 	full.Store(true)
 	if err := o.Close(); err != nil {
 		t.Errorf("close: %v", err)

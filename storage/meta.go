@@ -144,7 +144,7 @@ func (m *metaDB) verify() error {
 	var d digest
 	err := m.scan(nil, func(key, value []byte) error {
 		if key[0] != keyCheckpoint {
-			d.add(key, value)
+			d.add(m.checkpoint.Format, key, value)
 		}
 		return nil
 	})
@@ -166,7 +166,7 @@ func (m *metaDB) verify() error {
 // A crash in between leaves facts without their checkpoint: the digest is wrong,
 // and the other copy is taken.
 func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
-	w := &metaWriter{m: m, digest: digest{m.checkpoint.Count, m.checkpoint.Digest}}
+	w := &metaWriter{m: m, format: c.Format, digest: digest{m.checkpoint.Count, m.checkpoint.Digest}}
 	for f := range facts {
 		if err := w.put(f); err != nil {
 			return err
@@ -189,6 +189,7 @@ func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
 // metaWriter cuts facts into transactions.
 type metaWriter struct {
 	m       *metaDB
+	format  uint32
 	digest  digest
 	entries []metaEntry // of the next transaction
 	size    int         // of these
@@ -209,13 +210,13 @@ func (w *metaWriter) put(f fact) error {
 		return err
 	}
 	if old != nil {
-		w.digest.remove(f.key, old)
+		w.digest.remove(w.format, f.key, old)
 	}
 	stored := storedKey(f.key)
 	var head []byte
 	var fresh [][]byte
 	if !f.deleted {
-		w.digest.add(f.key, f.value)
+		w.digest.add(w.format, f.key, f.value)
 		head, fresh = encodeFact(f.key, f.value)
 	}
 	if err := w.write(stored, head); err != nil {

@@ -111,7 +111,7 @@ func (rec *recovery) segment(s *segment, before uint64) error {
 	// A seal was lost: write it again, behind the checkpoint that it stands for.
 	page := max(holds.Last, rec.state.main.checkpoint.Page)
 	if err := rec.state.save(page, core.Seq(rec.mark)); err != nil {
-		return err
+		return errors.Join(err, s.close())
 	}
 	if err := s.seal(holds); err != nil {
 		return err
@@ -124,10 +124,7 @@ func (rec *recovery) segment(s *segment, before uint64) error {
 // of an unsealed one, and those that meta does not know of.
 func (rec *recovery) tryOpen(s *segment, seal sealRecord, sealed bool) error {
 	if !sealed {
-		if err := s.openWriter(); err != nil {
-			return err
-		}
-		return rec.ring.keepDamaged(s)
+		return s.openWriter()
 	}
 	if err := checkSeal(s.dir, seal, s.seam); err != nil {
 		return err

@@ -178,29 +178,3 @@ func (r *ring) tellAside(dir string, why error) {
 	// For whoever looks into it later; of no matter to us.
 	_ = os.WriteFile(filepath.Join(dir, "WHY"), []byte(why.Error()+"\n"), 0o600)
 }
-
-// keepDamaged moves what settle has left of damaged journals to quarantine.
-func (r *ring) keepDamaged(s *segment) error {
-	files, err := r.seam.readDir(s.dir)
-	if err != nil {
-		return r.seam.blame(s.dir, fmt.Errorf("list segment: %w", err))
-	}
-	for _, f := range files {
-		name, ok := strings.CutSuffix(f.Name(), damagedSuffix)
-		if !ok {
-			continue
-		}
-		target := r.asideName(s.dir)
-		if err := r.seam.makeDir(target); err != nil {
-			return transient(fmt.Errorf("make quarantine: %w", err))
-		}
-		if err := r.seam.rename(filepath.Join(s.dir, f.Name()), filepath.Join(target, name)); err != nil {
-			return transient(fmt.Errorf("move to quarantine: %w", err))
-		}
-		if err := r.seam.syncDir(target); err != nil {
-			return transient(err)
-		}
-		r.tellAside(target, fmt.Errorf("%w: a journal, before its end", errDamaged))
-	}
-	return nil
-}

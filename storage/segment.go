@@ -192,11 +192,12 @@ func (s *segment) openReader() error {
 		return errGone
 	case s.db != nil:
 		return nil
-	case !s.sealed: // its handle failed, and the committer is about to open it anew
-		return transient(errors.New("segment is being opened"))
 	}
 	o := segmentOptions(s.dir, s.log).WithReadOnly(true)
 	db, err := openChecked(s.dir, o, s.seam)
+	if err != nil && !s.sealed { // the committer is about to open it, and sees what is wrong
+		return transient(err)
+	}
 	if err != nil {
 		return err
 	}

@@ -154,7 +154,7 @@ func (s *state) closeAll(list []*metaDB) (err error) {
 func (s *state) close() error { return s.closeAll([]*metaDB{s.main, s.mirror}) }
 
 // apply folds ops into the state.
-func (s *state) apply(ops []op) error {
+func (s *state) apply(ops []op) (err error) {
 	for _, o := range ops {
 		switch o.Kind {
 		case opSet:
@@ -162,12 +162,10 @@ func (s *state) apply(ops []op) error {
 		case opDelete:
 			s.put(string(o.Key), change{deleted: true})
 		case opClear:
-			if err := s.clear(o.Key); err != nil {
-				return err
-			}
+			err = errors.Join(err, s.clear(o.Key)) // the others count all the same
 		}
 	}
-	return nil
+	return err
 }
 
 func (s *state) put(key string, c change) {
@@ -223,42 +221,59 @@ func (s *state) scan(prefix []byte, visit func(key, value []byte) error) error {
 
 // save makes the state durable up to a page, in this order:
 //
-//  1. main: the changes, and with the last of them the checkpoint;
-//  2. the mirror: the same, or all of it when it lags behind or has grown;
-//  3. when main has grown, they change roles: next time it is made anew.
+//  1. the mirror is whole: where it is not, it is made anew from main;
+//  2. main: the changes, and with the last of them the checkpoint;
+//  3. the mirror: the same;
+//  4. when main has grown, they change roles: next time it is made anew.
 //
-// When main fails, its handle is not used again; the changes stay. When it can not be
-// read any more, the mirror takes its part.
+// So a copy is written to only while the other is whole. When that fails it may hold some
+// of the changes without their checkpoint: the other copy takes its part, and it begins
+// anew. The changes stay.
 func (s *state) save(page uint64, seq core.Seq) error {
+	if err := s.pair(); err != nil {
+		return err
+	}
 	if err := s.saveMain(page, seq); err != nil {
 		return err
 	}
 	s.main.seam.step("checkpoint: main written")
 	if err := s.saveMirror(s.main.checkpoint); err != nil {
-		s.paired = false
-		return errors.Join(fmt.Errorf("write second checkpoint: %w", err), s.mirror.close())
+		return err
 	}
 	s.forget()
-	if s.main.grown() && s.paired {
+	if s.main.grown() {
 		s.main, s.mirror, s.paired = s.mirror, s.main, false
 	}
 	return nil
 }
 
-func (s *state) saveMain(page uint64, seq core.Seq) error {
+// pair makes the mirror whole. Where main has no checkpoint yet, the pages have all.
+func (s *state) pair() error {
+	if s.paired || s.main.checkpoint.Format == 0 {
+		return nil
+	}
 	if err := s.main.reopen(); err != nil {
 		return err
 	}
-	c := checkpointRecord{Format: s.format, Page: page, Seq: uint64(seq)}
-	if err := s.main.save(s.facts(), c); err != nil {
-		err = errors.Join(fmt.Errorf("write checkpoint: %w", err), s.main.close())
-		if s.paired && errors.Is(err, errDamaged) { // the other copy is whole, and this one begins anew
-			s.main, s.mirror = s.mirror, s.main
-		}
-		s.paired = false
-		return err
+	return s.renewMirror(s.main.facts, s.main.checkpoint)
+}
+
+func (s *state) saveMain(page uint64, seq core.Seq) error {
+	err := s.main.reopen()
+	if err == nil && s.main.checkpoint.Format == 0 { // what is in it was not finished
+		err = s.main.renew()
 	}
-	return nil
+	if err == nil {
+		err = s.main.save(s.facts(), checkpointRecord{Format: s.format, Page: page, Seq: uint64(seq)})
+	}
+	if err == nil {
+		return nil
+	}
+	err = errors.Join(fmt.Errorf("write checkpoint: %w", err), s.main.close())
+	if s.paired {
+		s.main, s.mirror, s.paired = s.mirror, s.main, false
+	}
+	return err
 }
 
 // forget drops the changes, which are in the checkpoint.
@@ -267,17 +282,28 @@ func (s *state) forget() {
 	s.bytes = 0
 }
 
+// saveMirror writes to the mirror what main has just got.
 func (s *state) saveMirror(c checkpointRecord) error {
-	if s.paired && !s.mirror.grown() {
-		return s.mirror.save(s.facts(), c)
+	if !s.paired {
+		return s.renewMirror(s.main.facts, c)
 	}
-	if err := s.mirror.renew(); err != nil {
-		return err
+	if err := s.mirror.save(s.facts(), c); err != nil {
+		s.paired = false
+		return errors.Join(fmt.Errorf("write second checkpoint: %w", err), s.mirror.close())
 	}
-	var failed error
-	err := s.mirror.save(s.main.facts(&failed), c)
-	if err := errors.Join(err, failed); err != nil {
-		return err
+	return nil
+}
+
+// renewMirror makes the mirror anew, of all facts that there are.
+func (s *state) renewMirror(facts func(failed *error) iter.Seq[fact], c checkpointRecord) error {
+	s.paired = false
+	err := s.mirror.renew()
+	if err == nil {
+		var failed error
+		err = errors.Join(s.mirror.save(facts(&failed), c), failed)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("make second checkpoint: %w", err), s.mirror.close())
 	}
 	s.paired, s.mirror.base = true, s.mirror.tables()
 	return nil
@@ -306,19 +332,26 @@ func (s *state) facts() iter.Seq[fact] {
 
 // facts gives all facts of a copy.
 func (m *metaDB) facts(failed *error) iter.Seq[fact] {
+	return collect(func(visit func(key, value []byte) error) error { return m.scan(nil, visit) }, failed)
+}
+
+// collect gives what a scan visits, but for the checkpoint.
+func collect(scan func(visit func(key, value []byte) error) error, failed *error) iter.Seq[fact] {
 	return func(yield func(fact) bool) {
 		stop := errors.New("stop")
-		err := m.scan(nil, func(key, value []byte) error {
-			if key[0] == keyCheckpoint {
+		err := scan(func(key, value []byte) error {
+			if key[0] == keyCheckpoint || yield(fact{key: bytes.Clone(key), value: bytes.Clone(value)}) {
 				return nil
 			}
-			if !yield(fact{key: bytes.Clone(key), value: bytes.Clone(value)}) {
-				return stop
-			}
-			return nil
+			return stop
 		})
 		if !errors.Is(err, stop) {
 			*failed = err
 		}
 	}
+}
+
+// all gives the facts of main and what has changed.
+func (s *state) all(failed *error) iter.Seq[fact] {
+	return collect(func(visit func(key, value []byte) error) error { return s.scan(nil, visit) }, failed)
 }

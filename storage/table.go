@@ -20,10 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-const (
-	memSuffix     = ".mem"
-	damagedSuffix = ".damaged"
-)
+const memSuffix = ".mem"
 
 // settle makes tables of the journals in a directory that nobody has open: those of a
 // handle that was closed, or of a process that was killed. Badger would do that at its
@@ -38,9 +35,6 @@ const (
 //
 // A kill behind 1 leaves a table that no manifest names (see orphan), one behind 2 the
 // journal and its table, which say the same: what is in both is there once.
-//
-// A journal that is damaged in its midst stays in the directory, under another name, and
-// the pages behind the damage are in its table. Badger would drop them.
 func settle(dir string, o badger.Options, s *seam) error {
 	journals, err := journalsIn(dir, s)
 	if err != nil || len(journals) == 0 {
@@ -59,21 +53,14 @@ func settle(dir string, o badger.Options, s *seam) error {
 		if err != nil {
 			return s.blame(path, fmt.Errorf("read journal: %w", err))
 		}
-		entries, rest := journalEntries(b)
-		behind := pagesBehind(rest)
-		if entries = append(entries, behind...); len(entries) > 0 {
+		if entries := journalEntries(b); len(entries) > 0 {
 			if err := addTable(dir, next, entries, o, s); err != nil {
 				return err
 			}
 			next++
 		}
-		if len(behind) > 0 {
-			err = s.rename(path, path+damagedSuffix)
-		} else {
-			err = s.remove(path)
-		}
-		if err != nil { // 3
-			return transient(fmt.Errorf("put journal aside: %w", err))
+		if err := s.remove(path); err != nil { // 3
+			return transient(fmt.Errorf("remove journal: %w", err))
 		}
 	}
 	return nil

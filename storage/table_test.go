@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
@@ -351,8 +352,7 @@ func FuzzJournalEntries(f *testing.F) {
 	f.Add(slices.Concat(make([]byte, journalHeader), set, set, end, set))
 	f.Add([]byte("short"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		entries, rest := journalEntries(b)
-		entries = append(entries, pagesBehind(rest)...)
+		entries := journalEntries(b)
 		size := 0
 		for _, e := range entries {
 			size += len(e.key) + len(e.value) + entrySum
@@ -365,3 +365,53 @@ func FuzzJournalEntries(f *testing.F) {
 		}
 	})
 }
+
+// TestReadBehindFailedTurn: a segment whose next journal finds no room is read all the
+// same, and written on when there is some.
+func TestReadBehindFailedTurn(t *testing.T) {
+	for _, call := range []string{"write", "rename", "sync", "allocate", "openfile"} {
+		full := false
+		cfg := Faulty(Config{}, func(c string) error {
+			if full && c == call {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		s := newRing(t.TempDir(), cfg.seam, quiet).newSegment(1)
+		if err := s.openWriter(); err != nil {
+			t.Fatal(err)
+		}
+		write := func(n uint64) error {
+			page := make([]byte, 200_000)
+			binary.BigEndian.PutUint64(page[8:], n)
+			return s.write(n, page)
+		}
+		last := uint64(0)
+		for s.journal.holds(1, 200_000+pageKeyLen) {
+			last++
+			if err := write(last); err != nil {
+				t.Fatal(err)
+			}
+		}
+		full = true
+		if err := write(last + 1); err == nil {
+			t.Fatalf("%s: no error", call)
+		}
+		full = call == "write" || call == "rename" || call == "allocate" // to open files is needed to read
+		for n := uint64(1); n <= last; n++ {
+			page, err := s.read(n, nil)
+			if err != nil || binary.BigEndian.Uint64(page[8:]) != n {
+				t.Fatalf("%s: page %d: %v", call, n, err)
+			}
+		}
+		full = false
+		if err := s.openWriter(); err != nil {
+			t.Fatalf("%s: %v", call, err)
+		}
+		if err := errors.Join(write(last+1), s.close()); err != nil {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+}
+
+const pageKeyLen = 9

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/weir-edge/weir/core"
@@ -26,57 +25,43 @@ type upgrade struct {
 }
 
 func thisFormat() formats {
-	return formats{version: formatVersion, upgrades: []upgrade{{name: "large facts in parts", apply: cutLarge}}}
-}
-
-// cutLarge has all facts written anew that would be written in parts. A program of format
-// 1 has them in one value, or in Badger's value log, and makes no sense of parts.
-func cutLarge(s *state) error {
-	large := make(map[string][]byte)
-	err := s.scan(nil, func(key, value []byte) error {
-		if len(key)+len(value) > partSize {
-			large[string(key)] = bytes.Clone(value)
-		}
-		return nil
-	})
-	for key, value := range large {
-		s.put(key, change{value: value})
-	}
-	return err
+	return formats{version: formatVersion, upgrades: []upgrade{
+		// All facts are written anew. A program of format 1 has the large ones in one value,
+		// or in Badger's value log, makes no sense of parts, and sums differently.
+		{name: "large facts in parts", apply: func(*state) error { return nil }},
+	}}
 }
 
 // upgrade brings the state to the format of this program, in this order:
 //
-//  1. a checkpoint in the old format, of everything in the ring: from here on no
-//     page counts that was written in it;
-//  2. step by step, what changes and a checkpoint of the next format, in main;
-//  3. all of it in the mirror, which begins anew.
+//  1. step by step, what changes, in memory;
+//  2. the mirror begins anew, with all of it, main's facts and what is in the ring, in the
+//     new format;
+//  3. it is main now, and the other copy begins anew, too.
 //
-// Nothing else is written before that. A kill before 3 leaves a mirror of the old
-// format: an older program goes on with that one, and begins the other anew; this one
-// begins with it again. From 3 on, an older program refuses.
+// Nothing else is written before that. A kill before 2 is done leaves a copy of the old
+// format alone, one before 3 is begun both: an older program goes on with that one, and
+// begins the other anew; this one begins with it again. From 3 on, an older program
+// refuses.
 func (s *state) upgrade(f formats, page uint64, seq core.Seq) error {
 	if s.format == f.version {
 		return nil
 	}
-	if err := s.save(page, seq); err != nil { // 1
-		return err
-	}
-	s.main.seam.step("upgrade: begun")
 	from := s.format
-	for s.format < f.version { // 2
+	for ; s.format < f.version; s.format++ { // 1
 		step := f.upgrades[s.format-1]
 		if err := step.apply(s); err != nil {
 			return fmt.Errorf("upgrade the store, %s: %w", step.name, err)
 		}
-		s.format++
-		s.paired = false
-		if err := s.saveMain(page, seq); err != nil {
-			return fmt.Errorf("upgrade the store, %s: %w", step.name, err)
-		}
-		s.forget()
-		s.main.seam.step("upgrade: step done")
 	}
+	s.main.seam.step("upgrade: begun")
+	c := checkpointRecord{Format: s.format, Page: page, Seq: uint64(seq)}
+	if err := s.renewMirror(s.all, c); err != nil { // 2
+		return fmt.Errorf("upgrade the store: %w", err)
+	}
+	s.main.seam.step("upgrade: first copy made")
+	s.main, s.mirror, s.paired = s.mirror, s.main, false
+	s.forget()
 	if err := s.saveMirror(s.main.checkpoint); err != nil { // 3
 		return fmt.Errorf("upgrade the second copy: %w", err)
 	}

@@ -85,7 +85,7 @@ func writeFormat1(t *testing.T, dir string, sizes map[string]int) {
 	for topic, size := range sizes {
 		r := toRecord(0, 0, &core.Message{Topic: topic, Payload: bytes.Repeat([]byte{7}, size), Retain: true}, stampRecord{})
 		o := set(textKey(keyRetained, topic), &r)
-		d.add(o.Key, o.Value)
+		d.add(1, o.Key, o.Value)
 		write(o.Key, o.Value)
 	}
 	c := set([]byte{keyCheckpoint}, &checkpointRecord{Format: 1, Page: 1, Count: d.count, Digest: d.sum})
