@@ -43,17 +43,17 @@
 // The second Badger database, meta, is a checkpoint of the state: it is written
 // when a segment is sealed, when a megabyte of changes has gathered, and at
 // Close. Its last transaction holds the number of the page up to which it is
-// complete. Opening loads meta and replays the changes of the pages above; each
+// complete. There are two copies; one is written to only while the other is whole. Opening loads meta and replays the changes of the pages above; each
 // sets or clears one keyed fact, so that doing it twice is harmless. A large fact is
 // stored in parts (fact.go).
 //
 // # Formats
 //
 // The checkpoint says in which format the store is. A program reads those of all
-// earlier ones and brings the state to its own when it opens the store, step by step
-// and one copy of meta after the other (upgrade.go), so that a kill in the midst of
-// it leaves a store for one of the two programs at least: for the old one until the
-// second copy is begun, for the new one always. A newer format is refused.
+// earlier ones and brings the state to its own when it opens the store, one copy of
+// meta after the other, each made anew (upgrade.go), so that a kill in the midst of it
+// leaves a store for one of the two programs at least: for the old one until the second
+// copy is begun, for the new one always. A newer format is refused.
 //
 // # Closure
 //
