@@ -14,7 +14,7 @@ func TestSaveFails(t *testing.T) {
 	failure := errors.New("no")
 	for _, twice := range []bool{false, true} {
 		done := false
-		for nth := 1; !done; nth += 7 {
+		for nth := 1; !done; nth += 13 {
 			dir, calls, armed := t.TempDir(), 0, false
 			cfg := Faulty(Config{}, func(string) error {
 				if calls++; armed && (calls == nth || twice && calls == nth+17) {
