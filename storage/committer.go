@@ -133,7 +133,8 @@ func (c *committer) measure() (err error) {
 //
 //  1. there is room on the disk, and the active segment is open, with its
 //     journal allocated and advised;
-//  2. the pages, one transaction each, the last of them marked as such;
+//  2. the pages, one transaction each, the last of them marked as such; where the
+//     journal is full it becomes a table, and another is begun;
 //  3. one sync of the journal (promise synced; positions alone do without);
 //  4. the state in memory follows;
 //  5. the owner is told, and the acknowledgements leave;

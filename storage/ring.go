@@ -156,25 +156,17 @@ func (r *ring) setAside(dir string, why error) error {
 	if err := r.seam.makeDir(r.quarantine); err != nil {
 		return fmt.Errorf("make quarantine: %w", err)
 	}
-	target := r.asideName(dir)
+	name := time.Now().UTC().Format("20060102T150405.000000000") + "-" + filepath.Base(dir)
+	target := filepath.Join(r.quarantine, name)
 	if err := r.seam.rename(dir, target); err != nil {
 		return r.stay(dir, fmt.Errorf("move to quarantine: %w", err))
 	}
 	if err := errors.Join(r.seam.syncDir(r.quarantine), r.seam.syncDir(filepath.Dir(dir))); err != nil {
 		return err
 	}
-	r.tellAside(target, why)
-	return nil
-}
-
-// asideName is a new name in quarantine.
-func (r *ring) asideName(of string) string {
-	return filepath.Join(r.quarantine, time.Now().UTC().Format("20060102T150405.000000000")+"-"+filepath.Base(of))
-}
-
-func (r *ring) tellAside(dir string, why error) {
 	r.aside.Add(1)
-	r.log.Error("set aside what can not be read", "directory", dir, "error", why)
+	r.log.Error("set aside what can not be read", "directory", target, "error", why)
 	// For whoever looks into it later; of no matter to us.
-	_ = os.WriteFile(filepath.Join(dir, "WHY"), []byte(why.Error()+"\n"), 0o600)
+	_ = os.WriteFile(filepath.Join(target, "WHY"), []byte(why.Error()+"\n"), 0o600)
+	return nil
 }
