@@ -290,12 +290,16 @@ func (m *metaDB) tables() (n int) {
 const brokenTables = 1 << 20
 
 // renew empties the copy. Its directory goes under a name that Open takes for
-// rubbish, so that a half removed one is never opened.
+// rubbish, so that a half removed one is never opened. One that an earlier try could not
+// remove goes first: it has the name.
 func (m *metaDB) renew() error {
 	if err := m.close(); err != nil {
 		m.log.Warn("close copy of meta", "error", err)
 	}
 	trash := filepath.Join(filepath.Dir(m.dir), ringDir, trashPrefix+filepath.Base(m.dir))
+	if err := m.seam.removeAll(trash); err != nil {
+		return fmt.Errorf("remove old copy of meta: %w", err)
+	}
 	if err := m.seam.rename(m.dir, trash); err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("rename copy of meta: %w", err)
 	}

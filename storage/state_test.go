@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"path/filepath"
 	"testing"
 )
@@ -103,4 +104,25 @@ func stateRound(t *testing.T, dir string) (round int) {
 		t.Fatalf("%d facts, %v", n, failed)
 	}
 	return round
+}
+
+// TestRenewWithTrash: a copy that an earlier try could not remove is not in the way of the
+// next one.
+func TestRenewWithTrash(t *testing.T) {
+	dir := t.TempDir()
+	st := openTestState(t, dir, newSeam())
+	defer st.close()
+	for _, name := range metaNames {
+		trash := filepath.Join(dir, ringDir, trashPrefix+name)
+		if err := os.MkdirAll(trash, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(trash, "MANIFEST"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st.put(string(keyRetained)+"a", change{value: []byte{1}})
+	if err := st.save(1, 1); err != nil {
+		t.Error(err)
+	}
 }
