@@ -58,14 +58,15 @@ type committer struct {
 	state   *state
 	encoder *encoder
 
-	active *segment // nil before the first write
-	broken bool     // a write to it has failed
-	resume uint64   // first page of the unsealed segment that is to be opened, 0: make a new one
-	holds  sealRecord
-	owed   debtors // of the active segment
-	next   uint64  // page
-	mark   core.Seq
-	free   int64 // bytes on the file system, when it was last measured; -1: not known
+	active   *segment // nil before the first write
+	unsynced bool     // something was written to it that need not be durable yet
+	broken   bool     // a write to it has failed
+	resume   uint64   // first page of the unsealed segment that is to be opened, 0: make a new one
+	holds    sealRecord
+	owed     debtors // of the active segment
+	next     uint64  // page
+	mark     core.Seq
+	free     int64 // bytes on the file system, when it was last measured; -1: not known
 
 	jobs    *mailbox[job]
 	results *mailbox[result]
@@ -210,8 +211,9 @@ func (c *committer) room(bytes int64) error {
 	return err
 }
 
-// activate opens the unsealed segment, or a new one.
+// activate opens the unsealed segment, or a new one. What is in it is durable.
 func (c *committer) activate() error {
+	c.unsynced = false
 	if c.resume != 0 {
 		s := c.ring.find(c.resume)
 		err := s.openWriter()
@@ -265,9 +267,9 @@ func (c *committer) abandon(s *segment, why error) error {
 }
 
 func (c *committer) write(g *group, ops []op, r *result) error {
-	first := c.next
-	err := c.encoder.encode(g, ops, first, rand.Uint64(), func(n uint64, page []byte, messages int) error {
-		if n > first { // the room for the first was measured just now
+	first := pageInfo{page: c.next, group: rand.Uint64(), behind: !c.unsynced}
+	err := c.encoder.encode(g, ops, first, func(n uint64, page []byte) error {
+		if n > first.page { // the room for the first was measured just now
 			if err := c.room(0); err != nil {
 				return err
 			}
@@ -288,6 +290,7 @@ func (c *committer) write(g *group, ops []op, r *result) error {
 			return err
 		}
 	}
+	c.unsynced = !g.sync
 	c.next = r.last + 1
 	c.hold(g, r)
 	return nil

@@ -1,7 +1,9 @@
 package storage_test
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -56,8 +58,10 @@ type original struct {
 
 // makeOriginal fills a store with segments, some of them partly paid, and
 // leaves it as Close does or as a kill does.
-func makeOriginal(t *testing.T, killed bool) original {
-	cfg, clone := storage.Crashable(storage.SmallSegments(storage.Config{Dir: scratch(t)}, 16<<10))
+func makeOriginal(t *testing.T, killed bool) original { return makeOriginalOf(t, killed, 16<<10) }
+
+func makeOriginalOf(t *testing.T, killed bool, segment int64) original {
+	cfg, clone := storage.Crashable(storage.SmallSegments(storage.Config{Dir: scratch(t)}, segment))
 	o := storagetest.NewOwner(t, open(t, cfg))
 	a := original{dir: cfg.Dir, owed: make(map[core.Seq]*core.Message), state: make(map[string]core.Change)}
 	record := func(c core.Change) {
@@ -120,7 +124,7 @@ func TestDamage(t *testing.T) {
 					continue
 				}
 				for _, d := range damages {
-					n := a.damage(t, file, d.name, d.do)
+					n, _ := a.damage(t, file, d.name, d.do)
 					lost, total = lost+n, total+len(a.owed)
 					if t.Failed() {
 						t.Fatalf("%s %s", file, d.name)
@@ -129,6 +133,50 @@ func TestDamage(t *testing.T) {
 			}
 			t.Logf("%.2f %% of the messages lost, by one damage each", 100*float64(lost)/float64(total))
 		})
+	}
+}
+
+// TestDamagedJournal damages the journal of a store that was killed, at any place. What is
+// behind the damage is delivered, and what is lost is told, but for the end of the journal:
+// that can be torn as well. The journal is kept.
+func TestDamagedJournal(t *testing.T) {
+	t.Parallel()
+	a := makeOriginalOf(t, true, 8<<20)
+	const path = "/q/00000000000000000001/00001.mem"
+	b, err := os.ReadFile(a.dir + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := len(bytes.TrimRight(b, "\x00"))
+	seed := rand.Uint64()
+	t.Logf("seed %d, %d bytes", seed, end)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	const groups, inGroup = 60, 50
+	const from = 8 << 10 // before that is the rule, without which nothing is owed to it
+	told := 0
+	for i := range 60 {
+		at := from + rng.IntN(end-from)
+		how, do := "a bit flipped", func(b []byte) { b[at] ^= 1 << rng.IntN(8) }
+		if i%2 == 0 {
+			how, do = "4 KiB zero", func(b []byte) { clear(b[at:min(end, at+4096)]) }
+		}
+		spoil := func(b []byte) []byte { do(b); return b }
+		lost, silent := a.damage(t, path, fmt.Sprintf("%s at %d", how, at), spoil)
+		if !silent {
+			told++
+		}
+		if silent && lost > 0 && at+4096 < end-2*end/groups {
+			t.Errorf("%s at %d of %d: %d messages are lost without a word", how, at, end, lost)
+		}
+		if most := (2 + 4096*groups/end) * inGroup; lost > most {
+			t.Errorf("%s at %d of %d: %d messages are lost", how, at, end, lost)
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	if told < 30 {
+		t.Errorf("only %d times something was told", told)
 	}
 }
 
@@ -156,8 +204,8 @@ func (a original) files(t *testing.T) (files []string) {
 }
 
 // damage damages one file of a copy, and looks at what is left. It gives the
-// number of messages that are lost.
-func (a original) damage(t *testing.T, file, how string, do func([]byte) []byte) (lost int) {
+// number of messages that are lost; silent says that nothing tells of that.
+func (a original) damage(t *testing.T, file, how string, do func([]byte) []byte) (lost int, silent bool) {
 	dir := scratch(t)
 	defer os.RemoveAll(dir)
 	storage.CloneStore(t, a.dir, dir)
@@ -176,7 +224,7 @@ func (a original) damage(t *testing.T, file, how string, do func([]byte) []byte)
 	o, ok := tryOpen(t, storage.Config{Dir: dir})
 	if !ok {
 		t.Errorf("%s %s: does not open", file, how)
-		return 0
+		return 0, false
 	}
 	defer func() {
 		if err := o.Close(); err != nil {
@@ -204,14 +252,14 @@ func (a original) damage(t *testing.T, file, how string, do func([]byte) []byte)
 			lost++
 		}
 	}
-	silent := o.Dropped[core.DroppedUnreadable] == 0 && !quarantined()
+	silent = o.Dropped[core.DroppedUnreadable] == 0 && !quarantined()
 	if lost > 0 && silent && !journal { // whose end can not be told from a torn one
 		t.Errorf("%s %s: %d messages are lost without a word", file, how, lost)
 	}
 	if n := o.Store.Owed(uplink); n > 0 {
 		t.Errorf("%s %s: %d messages stay owed", file, how, n)
 	}
-	return lost
+	return lost, silent
 }
 
 func (a original) compareState(t *testing.T, o *storagetest.Owner, excused bool) {

@@ -186,9 +186,11 @@
 //     may never open would promise what a kill takes away. So it is told instead, in
 //     the log, the status and weir/<gateway>/health.
 //   - What cannot be read is never deleted. A damaged segment is moved to
-//     quarantine, what it owed is counted as unreadable, and the rest goes on. The
-//     exception is the journal of a store that was killed: damage in it looks like the
-//     place at which it was cut off.
+//     quarantine, what it owed is counted as unreadable, and the rest goes on. Damage
+//     in the journal of a store that was killed looks like the place at which a power
+//     cut has torn it, unless a group is behind it that was begun when all before it
+//     was durable, which its pages say: then what is behind is kept, and the journal
+//     goes to quarantine. Damage in the last such group is taken for torn.
 //   - A file or directory of which the file system makes no sense (unreadable: EIO,
 //     EUCLEAN, EBADMSG) is damage of its segment, or of its copy of the state. It
 //     counts as such when the disk was asked twice, and nothing is set aside on its

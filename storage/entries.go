@@ -1,8 +1,10 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 	"strconv"
 
 	"github.com/dgraph-io/badger/v4/y"
@@ -75,15 +77,38 @@ func journalEnd(b []byte, at int) (end int, whole bool) {
 	}
 }
 
-// journalEntries gives the entries of all whole transactions in a journal, up to the first
-// that is torn or damaged: what Badger would replay. A transaction ends with an entry that
-// tells its version, which those before it have in their keys.
-func journalEntries(journal []byte) (entries []journalEntry) {
+// journalEntries gives the entries of all whole transactions in a journal, up to where it
+// is torn: what Badger would replay. damaged says that there was damage before that; there
+// too what is behind it counts, which Badger would drop.
+//
+// Torn is what a power cut has left of what was not durable. Of that the disk may have any
+// part, also a later one without an earlier. But a group that says that all before it was
+// durable when it was begun (pageInfo) can not be behind something torn.
+func journalEntries(journal []byte) (entries []journalEntry, damaged bool) {
+	entries, rest := transactions(journal[min(journalHeader, len(journal)):])
+	var behind []journalEntry // not known yet what
+	for len(rest) > 0 {
+		var more []journalEntry
+		more, rest = transactions(nextPage(rest))
+		if behind = append(behind, more...); slices.ContainsFunc(more, journalEntry.beginsBehind) {
+			entries, behind, damaged = append(entries, behind...), nil, true
+		}
+		if len(more) == 0 && len(rest) > 0 {
+			rest = rest[1:]
+		}
+	}
+	return entries, damaged
+}
+
+// transactions reads whole ones, up to the first that is not; rest begins with that. One
+// ends with an entry that tells its version, which those before it have in their keys.
+func transactions(b []byte) (entries []journalEntry, rest []byte) {
 	var version uint64 // of the transaction under way, 0: none
 	whole := 0
-	for b := journal[min(journalHeader, len(journal)):]; ; {
+	rest = b
+	for {
 		e, n := parseEntry(b)
-		if n == 0 || binary.BigEndian.Uint32(b[n-entrySum:]) != crc32.Checksum(b[:n-entrySum], castagnoli) {
+		if n == 0 || !entryIsWhole(b[:n]) {
 			break
 		}
 		b = b[n:]
@@ -105,7 +130,52 @@ func journalEntries(journal []byte) (entries []journalEntry) {
 		} else {
 			entries = append(entries, e)
 		}
-		whole = len(entries)
+		whole, rest = len(entries), b
 	}
-	return entries[:whole]
+	return entries[:whole], rest
+}
+
+func entryIsWhole(b []byte) bool {
+	return binary.BigEndian.Uint32(b[len(b)-entrySum:]) == crc32.Checksum(b[:len(b)-entrySum], castagnoli)
+}
+
+// What a page and its chunks have for a key, with Badger's version behind it.
+const (
+	versionLen = 8
+	pageKeyLen = 1 + 8 + versionLen
+	chunkLen   = pageKeyLen + 4
+)
+
+// searchMost is how many bytes are summed up in the search for one entry. Whoever chooses
+// what is in a page could else make of each byte the beginning of a large one.
+const searchMost = 64 << 20
+
+// nextPage finds the next entry of a page or of a chunk of one, wherever it begins.
+func nextPage(b []byte) []byte {
+	for summed := 0; summed < searchMost; b = b[1:] {
+		skip := bytes.IndexByte(b, entryInTxn)
+		if skip < 0 {
+			return nil
+		}
+		b = b[skip:]
+		if len(b) < 3 || b[1] != 0 || b[2] != pageKeyLen && b[2] != chunkLen {
+			continue
+		}
+		e, n := parseEntry(b)
+		if n == 0 || e.expires != 0 || e.key[0] != pageKeyKind || len(e.value) >= segmentThreshold {
+			continue
+		}
+		if summed += n; entryIsWhole(b[:n]) {
+			return b
+		}
+	}
+	return nil
+}
+
+// beginsBehind says whether the entry is the first page of a group that was begun when all
+// before it was durable.
+func (e journalEntry) beginsBehind() bool {
+	v := e.value
+	return len(e.key) == pageKeyLen && len(v) >= pageHeader && string(v[:4]) == pageMagic &&
+		v[7]&flagBehind != 0 && binary.BigEndian.Uint32(v[24:]) == 0
 }

@@ -42,27 +42,22 @@ func newGroupEncoder() (*encoder, error) {
 	return &encoder{codec: c}, nil
 }
 
-// encode gives the pages of a group one after the other, from number first on.
-// A page is valid until the next one.
-func (e *encoder) encode(g *group, ops []op, first, id uint64, write func(n uint64, page []byte, messages int) error) error {
+// encode gives the pages of a group one after the other, of which info is the first. A
+// page is valid until the next one.
+func (e *encoder) encode(g *group, ops []op, info pageInfo, write func(n uint64, page []byte) error) error {
 	entries := g.entries
-	for place := uint32(0); ; place++ {
+	info.mark = uint64(g.mark)
+	for ; ; info.page, info.place = info.page+1, info.place+1 {
 		var mine []entry
 		var changes []op
 		changes, ops = cutOps(ops)
 		mine, entries = cutEntries(entries, opBytes(changes))
-		info := pageInfo{
-			page:     first + uint64(place),
-			group:    id,
-			place:    place,
-			last:     len(entries) == 0 && len(ops) == 0,
-			messages: uint32(len(mine)),
-			mark:     uint64(g.mark),
-		}
+		info.last = len(entries) == 0 && len(ops) == 0
+		info.messages = uint32(len(mine))
 		if err := e.encodePage(info, mine, changes); err != nil {
 			return err
 		}
-		if err := write(info.page, e.page, len(mine)); err != nil {
+		if err := write(info.page, e.page); err != nil {
 			return err
 		}
 		if info.last {

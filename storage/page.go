@@ -15,6 +15,7 @@ import (
 //	 4  version  1
 //	 5  codec of the index section, codec of the messages section
 //	 7  flags    1: last of its group
+//	             2: what was written before its group was durable when that was begun
 //	 8  page number
 //	16  group    random, the same for all pages of one group commit
 //	24  place in the group            u32
@@ -34,7 +35,8 @@ const (
 	codecNone = 0
 	codecZstd = 1
 
-	flagLast = 1
+	flagLast   = 1
+	flagBehind = 2
 )
 
 // What a page may hold. A single message may be larger than pageRaw; then it
@@ -53,6 +55,7 @@ type pageInfo struct {
 	group    uint64
 	place    uint32
 	last     bool
+	behind   bool // all that was written before its group was durable when that was begun
 	messages uint32
 	base     uint64
 	mark     uint64
@@ -158,7 +161,10 @@ func (c *codec) appendPage(b []byte, p pageInfo, index, messages []byte) []byte 
 	copy(h, pageMagic)
 	h[4], h[5], h[6] = pageVersion, indexCodec, bodyCodec
 	if p.last {
-		h[7] = flagLast
+		h[7] |= flagLast
+	}
+	if p.behind {
+		h[7] |= flagBehind
 	}
 	binary.BigEndian.PutUint64(h[8:], p.page)
 	binary.BigEndian.PutUint64(h[16:], p.group)
@@ -211,6 +217,7 @@ func (c *codec) parsePage(b []byte) (page, error) {
 			group:    binary.BigEndian.Uint64(b[16:]),
 			place:    binary.BigEndian.Uint32(b[24:]),
 			last:     b[7]&flagLast != 0,
+			behind:   b[7]&flagBehind != 0,
 			messages: binary.BigEndian.Uint32(b[28:]),
 			base:     binary.BigEndian.Uint64(b[32:]),
 			mark:     binary.BigEndian.Uint64(b[40:]),

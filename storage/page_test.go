@@ -55,7 +55,7 @@ func pagesOf(t testing.TB, g *group, first uint64) (pages [][]byte) {
 	for _, c := range g.changes {
 		ops = appendOps(ops, c)
 	}
-	err = e.encode(g, ops, first, 0x1122334455667788, func(n uint64, page []byte, _ int) error {
+	err = e.encode(g, ops, pageInfo{page: first, group: 0x1122334455667788}, func(n uint64, page []byte) error {
 		if n != first+uint64(len(pages)) {
 			t.Errorf("page %d after %d", n, len(pages))
 		}

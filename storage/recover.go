@@ -124,7 +124,10 @@ func (rec *recovery) segment(s *segment, before uint64) error {
 // of an unsealed one, and those that meta does not know of.
 func (rec *recovery) tryOpen(s *segment, seal sealRecord, sealed bool) error {
 	if !sealed {
-		return s.openWriter()
+		if err := s.openWriter(); err != nil {
+			return err
+		}
+		return rec.ring.keepDamaged(s)
 	}
 	if err := checkSeal(s.dir, seal, s.seam); err != nil {
 		return err

@@ -156,17 +156,59 @@ func (r *ring) setAside(dir string, why error) error {
 	if err := r.seam.makeDir(r.quarantine); err != nil {
 		return fmt.Errorf("make quarantine: %w", err)
 	}
-	name := time.Now().UTC().Format("20060102T150405.000000000") + "-" + filepath.Base(dir)
-	target := filepath.Join(r.quarantine, name)
+	target := r.asideName(dir)
 	if err := r.seam.rename(dir, target); err != nil {
 		return r.stay(dir, fmt.Errorf("move to quarantine: %w", err))
 	}
 	if err := errors.Join(r.seam.syncDir(r.quarantine), r.seam.syncDir(filepath.Dir(dir))); err != nil {
 		return err
 	}
+	r.tellAside(target, why)
+	return nil
+}
+
+// asideName is a new name in quarantine.
+func (r *ring) asideName(of string) string {
+	return filepath.Join(r.quarantine, time.Now().UTC().Format("20060102T150405.000000000")+"-"+filepath.Base(of))
+}
+
+func (r *ring) tellAside(dir string, why error) {
 	r.aside.Add(1)
-	r.log.Error("set aside what can not be read", "directory", target, "error", why)
+	r.log.Error("set aside what can not be read", "directory", dir, "error", why)
 	// For whoever looks into it later; of no matter to us.
-	_ = os.WriteFile(filepath.Join(target, "WHY"), []byte(why.Error()+"\n"), 0o600)
+	_ = os.WriteFile(filepath.Join(dir, "WHY"), []byte(why.Error()+"\n"), 0o600)
+}
+
+// keepDamaged moves what settle has left of damaged journals of a segment to quarantine.
+// Those that come up later go there with the segment.
+func (r *ring) keepDamaged(s *segment) error {
+	files, err := r.seam.readDir(s.dir)
+	if err != nil {
+		return r.seam.blame(s.dir, fmt.Errorf("list segment: %w", err))
+	}
+	for _, f := range files {
+		name, damaged := strings.CutSuffix(f.Name(), damagedSuffix)
+		if !damaged {
+			continue
+		}
+		if err := r.keepJournal(filepath.Join(s.dir, f.Name()), filepath.Join(r.asideName(s.dir), name)); err != nil {
+			return transient(fmt.Errorf("move journal to quarantine: %w", err))
+		}
+	}
+	return nil
+}
+
+func (r *ring) keepJournal(path, target string) error {
+	dir := filepath.Dir(target)
+	if err := r.seam.makeDir(dir); err != nil {
+		return err
+	}
+	if err := r.seam.rename(path, target); err != nil {
+		return err
+	}
+	if err := errors.Join(r.seam.syncDir(dir), r.seam.syncDir(filepath.Dir(path))); err != nil {
+		return err
+	}
+	r.tellAside(dir, fmt.Errorf("%w: a journal, before its end", errDamaged))
 	return nil
 }

@@ -47,8 +47,10 @@ func parseSegmentName(name string) (first uint64, ok bool) {
 	return first, err == nil && len(name) == segmentNameLen && first > 0
 }
 
+const pageKeyKind = 'p'
+
 func pageKey(n uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{'p'}, n)
+	return binary.BigEndian.AppendUint64([]byte{pageKeyKind}, n)
 }
 
 // chunkKey follows its page's key.
@@ -258,7 +260,7 @@ func (s *segment) newest() (n uint64, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	err = view(s.db, func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{'p'}})
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{pageKeyKind}})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			if key := it.Item().Key(); len(key) == 9 {

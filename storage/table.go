@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -20,7 +21,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-const memSuffix = ".mem"
+const (
+	memSuffix     = ".mem"
+	damagedSuffix = ".damaged"
+)
 
 // settle makes tables of the journals in a directory that nobody has open: those of a
 // handle that was closed, or of a process that was killed. Badger would do that at its
@@ -35,6 +39,9 @@ const memSuffix = ".mem"
 //
 // A kill behind 1 leaves a table that no manifest names (see orphan), one behind 2 the
 // journal and its table, which say the same: what is in both is there once.
+//
+// A journal that is damaged before its end, or that the disk does not give, stays under
+// another name.
 func settle(dir string, o badger.Options, s *seam) error {
 	journals, err := journalsIn(dir, s)
 	if err != nil || len(journals) == 0 {
@@ -44,26 +51,52 @@ func settle(dir string, o badger.Options, s *seam) error {
 	if err != nil {
 		return err
 	}
+	if known == nil { // before there is a table, which nobody would name after a kill
+		if err := s.replaceFile(filepath.Join(dir, badger.ManifestFilename), []byte("Bdgr\x00\x00\x00\x08")); err != nil {
+			return transient(fmt.Errorf("begin manifest: %w", err))
+		}
+	}
 	next := uint64(1)
 	for id := range known {
 		next = max(next, id+1)
 	}
 	for _, path := range journals {
-		b, err := s.readFile(path)
+		entries, damaged, err := readJournal(path, s)
 		if err != nil {
-			return s.blame(path, fmt.Errorf("read journal: %w", err))
+			return err
 		}
-		if entries := journalEntries(b); len(entries) > 0 {
+		if len(entries) > 0 {
 			if err := addTable(dir, next, entries, o, s); err != nil {
 				return err
 			}
 			next++
 		}
-		if err := s.remove(path); err != nil { // 3
-			return transient(fmt.Errorf("remove journal: %w", err))
+		if damaged {
+			err = s.rename(path, path+damagedSuffix)
+		} else {
+			err = s.remove(path)
+		}
+		if err != nil { // 3
+			return transient(fmt.Errorf("put journal away: %w", err))
 		}
 	}
 	return nil
+}
+
+// readJournal reads what can be read of a journal.
+func readJournal(path string, s *seam) (entries []journalEntry, damaged bool, err error) {
+	b, err := s.readFile(path)
+	broken := err != nil
+	if broken {
+		if err = s.blame(path, fmt.Errorf("read journal: %w", err)); errors.Is(err, errTransient) {
+			return nil, false, err
+		}
+		if b, err = readAround(path, s); err != nil {
+			return nil, false, s.blame(path, fmt.Errorf("read journal: %w", err))
+		}
+	}
+	entries, damaged = journalEntries(b)
+	return entries, damaged || broken, nil
 }
 
 // journalsIn lists the journals in a directory, oldest first.
@@ -86,8 +119,11 @@ func journalsIn(dir string, s *seam) (paths []string, err error) {
 }
 
 func addTable(dir string, id uint64, entries []journalEntry, o badger.Options, s *seam) error {
-	path := table.NewFilename(id, dir)
-	if err := s.replaceFile(path, buildTable(entries, o)); err != nil { // 1
+	made := buildTable(entries, o)
+	if id > 1 && holdsSame(table.NewFilename(id-1, dir), made, s) {
+		return nil // its journal could not be removed the last time
+	}
+	if err := s.replaceFile(table.NewFilename(id, dir), made); err != nil { // 1
 		return transient(fmt.Errorf("make table: %w", err))
 	}
 	s.step("table: made")
@@ -96,6 +132,15 @@ func addTable(dir string, id uint64, entries []journalEntry, o badger.Options, s
 	}
 	s.step("table: named")
 	return nil
+}
+
+// holdsSame says whether a file holds these bytes and nothing else.
+func holdsSame(path string, want []byte, s *seam) bool {
+	if info, err := os.Stat(path); err != nil || info.Size() != int64(len(want)) {
+		return false
+	}
+	b, err := s.readFile(path)
+	return err == nil && bytes.Equal(b, want)
 }
 
 // buildTable makes a table of Badger's.
@@ -149,8 +194,7 @@ const (
 // inBlock is what the entry takes in a block at most.
 func (e journalEntry) inBlock() int { return len(e.key) + len(e.value) + blockOverhead }
 
-// addToManifest appends a line to the manifest of a database, behind its last whole one;
-// or begins it, where it is missing:
+// addToManifest appends a line to the manifest of a database, behind its last whole one:
 //
 //	"Bdgr" | external version u16 | version u16 | for each line: length u32 | sum u32 | changes
 func addToManifest(dir string, id uint64, o badger.Options, s *seam) error {
@@ -160,12 +204,6 @@ func addToManifest(dir string, id uint64, o badger.Options, s *seam) error {
 	}
 	path := filepath.Join(dir, badger.ManifestFilename)
 	f, err := s.openFile(path, os.O_RDWR)
-	if os.IsNotExist(err) {
-		if err := s.replaceFile(path, append([]byte("Bdgr\x00\x00\x00\x08"), line...)); err != nil {
-			return transient(fmt.Errorf("begin manifest: %w", err))
-		}
-		return nil
-	}
 	if err != nil {
 		return s.blame(path, fmt.Errorf("open manifest: %w", err))
 	}

@@ -171,11 +171,18 @@ func tableBytes(t *testing.T, dir string) (all []byte) {
 }
 
 // TestSettleFails: whichever call fails, the journal is there still, or its table is in
-// the manifest; and the next try makes it whole.
+// the manifest; and the next try makes it whole. So it is where there is no manifest yet.
 func TestSettleFails(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
 	from := filepath.Join(t.TempDir(), "d")
-	writeJournal(t, from, rng)
+	writeJournal(t, from, rand.New(rand.NewPCG(1, 1)))
+	t.Run("manifest", func(t *testing.T) { settleFails(t, from) })
+	if err := os.Remove(filepath.Join(from, badger.ManifestFilename)); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("no manifest", func(t *testing.T) { settleFails(t, from) })
+}
+
+func settleFails(t *testing.T, from string) {
 	db, err := badger.OpenManaged(metaOptions(copyOf(t, from), quiet))
 	if err != nil {
 		t.Fatal(err)
@@ -213,6 +220,32 @@ func TestSettleFails(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestSettleCanNotRemove: a journal that stays has one table, however often that is tried.
+func TestSettleCanNotRemove(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	writeJournal(t, dir, rand.New(rand.NewPCG(3, 1)))
+	stays := true
+	cfg := Faulty(Config{}, func(call string) error {
+		if stays && call == "remove file" {
+			return syscall.EPERM
+		}
+		return nil
+	})
+	for range 3 {
+		if err := settle(dir, metaOptions(dir, quiet), cfg.seam); !errors.Is(err, syscall.EPERM) {
+			t.Errorf("%v", err)
+		}
+	}
+	stays = false
+	if err := settle(dir, metaOptions(dir, quiet), cfg.seam); err != nil {
+		t.Error(err)
+	}
+	known, err := manifestTables(dir, metaOptions(dir, quiet), newSeam())
+	if err != nil || len(known) != 1 {
+		t.Errorf("tables %v, %v", known, err)
 	}
 }
 
@@ -351,8 +384,16 @@ func FuzzJournalEntries(f *testing.F) {
 	f.Add(slices.Concat(make([]byte, journalHeader), set, end, make([]byte, 40)))
 	f.Add(slices.Concat(make([]byte, journalHeader), set, set, end, set))
 	f.Add([]byte("short"))
+	page := func(n uint64, flags byte) []byte {
+		head := append([]byte(pageMagic), pageVersion, 0, 0, flags)
+		head = append(head, make([]byte, pageHeader-len(head))...)
+		key := string(y.KeyWithTs(pageKey(n), 7))
+		return slices.Concat(sum(append([]byte{entryInTxn, 0, byte(len(key)), pageHeader, 0}, key+string(head)...)...), end)
+	}
+	f.Add(slices.Concat(make([]byte, journalHeader), page(1, 0), []byte("damage"), page(2, flagBehind), page(3, 0)))
+	f.Add(slices.Concat(make([]byte, journalHeader), page(1, 0), []byte("torn"), page(2, 0), set))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		entries := journalEntries(b)
+		entries, _ := journalEntries(b)
 		size := 0
 		for _, e := range entries {
 			size += len(e.key) + len(e.value) + entrySum
@@ -387,7 +428,7 @@ func TestReadBehindFailedTurn(t *testing.T) {
 			return s.write(n, page)
 		}
 		last := uint64(0)
-		for s.journal.holds(1, 200_000+pageKeyLen) {
+		for s.journal.holds(1, 200_000+pageKeyLen-versionLen) {
 			last++
 			if err := write(last); err != nil {
 				t.Fatal(err)
@@ -413,5 +454,3 @@ func TestReadBehindFailedTurn(t *testing.T) {
 		}
 	}
 }
-
-const pageKeyLen = 9
