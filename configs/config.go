@@ -177,9 +177,9 @@ func (c *Config) ConsoleConfig() console.Config {
 func (c *Config) read(m *strict.Map) {
 	m.String("gateway", &c.Gateway)
 	c.readDataDir(m)
+	m.Section("limits", c.readLimits) // those of a listener are held against them
 	c.readListeners(m)
 	m.Map("auth", c.readAuth)
-	m.Section("limits", c.readLimits)
 	m.Section("sys", c.readSys)
 	m.Section("storage", c.readStorage)
 	c.readBridges(m)

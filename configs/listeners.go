@@ -41,6 +41,9 @@ func (c *Config) readListeners(m *strict.Map) {
 		packet := int64(0)
 		m.Size("max_packet", &packet, kib, 256*mib)
 		l.MaxPacket = int(packet)
+		if all := c.Limits.MaxPacket; l.MaxPacket > all {
+			m.Problem("max_packet", fmt.Sprintf("max_packet (%s) is more than any listener may allow: %s", strict.FormatSize(packet), strict.FormatSize(int64(all))), "limits: {max_packet: "+strict.FormatSize(packet)+"} allows it")
+		}
 		readManners(m, &l)
 		c.Listeners = append(c.Listeners, l)
 	})
