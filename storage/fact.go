@@ -38,8 +38,9 @@ func storedKey(key []byte) []byte {
 // number: one transaction does not take more than 150 kB, and what Badger would put into
 // its value log it would write through a mapping.
 const (
-	partSize = 64 << 10
-	inParts  = 1 << 31 // in the length of the long key: this is a head
+	partSize  = 64 << 10
+	inParts   = 1 << 31 // in the length of the long key: this is a head
+	mostParts = 1 << 13 // for which memory is made ready: no packet is larger
 )
 
 func partKey(stored []byte, n uint32) []byte {
@@ -111,7 +112,8 @@ func decodeFact(stored, head []byte, part func(key []byte) ([]byte, error)) (key
 	}
 }
 
-// gather puts the parts of a fact together.
+// gather puts the parts of a fact together. What part gives is valid until it is called
+// again.
 func gather(stored, head []byte, part func(key []byte) ([]byte, error)) (content []byte, n uint32, err error) {
 	if len(head) != 4 {
 		return nil, 0, fmt.Errorf("%w: head in meta", errDamaged)
@@ -127,6 +129,9 @@ func gather(stored, head []byte, part func(key []byte) ([]byte, error)) (content
 		if err != nil {
 			return nil, 0, err
 		}
+		if content == nil { // at once, because to grow would cost more than all the rest
+			content = make([]byte, 0, min(n, mostParts)*partSize)
+		}
 		content = append(content, piece...)
 	}
 	return content, n, nil
@@ -135,7 +140,7 @@ func gather(stored, head []byte, part func(key []byte) ([]byte, error)) (content
 // getFact is nil for a key that is not set.
 func getFact(txn *badger.Txn, key []byte) (value []byte, parts uint32, err error) {
 	stored := storedKey(key)
-	head, err := getEntry(txn, stored)
+	head, err := getEntry(txn, stored, nil)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, 0, nil
 	}
@@ -148,21 +153,24 @@ func getFact(txn *badger.Txn, key []byte) (value []byte, parts uint32, err error
 
 // partsOf reads parts, of which none may be missing.
 func partsOf(txn *badger.Txn) func(key []byte) ([]byte, error) {
+	var buf []byte
 	return func(key []byte) ([]byte, error) {
-		b, err := getEntry(txn, key)
+		b, err := getEntry(txn, key, buf)
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			err = fmt.Errorf("%w: a part is missing in meta", errDamaged)
 		}
+		buf = b
 		return b, err
 	}
 }
 
-func getEntry(txn *badger.Txn, stored []byte) ([]byte, error) {
+// getEntry reads into buf, as far as that is large enough.
+func getEntry(txn *badger.Txn, stored, buf []byte) ([]byte, error) {
 	item, err := txn.Get(stored)
 	if err != nil {
 		return nil, fmt.Errorf("read meta: %w", err)
 	}
-	b, err := item.ValueCopy(nil)
+	b, err := item.ValueCopy(buf)
 	if err != nil {
 		return nil, fmt.Errorf("read meta: %w", err)
 	}

@@ -24,13 +24,14 @@ type metaDB struct {
 	db         *badger.DB // nil: not open
 	journal    *journal
 	checkpoint checkpointRecord
+	begun      bool // the one after it was begun, and not finished: it is of use no more
 	base       int // tables when the copy was made anew; 0: not known
 }
 
 // errNewer: a newer program has written the store.
 var errNewer = errors.New("the store was written by a newer version")
 
-// errEmpty: the database has no checkpoint, so it is new or was not finished.
+// errEmpty: the database has no checkpoint that is of use: it is new, or another was begun.
 var errEmpty = errors.New("state has no checkpoint")
 
 // open opens the database and reads its checkpoint. errEmpty leaves it open.
@@ -46,6 +47,11 @@ func (m *metaDB) open() error {
 	}
 	return nil
 }
+
+// begunKey is set for as long as a checkpoint is being written in more than one
+// transaction: there are facts of it beside those of the one before. Like the checkpoint
+// it is not one of the facts.
+var begunKey = []byte{keyCheckpoint, 'b'}
 
 func (m *metaDB) openDatabase() error {
 	db, err := openChecked(m.dir, metaOptions(m.dir, m.log), m.seam)
@@ -70,7 +76,7 @@ func (m *metaDB) turn() error {
 }
 
 func (m *metaDB) readCheckpoint() error {
-	m.checkpoint = checkpointRecord{}
+	m.checkpoint, m.begun = checkpointRecord{}, false
 	value, err := m.get([]byte{keyCheckpoint})
 	if err != nil {
 		return err
@@ -78,9 +84,18 @@ func (m *metaDB) readCheckpoint() error {
 	if value == nil {
 		return errEmpty
 	}
-	if _, err := m.checkpoint.UnmarshalMsg(value); err != nil {
+	var c checkpointRecord
+	if _, err := c.UnmarshalMsg(value); err != nil {
 		return fmt.Errorf("%w: checkpoint: %w", errDamaged, err)
 	}
+	begun, err := m.get(begunKey)
+	if err != nil {
+		return err
+	}
+	if m.begun = begun != nil && c.Format <= m.reads; m.begun {
+		return errEmpty
+	}
+	m.checkpoint = c
 	if m.checkpoint.Format > m.reads {
 		return fmt.Errorf("%w: it has format %d, this program reads up to %d", errNewer, m.checkpoint.Format, m.reads)
 	}
@@ -159,12 +174,13 @@ func (m *metaDB) verify() error {
 
 // save makes facts durable, in this order:
 //
-//  1. the facts, in transactions of bounded size, each synced;
+//  1. the facts, in transactions of bounded size, each synced, and with the first of
+//     several that they are begun;
 //  2. with the last of them the checkpoint, which says up to which page the
 //     state is complete.
 //
-// A crash in between leaves facts without their checkpoint: the digest is wrong,
-// and the other copy is taken.
+// A crash in between leaves facts without their checkpoint. Then the other copy is taken,
+// and this one is made anew.
 func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
 	w := &metaWriter{m: m, format: c.Format, digest: digest{m.checkpoint.Count, m.checkpoint.Digest}}
 	for f := range facts {
@@ -178,6 +194,9 @@ func (m *metaDB) save(facts iter.Seq[fact], c checkpointRecord) error {
 	head, _ := encodeFact(last.Key, last.Value)
 	if err := w.write(last.Key, head); err != nil {
 		return fmt.Errorf("set checkpoint: %w", err)
+	}
+	if w.begun {
+		w.entries = append(w.entries, metaEntry{key: begunKey})
 	}
 	if err := w.commit(); err != nil {
 		return err
@@ -193,6 +212,7 @@ type metaWriter struct {
 	digest  digest
 	entries []metaEntry // of the next transaction
 	size    int         // of these
+	begun   bool        // there was one before
 }
 
 // metaEntry deletes its key when it has no value.
@@ -239,6 +259,10 @@ func (w *metaWriter) put(f fact) error {
 func (w *metaWriter) write(key, value []byte) error {
 	n := len(key) + len(value)
 	if w.size+n > metaTxnBytes || len(w.entries) == metaTxnOps {
+		if !w.begun {
+			mark, _ := encodeFact(begunKey, nil)
+			w.entries, w.begun = append(w.entries, metaEntry{begunKey, mark}), true
+		}
 		if err := w.commit(); err != nil {
 			return err
 		}

@@ -125,10 +125,13 @@ func (m *metaDB) newer(o *metaDB) bool {
 	return m.db != nil && m.checkpoint.Format > 0 && (o.checkpoint.Format == 0 || m.checkpoint.Page > o.checkpoint.Page)
 }
 
-// verified checks a copy; an empty one is right.
+// verified checks the better copy; an empty one is right.
 func (m *metaDB) verified() error {
-	if m.db == nil {
+	switch {
+	case m.db == nil:
 		return m.reopen()
+	case m.begun:
+		return fmt.Errorf("%w: a checkpoint was not finished, and the other copy is lost", errDamaged)
 	}
 	return m.verify()
 }

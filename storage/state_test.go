@@ -77,6 +77,7 @@ func openTestState(t *testing.T, dir string, s *seam) *state {
 		t.Fatal(err)
 	}
 	st, lost, err := openState(dir, thisFormat(), s, quiet, func(dir string, why error) error {
+		t.Errorf("set aside %s: %v", filepath.Base(dir), why)
 		return newRing(filepath.Dir(dir), newSeam(), quiet).setAside(dir, why)
 	})
 	if err != nil || lost {
@@ -124,5 +125,61 @@ func TestRenewWithTrash(t *testing.T) {
 	st.put(string(keyRetained)+"a", change{value: []byte{1}})
 	if err := st.save(1, 1); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestUnfinishedCheckpoint: a copy in which a checkpoint was begun is not damaged, but all
+// that there is of it is kept where the other copy is lost.
+func TestUnfinishedCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	cfg := AtStep(Config{}, func(string) {})
+	st := openTestState(t, dir, cfg.seam)
+	renew := func(round byte) {
+		for i := range 3 {
+			st.put(fmt.Sprintf("%c%d", keyRetained, i), change{value: append(make([]byte, 150_000), round)})
+		}
+	}
+	renew(1)
+	if err := st.save(1, 1); err != nil {
+		t.Fatal(err)
+	}
+	var killed string
+	cfg.seam.step = func(name string) {
+		if name == "checkpoint: facts written" && killed == "" {
+			killed = copyOf(t, dir)
+		}
+	}
+	renew(2)
+	if err := errors.Join(st.save(2, 2), st.close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, without := range []bool{false, true} {
+		dir := copyOf(t, killed)
+		begun := &metaDB{dir: filepath.Join(dir, metaNames[0]), reads: formatVersion, seam: newSeam(), log: quiet}
+		if err := begun.open(); !errors.Is(err, errEmpty) || !begun.begun {
+			t.Fatalf("%v, begun %v", err, begun.begun)
+		}
+		if err := begun.close(); err != nil {
+			t.Fatal(err)
+		}
+		if without {
+			if err := os.RemoveAll(filepath.Join(dir, metaNames[1])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var aside []string
+		st, lost, err := openState(dir, thisFormat(), newSeam(), quiet, func(dir string, _ error) error {
+			aside = append(aside, filepath.Base(dir))
+			return os.Rename(dir, dir+"-aside")
+		})
+		if err != nil || lost != without || (len(aside) > 0) != without {
+			t.Fatalf("without the other %v: lost %v, aside %q, %v", without, lost, aside, err)
+		}
+		if err := st.save(3, 3); err != nil {
+			t.Error(err)
+		}
+		if err := st.close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -50,7 +50,7 @@ func TestUpgradeLargeFacts(t *testing.T) {
 	txn := m.journal.begin()
 	defer txn.Discard()
 	for topic := range sizes {
-		head, err := getEntry(txn, textKey(keyRetained, topic))
+		head, err := getEntry(txn, textKey(keyRetained, topic), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
