@@ -25,7 +25,7 @@ type metaDB struct {
 	journal    *journal
 	checkpoint checkpointRecord
 	begun      bool // the one after it was begun, and not finished: it is of use no more
-	base       int // tables when the copy was made anew; 0: not known
+	base       int  // tables when the copy was made anew; 0: not known
 }
 
 // errNewer: a newer program has written the store.
