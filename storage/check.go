@@ -19,13 +19,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// openChecked opens a Badger directory behind the checks that Badger lacks: it
+// openChecked opens a Badger directory (of a segment with a tag, or 0) behind the checks that Badger lacks: it
 // panics in goroutines of its own on a truncated table, deletes tables that no
 // manifest names, and fails on files of length zero. A marker counts attempts,
 // so that a directory that ends the process is not tried for ever.
 //
-// Its errors other than errTransient mean that the directory is damaged.
-func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
+// Its errors other than errTransient mean that the directory is damaged; errKept, that it
+// is not any more.
+func openChecked(dir string, tag uint64, o badger.Options, s *seam) (*badger.DB, error) {
 	if !o.ReadOnly {
 		if err := s.makeDir(dir); err != nil {
 			return nil, s.blame(dir, err)
@@ -35,7 +36,7 @@ func openChecked(dir string, o badger.Options, s *seam) (*badger.DB, error) {
 		return nil, err
 	}
 	if !o.ReadOnly {
-		if err := settle(dir, o, s); err != nil {
+		if err := settle(dir, tag, o, s); err != nil {
 			return nil, err
 		}
 	}

@@ -3,7 +3,6 @@ package storage
 import (
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 
 	"github.com/weir-edge/weir/core"
 )
@@ -218,6 +217,7 @@ func (c *committer) activate() error {
 		s := c.ring.find(c.resume)
 		err := s.openWriter()
 		if err == nil {
+			c.ring.keepDamaged(s)
 			c.active = s
 			return nil
 		}
@@ -267,7 +267,8 @@ func (c *committer) abandon(s *segment, why error) error {
 }
 
 func (c *committer) write(g *group, ops []op, r *result) error {
-	first := pageInfo{page: c.next, group: rand.Uint64(), behind: !c.unsynced}
+	first := pageInfo{page: c.next, group: newGroup(c.active.tag), behind: !c.unsynced}
+	c.unsynced = true // also if it ends in its midst
 	err := c.encoder.encode(g, ops, first, func(n uint64, page []byte) error {
 		if n > first.page { // the room for the first was measured just now
 			if err := c.room(0); err != nil {

@@ -168,7 +168,7 @@ func TestDamagedJournal(t *testing.T) {
 		if silent && lost > 0 && at+4096 < end-2*end/groups {
 			t.Errorf("%s at %d of %d: %d messages are lost without a word", how, at, end, lost)
 		}
-		if most := (2 + 4096*groups/end) * inGroup; lost > most {
+		if most := (4 + 4096*groups/end) * inGroup; lost > most {
 			t.Errorf("%s at %d of %d: %d messages are lost", how, at, end, lost)
 		}
 		if t.Failed() {

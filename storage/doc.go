@@ -190,7 +190,8 @@
 //     in the journal of a store that was killed looks like the place at which a power
 //     cut has torn it, unless a group is behind it that was begun when all before it
 //     was durable, which its pages say: then what is behind is kept, and the journal
-//     goes to quarantine. Damage in the last such group is taken for torn.
+//     goes to quarantine. Damage in the last such group is taken for torn. A page that
+//     is found so has the tag of its segment, which no publisher knows.
 //   - A file or directory of which the file system makes no sense (unreadable: EIO,
 //     EUCLEAN, EBADMSG) is damage of its segment, or of its copy of the state. It
 //     counts as such when the disk was asked twice, and nothing is set aside on its

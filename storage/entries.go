@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
-	"slices"
 	"strconv"
 
 	"github.com/dgraph-io/badger/v4/y"
@@ -78,26 +77,27 @@ func journalEnd(b []byte, at int) (end int, whole bool) {
 }
 
 // journalEntries gives the entries of all whole transactions in a journal, up to where it
-// is torn: what Badger would replay. damaged says that there was damage before that; there
-// too what is behind it counts, which Badger would drop.
+// is torn: what Badger would replay. In the journal of a segment, whose pages have a tag,
+// damaged says that there was damage before that; then what is behind it counts, too,
+// which Badger would drop.
 //
 // Torn is what a power cut has left of what was not durable. Of that the disk may have any
 // part, also a later one without an earlier. But a group that says that all before it was
 // durable when it was begun (pageInfo) can not be behind something torn.
-func journalEntries(journal []byte) (entries []journalEntry, damaged bool) {
+func journalEntries(journal []byte, tag uint64) (entries []journalEntry, damaged bool) {
 	entries, rest := transactions(journal[min(journalHeader, len(journal)):])
+	if tag == 0 {
+		return entries, false
+	}
+	search := pageSearch{rest: rest, left: searchMost}
 	var behind []journalEntry // not known yet what
-	for len(rest) > 0 {
-		var more []journalEntry
-		more, rest = transactions(nextPage(rest))
-		if behind = append(behind, more...); slices.ContainsFunc(more, journalEntry.beginsBehind) {
+	for found := search.next(); found != nil; found = search.next() {
+		pages, proof := pagesOfJournal(found, tag)
+		if behind = append(behind, pages...); proof {
 			entries, behind, damaged = append(entries, behind...), nil, true
 		}
-		if len(more) == 0 && len(rest) > 0 {
-			rest = rest[1:]
-		}
 	}
-	return entries, damaged
+	return entries, damaged || search.left <= 0
 }
 
 // transactions reads whole ones, up to the first that is not; rest begins with that. One
@@ -141,41 +141,85 @@ func entryIsWhole(b []byte) bool {
 
 // What a page and its chunks have for a key, with Badger's version behind it.
 const (
-	versionLen = 8
-	pageKeyLen = 1 + 8 + versionLen
-	chunkLen   = pageKeyLen + 4
+	versionLen  = 8
+	pageKeyLen  = 1 + 8 + versionLen
+	chunkKeyLen = pageKeyLen + 4
 )
 
-// searchMost is how many bytes are summed up in the search for one entry. Whoever chooses
-// what is in a page could else make of each byte the beginning of a large one.
+// pageSearch looks for transactions with pages in what is left of a journal.
+type pageSearch struct {
+	rest []byte
+	left int // bytes that may be summed up
+}
+
+// searchMost bounds the search. Whoever chooses what is in a page could else make of each
+// byte the beginning of a large entry.
 const searchMost = 64 << 20
 
-// nextPage finds the next entry of a page or of a chunk of one, wherever it begins.
-func nextPage(b []byte) []byte {
-	for summed := 0; summed < searchMost; b = b[1:] {
-		skip := bytes.IndexByte(b, entryInTxn)
-		if skip < 0 {
+// next gives some that stand behind each other, nil at the end.
+func (p *pageSearch) next() (found []journalEntry) {
+	for p.left > 0 {
+		at := bytes.IndexByte(p.rest, entryInTxn)
+		if at < 0 {
 			return nil
 		}
-		b = b[skip:]
-		if len(b) < 3 || b[1] != 0 || b[2] != pageKeyLen && b[2] != chunkLen {
-			continue
+		p.rest = p.rest[at:]
+		if p.begins() {
+			if found, rest := transactions(p.rest); len(found) > 0 {
+				p.rest = rest
+				return found
+			}
 		}
-		e, n := parseEntry(b)
-		if n == 0 || e.expires != 0 || e.key[0] != pageKeyKind || len(e.value) >= segmentThreshold {
-			continue
-		}
-		if summed += n; entryIsWhole(b[:n]) {
-			return b
-		}
+		p.rest = p.rest[1:]
 	}
 	return nil
 }
 
-// beginsBehind says whether the entry is the first page of a group that was begun when all
-// before it was durable.
-func (e journalEntry) beginsBehind() bool {
-	v := e.value
-	return len(e.key) == pageKeyLen && len(v) >= pageHeader && string(v[:4]) == pageMagic &&
-		v[7]&flagBehind != 0 && binary.BigEndian.Uint32(v[24:]) == 0
+// begins says whether the entry of a page, or of a chunk of one, begins here.
+func (p *pageSearch) begins() bool {
+	b := p.rest
+	if len(b) < 3 || b[1] != 0 || b[2] != pageKeyLen && b[2] != chunkKeyLen {
+		return false
+	}
+	e, n := parseEntry(b)
+	if n == 0 || e.expires != 0 || e.key[0] != pageKeyKind || len(e.value) >= segmentThreshold {
+		return false
+	}
+	p.left -= n
+	return entryIsWhole(b[:n])
+}
+
+// pagesOfJournal gives those of the entries that make pages, each with all of its chunks
+// before it. proof says that one of them begins a group when all before it was durable.
+//
+// The search looks into pages that are torn or damaged, too, where there may be anything
+// that a publisher has sent, also what looks like an entry. The tag, which nobody knows,
+// tells what we have written.
+func pagesOfJournal(found []journalEntry, tag uint64) (pages []journalEntry, proof bool) {
+	for i, e := range found {
+		v := e.value
+		if len(e.key) != pageKeyLen || len(v) < pageHeader || string(v[:4]) != pageMagic {
+			continue
+		}
+		n, chunks := binary.BigEndian.Uint64(e.key[1:]), int(binary.BigEndian.Uint32(v[68:]))
+		if binary.BigEndian.Uint64(v[8:]) != n || tagOf(binary.BigEndian.Uint64(v[16:])) != tag || !areChunks(found[:i], n, chunks) {
+			continue
+		}
+		pages = append(pages, found[i-chunks:i+1]...)
+		proof = proof || v[7]&flagBehind != 0 && binary.BigEndian.Uint32(v[24:]) == 0
+	}
+	return pages, proof
+}
+
+// areChunks says whether the last of the entries are the chunks of a page.
+func areChunks(entries []journalEntry, n uint64, chunks int) bool {
+	if chunks > len(entries) {
+		return false
+	}
+	for i, e := range entries[len(entries)-chunks:] {
+		if !bytes.Equal(y.ParseKey(e.key), chunkKey(n, uint32(i+1))) {
+			return false
+		}
+	}
+	return true
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math/rand/v2"
+	"path/filepath"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -17,7 +20,8 @@ import (
 //	 7  flags    1: last of its group
 //	             2: what was written before its group was durable when that was begun
 //	 8  page number
-//	16  group    random, the same for all pages of one group commit
+//	16  group    the tag of the segment (5 bytes) and a random number (3), the same for
+//	             all pages of one group commit
 //	24  place in the group            u32
 //	28  number of messages            u32
 //	32  seq base: below all of its messages
@@ -59,6 +63,26 @@ type pageInfo struct {
 	messages uint32
 	base     uint64
 	mark     uint64
+}
+
+// tagBits are those of a group that are random. The others are the tag of its segment.
+const tagBits = 24
+
+func tagOf(group uint64) uint64 { return group >> tagBits }
+
+// newGroup gives an id to a group. It need only differ from that of a group whose numbers
+// are used again.
+func newGroup(tag uint64) uint64 { return tag<<tagBits | rand.Uint64N(1<<tagBits) }
+
+// readTag gives the tag of the segment in a directory: what is random in the registry of
+// keys that Badger makes for each database, and of no use otherwise. It is 0 where there is
+// none.
+func readTag(dir string, s *seam) uint64 {
+	b, err := s.readFile(filepath.Join(dir, badger.KeyRegistryFileName))
+	if err != nil || len(b) < 8 {
+		return 0
+	}
+	return tagOf(binary.BigEndian.Uint64(b))
 }
 
 // errDamaged: the bytes are not those that were written.

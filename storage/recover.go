@@ -127,8 +127,10 @@ func (rec *recovery) tryOpen(s *segment, seal sealRecord, sealed bool) error {
 		if err := s.openWriter(); err != nil {
 			return err
 		}
-		return rec.ring.keepDamaged(s)
+		rec.unknown = rec.ring.keepDamaged(s) || rec.unknown
+		return nil
 	}
+	rec.ring.keepDamaged(s)
 	if err := checkSeal(s.dir, seal, s.seam); err != nil {
 		return err
 	}

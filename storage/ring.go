@@ -179,23 +179,25 @@ func (r *ring) tellAside(dir string, why error) {
 	_ = os.WriteFile(filepath.Join(dir, "WHY"), []byte(why.Error()+"\n"), 0o600)
 }
 
-// keepDamaged moves what settle has left of damaged journals of a segment to quarantine.
-// Those that come up later go there with the segment.
-func (r *ring) keepDamaged(s *segment) error {
+// keepDamaged moves what settle has left of damaged journals of a segment to quarantine,
+// and says whether there was any. One that can not be moved stays, until it can.
+func (r *ring) keepDamaged(s *segment) (any bool) {
 	files, err := r.seam.readDir(s.dir)
 	if err != nil {
-		return r.seam.blame(s.dir, fmt.Errorf("list segment: %w", err))
+		r.log.Warn("look for damaged journals", "segment", s.first, "error", err)
+		return false
 	}
 	for _, f := range files {
-		name, damaged := strings.CutSuffix(f.Name(), damagedSuffix)
-		if !damaged {
+		if filepath.Ext(f.Name()) != damagedSuffix {
 			continue
 		}
-		if err := r.keepJournal(filepath.Join(s.dir, f.Name()), filepath.Join(r.asideName(s.dir), name)); err != nil {
-			return transient(fmt.Errorf("move journal to quarantine: %w", err))
+		any = true
+		name, _, _ := strings.Cut(f.Name(), ".")
+		if err := r.keepJournal(filepath.Join(s.dir, f.Name()), filepath.Join(r.asideName(s.dir), name+memSuffix)); err != nil {
+			r.log.Error("move damaged journal to quarantine", "segment", s.first, "error", err)
 		}
 	}
-	return nil
+	return any
 }
 
 func (r *ring) keepJournal(path, target string) error {
@@ -204,11 +206,8 @@ func (r *ring) keepJournal(path, target string) error {
 		return err
 	}
 	if err := r.seam.rename(path, target); err != nil {
-		return err
-	}
-	if err := errors.Join(r.seam.syncDir(dir), r.seam.syncDir(filepath.Dir(path))); err != nil {
-		return err
+		return errors.Join(err, r.seam.remove(dir))
 	}
 	r.tellAside(dir, fmt.Errorf("%w: a journal, before its end", errDamaged))
-	return nil
+	return errors.Join(r.seam.syncDir(dir), r.seam.syncDir(filepath.Dir(path)))
 }

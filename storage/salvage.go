@@ -1,16 +1,12 @@
 package storage
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-
-	"github.com/weir-edge/weir/core"
 )
 
 // salvagePrefix is that of a directory into which pages are being salvaged. Open
@@ -101,97 +97,5 @@ func (r *ring) finishSalvage(name string) error {
 		return transient(damaged)
 	default: // the damaged one is in quarantine: this is all that there is
 		return r.seam.rename(dir, target)
-	}
-}
-
-// scavenge finds the pages in the files of a damaged segment. Pages that were cut
-// into chunks are not found: they are few and large. unread tells of what the disk does
-// not give at all: of some files, or of the directory.
-func scavenge(dir string, s *seam, dec *codec) (pages map[uint64][]byte, unread, err error) {
-	files, err := s.readDir(dir)
-	if err != nil {
-		err = s.blame(dir, fmt.Errorf("list damaged segment: %w", err))
-		if errors.Is(err, errTransient) {
-			return nil, nil, err
-		}
-		return nil, err, nil
-	}
-	pages = make(map[uint64][]byte)
-	marks := make(map[uint64]core.Seq)
-	for _, f := range files {
-		switch filepath.Ext(f.Name()) {
-		case ".sst", ".mem", ".orphan":
-		default:
-			continue
-		}
-		b, err := readAround(filepath.Join(dir, f.Name()), s)
-		if unreadable(err) {
-			unread = errors.Join(unread, err)
-			continue
-		}
-		if err != nil {
-			return nil, nil, transient(fmt.Errorf("read damaged segment: %w", err))
-		}
-		for page, p := range pagesIn(b, dec) {
-			// A group that failed was written again, later, under the same number.
-			if old, ok := marks[p.page]; !ok || core.Seq(p.mark) > old {
-				pages[p.page], marks[p.page] = bytes.Clone(page), core.Seq(p.mark)
-			}
-		}
-	}
-	return pages, unread, nil
-}
-
-// readAround reads a file, with zeros in place of what the disk does not give any more.
-// It fails where it gives nothing of it: an inode, asked for twice.
-func readAround(path string, s *seam) ([]byte, error) {
-	b, err := s.readFile(path)
-	if !unreadable(err) {
-		return b, err
-	}
-	f, err := s.openFile(path, os.O_RDONLY)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	b = make([]byte, info.Size())
-	const sector = 4096
-	for at := 0; at < len(b); at += sector {
-		part := b[at:min(len(b), at+sector)]
-		if _, err := f.ReadAt(part, int64(at)); err != nil {
-			clear(part)
-		}
-	}
-	return b, nil
-}
-
-// pagesIn finds whole pages in bytes.
-func pagesIn(b []byte, dec *codec) func(yield func([]byte, *page) bool) {
-	return func(yield func([]byte, *page) bool) {
-		for {
-			i := bytes.Index(b, []byte(pageMagic))
-			if i < 0 || len(b)-i < pageHeader {
-				return
-			}
-			b = b[i:]
-			size := pageHeader + uint64(binary.BigEndian.Uint32(b[48:])) + uint64(binary.BigEndian.Uint32(b[56:]))
-			if size > uint64(len(b)) || binary.BigEndian.Uint32(b[68:]) > 0 {
-				b = b[len(pageMagic):]
-				continue
-			}
-			p, err := dec.parsePage(b[:size])
-			if err != nil {
-				b = b[len(pageMagic):]
-				continue
-			}
-			if !yield(b[:size], &p) {
-				return
-			}
-			b = b[size:]
-		}
 	}
 }

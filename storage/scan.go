@@ -78,8 +78,13 @@ func (a *assembly) miss() { a.lost, a.torn = a.lost+1, true }
 // add takes the next page, and gives what is known to be written by that.
 func (a *assembly) add(p page, size int64) (w whole) {
 	if n := len(a.run); n > 0 && !a.continues(a.run[n-1], p) {
-		if a.torn { // the end of that group could not be read
+		switch prev := a.run[n-1]; {
+		case a.torn: // the end of that group could not be read
 			w = a.rest()
+		case p.place > 0 && p.mark > prev.mark:
+			// The run is left over from a group that was cut off, and whose numbers were
+			// used again, for this one; what was written in its place can not be read.
+			a.lost, a.torn = a.lost+n, true
 		}
 		a.run, a.size = nil, 0
 	}

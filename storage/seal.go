@@ -31,7 +31,7 @@ func (s *segment) seal(r sealRecord) error {
 	if err := s.closeLocked(); err != nil {
 		return fmt.Errorf("close segment: %w", err)
 	}
-	if err := settle(s.dir, segmentOptions(s.dir, s.log), s.seam); err != nil {
+	if err := settle(s.dir, s.tag, segmentOptions(s.dir, s.log), s.seam); err != nil {
 		return err
 	}
 	s.seam.step("seal: closed")

@@ -27,7 +27,9 @@ type segment struct {
 	sealed bool       // guarded by mu
 	gone   bool       // guarded by mu
 
-	journal *journal // the committer's; nil unless open for writing
+	// The committer's.
+	journal *journal // nil unless open for writing
+	tag     uint64   // of its groups, known while it is
 }
 
 var (
@@ -70,11 +72,15 @@ func (s *segment) openWriter() error {
 	if err := s.breakSeal(); err != nil {
 		return s.seam.blame(filepath.Join(s.dir, sealFile), err)
 	}
-	return s.openLocked()
+	err := s.openLocked()
+	if errors.Is(err, errKept) {
+		err = s.openLocked()
+	}
+	return err
 }
 
 func (s *segment) openLocked() error {
-	db, err := openChecked(s.dir, segmentOptions(s.dir, s.log), s.seam)
+	db, err := openChecked(s.dir, readTag(s.dir, s.seam), segmentOptions(s.dir, s.log), s.seam)
 	if err != nil {
 		return err
 	}
@@ -82,12 +88,13 @@ func (s *segment) openLocked() error {
 	if err != nil {
 		return transient(errors.Join(err, db.Close()))
 	}
-	s.db, s.journal = db, j
+	s.db, s.journal, s.tag = db, j, readTag(s.dir, s.seam)
 	return nil
 }
 
 // turn goes on with a new journal; the old one, which is full, becomes a table. Readers
-// wait meanwhile.
+// wait meanwhile. Where it can not be read any more, that is an error: what is not
+// acknowledged of it is written again.
 func (s *segment) turn() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,7 +203,7 @@ func (s *segment) openReader() error {
 		return nil
 	}
 	o := segmentOptions(s.dir, s.log).WithReadOnly(true)
-	db, err := openChecked(s.dir, o, s.seam)
+	db, err := openChecked(s.dir, 0, o, s.seam)
 	if err != nil && !s.sealed { // the committer is about to open it, and sees what is wrong
 		return transient(err)
 	}

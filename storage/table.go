@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -40,9 +41,9 @@ const (
 // A kill behind 1 leaves a table that no manifest names (see orphan), one behind 2 the
 // journal and its table, which say the same: what is in both is there once.
 //
-// A journal that is damaged before its end, or that the disk does not give, stays under
-// another name.
-func settle(dir string, o badger.Options, s *seam) error {
+// Of a segment, which has a tag, a journal that is damaged before its end, or of which the disk does not give
+// a part, stays under another name, and is told (errKept).
+func settle(dir string, tag uint64, o badger.Options, s *seam) error {
 	journals, err := journalsIn(dir, s)
 	if err != nil || len(journals) == 0 {
 		return err
@@ -56,12 +57,13 @@ func settle(dir string, o badger.Options, s *seam) error {
 			return transient(fmt.Errorf("begin manifest: %w", err))
 		}
 	}
+	var kept error
 	next := uint64(1)
 	for id := range known {
 		next = max(next, id+1)
 	}
 	for _, path := range journals {
-		entries, damaged, err := readJournal(path, s)
+		entries, damaged, err := readJournal(path, tag, s)
 		if err != nil {
 			return err
 		}
@@ -72,7 +74,8 @@ func settle(dir string, o badger.Options, s *seam) error {
 			next++
 		}
 		if damaged {
-			err = s.rename(path, path+damagedSuffix)
+			kept = fmt.Errorf("%w: %s", errKept, filepath.Base(path))
+			err = s.rename(path, path+"."+strconv.FormatInt(time.Now().UnixNano(), 10)+damagedSuffix)
 		} else {
 			err = s.remove(path)
 		}
@@ -80,22 +83,27 @@ func settle(dir string, o badger.Options, s *seam) error {
 			return transient(fmt.Errorf("put journal away: %w", err))
 		}
 	}
-	return nil
+	return kept
 }
 
-// readJournal reads what can be read of a journal.
-func readJournal(path string, s *seam) (entries []journalEntry, damaged bool, err error) {
+// errKept: a journal was damaged. What can be read of it has its table, and it is out of
+// the way of the next opening.
+var errKept = errors.New("a journal is damaged")
+
+// readJournal reads a journal: of a segment what can be read of it. The state has a second
+// copy.
+func readJournal(path string, tag uint64, s *seam) (entries []journalEntry, damaged bool, err error) {
 	b, err := s.readFile(path)
 	broken := err != nil
 	if broken {
-		if err = s.blame(path, fmt.Errorf("read journal: %w", err)); errors.Is(err, errTransient) {
+		if err = s.blame(path, fmt.Errorf("read journal: %w", err)); tag == 0 || errors.Is(err, errTransient) {
 			return nil, false, err
 		}
 		if b, err = readAround(path, s); err != nil {
 			return nil, false, s.blame(path, fmt.Errorf("read journal: %w", err))
 		}
 	}
-	entries, damaged = journalEntries(b)
+	entries, damaged = journalEntries(b, tag)
 	return entries, damaged || broken, nil
 }
 

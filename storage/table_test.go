@@ -96,7 +96,7 @@ func TestSettleAsBadgerDoes(t *testing.T) {
 		CloneStore(t, ours, theirs)
 
 		o := metaOptions(ours, quiet)
-		if err := settle(ours, o, newSeam()); err != nil {
+		if err := settle(ours, 0, o, newSeam()); err != nil {
 			t.Fatal(err)
 		}
 		if left, _ := filepath.Glob(filepath.Join(ours, "*.mem")); len(left) > 0 {
@@ -200,7 +200,7 @@ func settleFails(t *testing.T, from string) {
 			}
 			return nil
 		})
-		err := settle(dir, metaOptions(dir, quiet), cfg.seam)
+		err := settle(dir, 0, metaOptions(dir, quiet), cfg.seam)
 		if calls < nth {
 			if err != nil || nth < 12 {
 				t.Errorf("%d calls, %v", calls, err)
@@ -210,7 +210,7 @@ func settleFails(t *testing.T, from string) {
 		if !errors.Is(err, errTransient) || !errors.Is(err, failure) {
 			t.Errorf("call %d: %v", nth, err)
 		}
-		db, err := openChecked(dir, metaOptions(dir, quiet), newSeam())
+		db, err := openChecked(dir, 0, metaOptions(dir, quiet), newSeam())
 		if err != nil {
 			t.Fatalf("behind call %d: %v", nth, err)
 		}
@@ -235,12 +235,12 @@ func TestSettleCanNotRemove(t *testing.T) {
 		return nil
 	})
 	for range 3 {
-		if err := settle(dir, metaOptions(dir, quiet), cfg.seam); !errors.Is(err, syscall.EPERM) {
+		if err := settle(dir, 0, metaOptions(dir, quiet), cfg.seam); !errors.Is(err, syscall.EPERM) {
 			t.Errorf("%v", err)
 		}
 	}
 	stays = false
-	if err := settle(dir, metaOptions(dir, quiet), cfg.seam); err != nil {
+	if err := settle(dir, 0, metaOptions(dir, quiet), cfg.seam); err != nil {
 		t.Error(err)
 	}
 	known, err := manifestTables(dir, metaOptions(dir, quiet), newSeam())
@@ -268,7 +268,7 @@ func TestSettleWithoutManifest(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := settle(dir, metaOptions(dir, quiet), newSeam()); err != nil {
+	if err := settle(dir, 0, metaOptions(dir, quiet), newSeam()); err != nil {
 		t.Fatal(err)
 	}
 	begun, err := os.ReadFile(path)
@@ -384,8 +384,11 @@ func FuzzJournalEntries(f *testing.F) {
 	f.Add(slices.Concat(make([]byte, journalHeader), set, end, make([]byte, 40)))
 	f.Add(slices.Concat(make([]byte, journalHeader), set, set, end, set))
 	f.Add([]byte("short"))
+	const fuzzTag = 5
 	page := func(n uint64, flags byte) []byte {
 		head := append([]byte(pageMagic), pageVersion, 0, 0, flags)
+		head = binary.BigEndian.AppendUint64(head, n)
+		head = binary.BigEndian.AppendUint64(head, fuzzTag<<tagBits|n)
 		head = append(head, make([]byte, pageHeader-len(head))...)
 		key := string(y.KeyWithTs(pageKey(n), 7))
 		return slices.Concat(sum(append([]byte{entryInTxn, 0, byte(len(key)), pageHeader, 0}, key+string(head)...)...), end)
@@ -393,7 +396,7 @@ func FuzzJournalEntries(f *testing.F) {
 	f.Add(slices.Concat(make([]byte, journalHeader), page(1, 0), []byte("damage"), page(2, flagBehind), page(3, 0)))
 	f.Add(slices.Concat(make([]byte, journalHeader), page(1, 0), []byte("torn"), page(2, 0), set))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		entries, _ := journalEntries(b)
+		entries, _ := journalEntries(b, fuzzTag)
 		size := 0
 		for _, e := range entries {
 			size += len(e.key) + len(e.value) + entrySum
