@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// openChecked opens a Badger directory (of a segment with a tag, or 0) behind the checks that Badger lacks: it
+// openChecked opens a Badger directory, of a segment with this tag or none, behind the checks that Badger lacks: it
 // panics in goroutines of its own on a truncated table, deletes tables that no
 // manifest names, and fails on files of length zero. A marker counts attempts,
 // so that a directory that ends the process is not tried for ever.

@@ -217,8 +217,10 @@ func (c *committer) activate() error {
 		s := c.ring.find(c.resume)
 		err := s.openWriter()
 		if err == nil {
-			c.ring.keepDamaged(s)
 			c.active = s
+			if c.ring.keepDamaged(s) { // what is lost of it may be in memory still
+				return c.saveState()
+			}
 			return nil
 		}
 		if err := c.abandon(s, err); err != nil {

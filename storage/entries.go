@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 	"strconv"
 
 	"github.com/dgraph-io/badger/v4/y"
@@ -86,8 +87,11 @@ func journalEnd(b []byte, at int) (end int, whole bool) {
 // durable when it was begun (pageInfo) can not be behind something torn.
 func journalEntries(journal []byte, tag uint64) (entries []journalEntry, damaged bool) {
 	entries, rest := transactions(journal[min(journalHeader, len(journal)):])
-	if tag == 0 {
+	if tag == tagNone {
 		return entries, false
+	}
+	if i := slices.IndexFunc(entries, journalEntry.isPage); i >= 0 { // a registry can be damaged, too
+		tag = tagOf(binary.BigEndian.Uint64(entries[i].value[16:]))
 	}
 	search := pageSearch{rest: rest, left: searchMost}
 	var behind []journalEntry // not known yet what
@@ -96,6 +100,7 @@ func journalEntries(journal []byte, tag uint64) (entries []journalEntry, damaged
 		if behind = append(behind, pages...); proof {
 			entries, behind, damaged = append(entries, behind...), nil, true
 		}
+		damaged = damaged || tag == tagUnknown && slices.ContainsFunc(found, journalEntry.beginsBehind)
 	}
 	return entries, damaged || search.left <= 0
 }
@@ -197,18 +202,29 @@ func (p *pageSearch) begins() bool {
 // tells what we have written.
 func pagesOfJournal(found []journalEntry, tag uint64) (pages []journalEntry, proof bool) {
 	for i, e := range found {
-		v := e.value
-		if len(e.key) != pageKeyLen || len(v) < pageHeader || string(v[:4]) != pageMagic {
+		if !e.isPage() {
 			continue
 		}
+		v := e.value
 		n, chunks := binary.BigEndian.Uint64(e.key[1:]), int(binary.BigEndian.Uint32(v[68:]))
 		if binary.BigEndian.Uint64(v[8:]) != n || tagOf(binary.BigEndian.Uint64(v[16:])) != tag || !areChunks(found[:i], n, chunks) {
 			continue
 		}
 		pages = append(pages, found[i-chunks:i+1]...)
-		proof = proof || v[7]&flagBehind != 0 && binary.BigEndian.Uint32(v[24:]) == 0
+		proof = proof || e.beginsBehind()
 	}
 	return pages, proof
+}
+
+// isPage says whether the entry is a page, or the head of one.
+func (e journalEntry) isPage() bool {
+	return len(e.key) == pageKeyLen && len(e.value) >= pageHeader && string(e.value[:4]) == pageMagic
+}
+
+// beginsBehind says whether it is the first page of a group that was begun when all before
+// it was durable.
+func (e journalEntry) beginsBehind() bool {
+	return e.isPage() && e.value[7]&flagBehind != 0 && binary.BigEndian.Uint32(e.value[24:]) == 0
 }
 
 // areChunks says whether the last of the entries are the chunks of a page.

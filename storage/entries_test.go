@@ -262,40 +262,52 @@ func TestGroupThatEndsInItsMidst(t *testing.T) {
 // TestDamagedPageOfUsedNumber: what is left of a group that was cut off does not hide that
 // the page that has its number now can not be read.
 func TestDamagedPageOfUsedNumber(t *testing.T) {
-	s := openTestSegment(t)
-	write := func(info pageInfo) {
-		t.Helper()
-		if err := s.write(info.page, testPage(info, s.tag, 9000)); err != nil {
+	left := pageInfo{page: 1, group: 1, mark: 5} // of two pages, of which the second is torn off
+	end := pageInfo{page: 3, group: 4, mark: 9, behind: true, last: true}
+	for name, now := range map[string][]pageInfo{
+		"of two":      {{page: 1, group: 2, mark: 9, behind: true}, {page: 2, group: 2, mark: 9, behind: true, place: 1, last: true}, end},
+		"a group":     {{page: 1, group: 2, mark: 5, behind: true, last: true}, {page: 2, group: 3, mark: 5, behind: true, last: true}, end},
+		"another end": {{page: 1, group: 2, mark: 9, behind: true, last: true}, {page: 2, group: 3, mark: 9, behind: true}, {page: 3, group: 3, mark: 9, behind: true, place: 1, last: true}, {page: 4, group: 4, behind: true, last: true}},
+	} {
+		s := openTestSegment(t)
+		write := func(info pageInfo) {
+			t.Helper()
+			if err := s.write(info.page, testPage(info, s.tag, 9000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(left)
+		closedJournal(t, s)
+		if err := s.openWriter(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	write(pageInfo{page: 1, group: 1, mark: 5}) // of two, and the second is torn off
-	closedJournal(t, s)
-	if err := s.openWriter(); err != nil {
-		t.Fatal(err)
-	}
-	name, at := s.journal.file.Name(), s.journal.taken.at
-	write(pageInfo{page: 1, group: 2, mark: 9, behind: true})
-	write(pageInfo{page: 2, group: 2, mark: 9, behind: true, place: 1, last: true})
-	write(pageInfo{page: 3, group: 3, mark: 9, behind: true, last: true})
-	b := closedJournal(t, s)
-	b[at+60] ^= 1
-	if err := os.WriteFile(name, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.openWriter(); err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	dec, err := newDecoder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dec.close()
-	var seen []uint64
-	_, lost, err := scan(s, dec, 0, func(p *page) error { seen = append(seen, p.page); return nil })
-	if err != nil || lost != 1 || !slices.Equal(seen, []uint64{2, 3}) {
-		t.Errorf("pages %v, %d lost, %v", seen, lost, err)
+		journal, at := s.journal.file.Name(), s.journal.taken.at
+		var want []uint64
+		for _, info := range now {
+			write(info)
+			want = append(want, info.page)
+		}
+		b := closedJournal(t, s)
+		b[at+60] ^= 1
+		if err := os.WriteFile(journal, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.openWriter(); err != nil {
+			t.Fatal(err)
+		}
+		dec, err := newDecoder()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seen []uint64
+		_, lost, err := scan(s, dec, 0, func(p *page) error { seen = append(seen, p.page); return nil })
+		if err != nil || lost != 1 || !slices.Equal(seen, want[1:]) {
+			t.Errorf("%s: pages %v, %d lost, %v", name, seen, lost, err)
+		}
+		dec.close()
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

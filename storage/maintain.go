@@ -80,7 +80,16 @@ func (c *committer) probe() {
 	c.tell(r)
 }
 
+// saveState writes the checkpoint. What it stands for is durable before: the numbers of
+// pages that it knows of are not used again, and one that is missing is damage.
 func (c *committer) saveState() error {
+	if c.unsynced && c.active != nil && !c.broken {
+		if err := c.active.journal.sync(); err != nil {
+			c.fail(err)
+			return err
+		}
+		c.unsynced = false
+	}
 	return c.state.save(c.next-1, c.mark)
 }
 

@@ -54,7 +54,7 @@ func (m *metaDB) open() error {
 var begunKey = []byte{keyCheckpoint, 'b'}
 
 func (m *metaDB) openDatabase() error {
-	db, err := openChecked(m.dir, 0, metaOptions(m.dir, m.log), m.seam)
+	db, err := openChecked(m.dir, tagNone, metaOptions(m.dir, m.log), m.seam)
 	if err != nil {
 		return err
 	}

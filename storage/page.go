@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
@@ -74,15 +75,26 @@ func tagOf(group uint64) uint64 { return group >> tagBits }
 // are used again.
 func newGroup(tag uint64) uint64 { return tag<<tagBits | rand.Uint64N(1<<tagBits) }
 
+// Tags that no segment has.
+const (
+	tagNone    = 0                   // the directory has no pages
+	tagUnknown = 1 << (64 - tagBits) // of a segment that has lost its tag, or has none yet
+)
+
 // readTag gives the tag of the segment in a directory: what is random in the registry of
-// keys that Badger makes for each database, and of no use otherwise. It is 0 where there is
-// none.
-func readTag(dir string, s *seam) uint64 {
-	b, err := s.readFile(filepath.Join(dir, badger.KeyRegistryFileName))
-	if err != nil || len(b) < 8 {
-		return 0
+// keys that Badger makes for each database, and of no use otherwise.
+func readTag(dir string, s *seam) (uint64, error) {
+	path := filepath.Join(dir, badger.KeyRegistryFileName)
+	b, err := s.readFile(path)
+	switch {
+	case os.IsNotExist(err):
+		return tagUnknown, nil
+	case err != nil:
+		return tagUnknown, s.blame(path, fmt.Errorf("read key registry: %w", err))
+	case len(b) < 8:
+		return tagUnknown, nil
 	}
-	return tagOf(binary.BigEndian.Uint64(b))
+	return tagOf(binary.BigEndian.Uint64(b)), nil
 }
 
 // errDamaged: the bytes are not those that were written.

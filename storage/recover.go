@@ -206,6 +206,7 @@ func missing(owed, left []debtorRecord) (lost []debtorRecord) {
 func (rec *recovery) scan(s *segment, last uint64) (sealRecord, error) {
 	holds, lost, err := scan(s, rec.codec, last, rec.replay)
 	if lost > 0 {
+		rec.unknown = rec.unknown || holds.Last > rec.state.main.checkpoint.Page
 		rec.damaged = append(rec.damaged, s.first)
 		rec.log.Error("pages can not be read", "segment", s.first, "pages", lost)
 	}

@@ -180,12 +180,12 @@ func (r *ring) tellAside(dir string, why error) {
 }
 
 // keepDamaged moves what settle has left of damaged journals of a segment to quarantine,
-// and says whether there was any. One that can not be moved stays, until it can.
+// and says whether there may be any. One that can not be moved stays, until it can.
 func (r *ring) keepDamaged(s *segment) (any bool) {
 	files, err := r.seam.readDir(s.dir)
 	if err != nil {
 		r.log.Warn("look for damaged journals", "segment", s.first, "error", err)
-		return false
+		return true // for all that is known
 	}
 	for _, f := range files {
 		if filepath.Ext(f.Name()) != damagedSuffix {

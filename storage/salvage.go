@@ -55,6 +55,9 @@ func (r *ring) salvage(s *segment, why error) (holds sealRecord, ok bool, err er
 	return holds, true, r.seam.syncDir(r.dir)
 }
 
+// mostPages is more than a segment has.
+const mostPages = 1 << 20
+
 // refill writes pages into a new segment and seals it.
 func (s *segment) refill(pages map[uint64][]byte, dec *codec) (sealRecord, error) {
 	if err := s.seam.removeAll(s.dir); err != nil {
@@ -64,7 +67,7 @@ func (s *segment) refill(pages map[uint64][]byte, dec *codec) (sealRecord, error
 		return sealRecord{}, err
 	}
 	for _, n := range slices.Sorted(maps.Keys(pages)) {
-		if n < s.first {
+		if n < s.first || n-s.first >= mostPages {
 			continue
 		}
 		if err := s.write(n, pages[n]); err != nil {

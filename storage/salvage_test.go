@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"encoding/binary"
 	"errors"
 	"maps"
 	"math/rand/v2"
@@ -87,4 +88,35 @@ func flipBit(path string, at int) error {
 	}
 	b[at] ^= 4
 	return os.WriteFile(path, b, 0o600)
+}
+
+// TestSalvageForgedPages: what a publisher has sent is not salvaged as a page, also not from
+// a page that was cut into chunks.
+func TestSalvageForgedPages(t *testing.T) {
+	s := openTestSegment(t)
+	large := testPage(pageInfo{page: 2, mark: 2, last: true}, s.tag, 600_000)
+	for i, n := range []uint64{1, 50, 1 << 40} {
+		copy(large[50_000+i*1000:], testPage(pageInfo{page: n, mark: 1 << 60, last: true}, s.tag+1, 500))
+	}
+	binary.BigEndian.PutUint32(large[64:], pageSum(large))
+	for n, page := range [][]byte{testPage(pageInfo{page: 1, mark: 1, last: true}, s.tag, 10), large} {
+		if err := s.write(uint64(n+1), page); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.seal(sealRecord{First: 1, Last: 2}); err != nil {
+		t.Fatal(err)
+	}
+	dec, err := newDecoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dec.close()
+	pages, unread, err := scavenge(s.dir, s.seam, dec)
+	if err = errors.Join(err, unread); err != nil || len(pages) != 2 || pages[1] == nil || len(pages[2]) != len(large) {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	if p, err := dec.parsePage(pages[1]); err != nil || p.mark != 1 {
+		t.Errorf("page 1 has mark %d, %v", p.mark, err)
+	}
 }

@@ -38,7 +38,6 @@ func scan(s *segment, c *codec, last uint64, visit func(*page) error) (holds sea
 	if sealed { // all of it was acknowledged
 		err = sum.take(a.rest())
 		sum.holds.Last = last
-		sum.lost += a.lost
 	}
 	sum.holds.Receivers = sum.owed.list
 	return sum.holds, sum.lost, err
@@ -81,9 +80,10 @@ func (a *assembly) add(p page, size int64) (w whole) {
 		switch prev := a.run[n-1]; {
 		case a.torn: // the end of that group could not be read
 			w = a.rest()
-		case p.place > 0 && p.mark > prev.mark:
+		case p.place == 0 || p.mark > prev.mark:
 			// The run is left over from a group that was cut off, and whose numbers were
-			// used again, for this one; what was written in its place can not be read.
+			// used again; what was written in its place can not be read. A group begins
+			// behind a whole one, and what is left over further on is older.
 			a.lost, a.torn = a.lost+n, true
 		}
 		a.run, a.size = nil, 0
@@ -126,10 +126,8 @@ func (s *summary) take(w whole) error {
 		}
 		s.holds.Last = w.pages[i].page
 	}
-	if len(w.pages) > 0 {
-		s.holds.Bytes += uint64(w.size)
-		s.lost += w.lost
-	}
+	s.holds.Bytes += uint64(w.size)
+	s.lost += w.lost
 	return nil
 }
 

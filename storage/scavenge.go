@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
 	"os"
 	"path/filepath"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
@@ -18,9 +16,9 @@ import (
 	"github.com/weir-edge/weir/core"
 )
 
-// scavenge finds the pages in the files of a damaged segment: by their magic, wherever
-// they are; and those that were cut into chunks in what can be read of journals and tables.
-// unread tells of what the disk does not give at all: of some files, or of the directory.
+// scavenge finds the pages in the files of a damaged segment: in what can be read of its
+// journals and tables, and elsewhere by their magic. unread tells of what the disk does not
+// give at all: of some files, or of the directory.
 func scavenge(dir string, s *seam, dec *codec) (pages map[uint64][]byte, unread, err error) {
 	files, err := s.readDir(dir)
 	if err != nil {
@@ -30,17 +28,10 @@ func scavenge(dir string, s *seam, dec *codec) (pages map[uint64][]byte, unread,
 		}
 		return nil, err, nil
 	}
-	pages = make(map[uint64][]byte)
-	marks := make(map[uint64]core.Seq)
-	take := func(page []byte, info *page) {
-		// A group that failed was written again, later, under the same number.
-		if old, ok := marks[info.page]; !ok || core.Seq(info.mark) > old {
-			pages[info.page], marks[info.page] = bytes.Clone(page), core.Seq(info.mark)
-		}
-	}
-	cut := make(chunks)
+	found := finds{dec: dec, chunks: make(chunks), tags: make(map[uint64]bool)}
 	for _, f := range files {
-		switch filepath.Ext(f.Name()) {
+		ext := filepath.Ext(f.Name())
+		switch ext {
 		case ".sst", memSuffix, ".orphan", damagedSuffix:
 		default:
 			continue
@@ -53,22 +44,58 @@ func scavenge(dir string, s *seam, dec *codec) (pages map[uint64][]byte, unread,
 		if err != nil {
 			return nil, nil, transient(fmt.Errorf("read damaged segment: %w", err))
 		}
-		for page, p := range pagesIn(b, dec) {
-			take(page, p)
+		found.search(b, ext == memSuffix || ext == damagedSuffix)
+	}
+	return found.pages(), unread, nil
+}
+
+// finds is what was found in the files of a segment.
+type finds struct {
+	dec    *codec
+	chunks chunks          // in their places
+	tags   map[uint64]bool // of those
+	loose  [][]byte        // by their magic
+}
+
+func (f *finds) search(b []byte, journal bool) {
+	if journal {
+		entries, _ := journalEntries(b, tagUnknown)
+		f.chunks.addJournal(entries)
+	} else {
+		f.chunks.addTable(b)
+	}
+	for page := range pagesIn(b, f.dec) {
+		f.loose = append(f.loose, bytes.Clone(page))
+	}
+}
+
+// pages gives what was found of each. What has the magic of a page may be in a payload:
+// so where all pages that are in their places have one tag, it has to have that as well.
+// The groups of older programs have none.
+func (f *finds) pages() map[uint64][]byte {
+	pages, marks := make(map[uint64][]byte), make(map[uint64]core.Seq)
+	take := func(b []byte, inPlace bool) {
+		p, err := f.dec.parsePage(b)
+		if err != nil {
+			return
 		}
-		if ext := filepath.Ext(f.Name()); ext == memSuffix || ext == damagedSuffix {
-			entries, _ := journalEntries(b, readTag(dir, s))
-			cut.addJournal(entries)
-		} else {
-			cut.addTable(b, segmentOptions(dir, slog.New(slog.DiscardHandler)))
+		if tag := tagOf(p.group); inPlace {
+			f.tags[tag] = true
+		} else if len(f.tags) == 1 && !f.tags[tag] {
+			return
+		}
+		// A group that failed was written again, later, under the same number.
+		if old, ok := marks[p.page]; !ok || core.Seq(p.mark) > old {
+			pages[p.page], marks[p.page] = b, core.Seq(p.mark)
 		}
 	}
-	for page := range cut.pages() {
-		if p, err := dec.parsePage(page); err == nil {
-			take(page, &p)
-		}
+	for b := range f.chunks.pages() {
+		take(b, true)
 	}
-	return pages, unread, nil
+	for _, b := range f.loose {
+		take(b, false)
+	}
+	return pages
 }
 
 // readAround reads a file, with zeros in place of what the disk does not give any more.
@@ -125,8 +152,8 @@ func pagesIn(b []byte, dec *codec) func(yield func([]byte, *page) bool) {
 	}
 }
 
-// chunks are pages that were cut, and what they were cut into, by their keys. Of what was
-// written twice the later version counts.
+// chunks are pages, or the heads of pages, and what these were cut into, by their keys. Of
+// what was written twice the later version counts.
 type chunks map[string]versioned
 
 type versioned struct {
@@ -136,7 +163,7 @@ type versioned struct {
 
 func (c chunks) add(key, value []byte) {
 	name, version := string(y.ParseKey(key)), y.ParseTs(key)
-	isHead := len(key) == pageKeyLen && len(value) >= pageHeader && binary.BigEndian.Uint32(value[68:]) > 0
+	isHead := len(key) == pageKeyLen && len(value) >= pageHeader
 	if !isHead && len(key) != chunkKeyLen || key[0] != pageKeyKind {
 		return
 	}
@@ -152,9 +179,9 @@ func (c chunks) addJournal(entries []journalEntry) {
 }
 
 // addTable takes what can be read of a table, up to a block that is damaged.
-func (c chunks) addTable(b []byte, o badger.Options) {
+func (c chunks) addTable(b []byte) {
 	_ = guarded(func() error {
-		t, err := table.OpenInMemoryTable(b, 0, &table.Options{Compression: o.Compression, ChkMode: options.OnBlockRead})
+		t, err := table.OpenInMemoryTable(b, 0, &table.Options{Compression: options.None, ChkMode: options.OnBlockRead})
 		if err != nil {
 			return err
 		}

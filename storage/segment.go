@@ -80,15 +80,25 @@ func (s *segment) openWriter() error {
 }
 
 func (s *segment) openLocked() error {
-	db, err := openChecked(s.dir, readTag(s.dir, s.seam), segmentOptions(s.dir, s.log), s.seam)
+	tag, err := readTag(s.dir, s.seam)
+	if errors.Is(err, errTransient) {
+		return err
+	}
+	db, err := openChecked(s.dir, tag, segmentOptions(s.dir, s.log), s.seam)
 	if err != nil {
 		return err
+	}
+	if tag == tagUnknown { // it was made just now
+		tag, err = readTag(s.dir, s.seam)
+	}
+	if err != nil {
+		return transient(errors.Join(err, db.Close()))
 	}
 	j, err := openJournal(db, s.seam)
 	if err != nil {
 		return transient(errors.Join(err, db.Close()))
 	}
-	s.db, s.journal, s.tag = db, j, readTag(s.dir, s.seam)
+	s.db, s.journal, s.tag = db, j, tag
 	return nil
 }
 
@@ -203,7 +213,7 @@ func (s *segment) openReader() error {
 		return nil
 	}
 	o := segmentOptions(s.dir, s.log).WithReadOnly(true)
-	db, err := openChecked(s.dir, 0, o, s.seam)
+	db, err := openChecked(s.dir, tagNone, o, s.seam)
 	if err != nil && !s.sealed { // the committer is about to open it, and sees what is wrong
 		return transient(err)
 	}

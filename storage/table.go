@@ -41,7 +41,7 @@ const (
 // A kill behind 1 leaves a table that no manifest names (see orphan), one behind 2 the
 // journal and its table, which say the same: what is in both is there once.
 //
-// Of a segment, which has a tag, a journal that is damaged before its end, or of which the disk does not give
+// Of a segment, a journal that is damaged before its end, or of which the disk does not give
 // a part, stays under another name, and is told (errKept).
 func settle(dir string, tag uint64, o badger.Options, s *seam) error {
 	journals, err := journalsIn(dir, s)
@@ -74,7 +74,7 @@ func settle(dir string, tag uint64, o badger.Options, s *seam) error {
 			next++
 		}
 		if damaged {
-			kept = fmt.Errorf("%w: %s", errKept, filepath.Base(path))
+			kept = transient(fmt.Errorf("%w: %s", errKept, filepath.Base(path)))
 			err = s.rename(path, path+"."+strconv.FormatInt(time.Now().UnixNano(), 10)+damagedSuffix)
 		} else {
 			err = s.remove(path)
@@ -96,7 +96,7 @@ func readJournal(path string, tag uint64, s *seam) (entries []journalEntry, dama
 	b, err := s.readFile(path)
 	broken := err != nil
 	if broken {
-		if err = s.blame(path, fmt.Errorf("read journal: %w", err)); tag == 0 || errors.Is(err, errTransient) {
+		if err = s.blame(path, fmt.Errorf("read journal: %w", err)); tag == tagNone || errors.Is(err, errTransient) {
 			return nil, false, err
 		}
 		if b, err = readAround(path, s); err != nil {

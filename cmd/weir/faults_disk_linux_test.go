@@ -92,15 +92,21 @@ func (d *disk) fail() error {
 	return unix.IoctlSetPointerInt(int(f.Fd()), ext4Shutdown, shutdownNoLogged)
 }
 
-// remount brings it back as a boot does: check, mount.
+// remount brings it back as a boot does: check, mount. As long as another process has it
+// mounted, in a name space of its own that it began meanwhile, what comes back is the file
+// system that has failed.
 func (d *disk) remount() {
 	d.t.Helper()
-	eventually(d.t, patience, "unmounted", func() bool { return unix.Unmount(d.mount, 0) == nil })
-	// e2fsck ends with 1 when it has repaired something.
-	if out, err := run(d.t, lookPeer("e2fsck"), "-p", d.image); err != nil {
-		d.t.Logf("e2fsck: %v %s", err, out)
-	}
-	d.run("mount", "-o", "loop", d.image, d.mount)
+	eventually(d.t, patience, "a file system that works", func() bool {
+		eventually(d.t, patience, "unmounted", func() bool { return unix.Unmount(d.mount, 0) == nil })
+		// e2fsck ends with 1 when it has repaired something.
+		if out, err := run(d.t, lookPeer("e2fsck"), "-p", d.image); err != nil {
+			d.t.Logf("e2fsck: %v %s", err, out)
+		}
+		d.run("mount", "-o", "loop", d.image, d.mount)
+		_, err := os.ReadDir(d.mount)
+		return !errors.Is(err, unix.EIO)
+	})
 }
 
 // cutPower takes the power away, in this order:
