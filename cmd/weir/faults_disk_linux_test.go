@@ -104,8 +104,8 @@ func (d *disk) remount() {
 			d.t.Logf("e2fsck: %v %s", err, out)
 		}
 		d.run("mount", "-o", "loop", d.image, d.mount)
-		_, err := os.ReadDir(d.mount)
-		return !errors.Is(err, unix.EIO)
+		probe := filepath.Join(d.mount, "probe")
+		return os.WriteFile(probe, nil, 0o600) == nil && os.Remove(probe) == nil
 	})
 }
 
