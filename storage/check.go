@@ -19,13 +19,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// openChecked opens a Badger directory, of a segment with this tag or none, behind the checks that Badger lacks: it
-// panics in goroutines of its own on a truncated table, deletes tables that no
-// manifest names, and fails on files of length zero. A marker counts attempts,
-// so that a directory that ends the process is not tried for ever.
+// openChecked opens a Badger directory, of a segment with this tag or none, behind the
+// checks that Badger lacks: it panics in goroutines of its own on a truncated table, deletes
+// tables that no manifest names, and fails on files of length zero. A marker counts
+// attempts, so that a directory that ends the process is not tried for ever.
 //
-// Its errors other than errTransient mean that the directory is damaged; errKept, that it
-// is not any more.
+// Its errors other than errTransient mean that the directory is damaged. Behind errKept,
+// which is transient, it can be opened.
 func openChecked(dir string, tag uint64, o badger.Options, s *seam) (*badger.DB, error) {
 	if !o.ReadOnly {
 		if err := s.makeDir(dir); err != nil {
