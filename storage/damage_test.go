@@ -151,10 +151,10 @@ func TestDamagedJournal(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d, %d bytes", seed, end)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	const groups, inGroup = 60, 50
+	const groups, inGroup, rounds = 60, 50, 24
 	const from = 8 << 10 // before that is the rule, without which nothing is owed to it
 	told := 0
-	for i := range 60 {
+	for i := range rounds {
 		at := from + rng.IntN(end-from)
 		how, do := "a bit flipped", func(b []byte) { b[at] ^= 1 << rng.IntN(8) }
 		if i%2 == 0 {
@@ -175,7 +175,7 @@ func TestDamagedJournal(t *testing.T) {
 			return
 		}
 	}
-	if told < 30 {
+	if told < rounds/2 {
 		t.Errorf("only %d times something was told", told)
 	}
 }
