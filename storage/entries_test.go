@@ -84,6 +84,13 @@ func TestTornOrDamaged(t *testing.T) {
 
 func openTestSegment(t *testing.T) *segment {
 	t.Helper()
+	_, s := openTestRing(t)
+	return s
+}
+
+// openTestRing makes a ring with one segment.
+func openTestRing(t *testing.T) (*ring, *segment) {
+	t.Helper()
 	r := newRing(filepath.Join(t.TempDir(), "q"), newSeam(), quiet)
 	if _, err := r.list(); err != nil {
 		t.Fatal(err)
@@ -95,7 +102,24 @@ func openTestSegment(t *testing.T) *segment {
 	if s.tag == 0 {
 		t.Fatal("no tag")
 	}
-	return s
+	return r, s
+}
+
+// openTestCommitter opens a log whose committer is the test's.
+func openTestCommitter(t *testing.T) *Log {
+	t.Helper()
+	l, err := Open(Faulty(Config{Dir: t.TempDir(), Logger: quiet, Notify: func() {}}, func(string) error { return nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.committer.state.mu.Lock()
+	t.Cleanup(func() {
+		l.committer.state.mu.Unlock()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
 }
 
 func closedJournal(t *testing.T, s *segment) []byte {
@@ -163,15 +187,8 @@ func TestPageSearchIsBounded(t *testing.T) {
 // TestTurnOfUnreadableJournal: a group of which a part is in a journal that can't be read
 // any more is not acknowledged. It is written again.
 func TestTurnOfUnreadableJournal(t *testing.T) {
-	cfg := Faulty(Config{Dir: t.TempDir(), Logger: quiet, Notify: func() {}}, func(string) error { return nil })
-	l, err := Open(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := openTestCommitter(t)
 	c := l.committer
-	c.state.mu.Lock()
-	defer c.state.mu.Unlock()
 	rng := rand.NewChaCha8([32]byte{1})
 	var ops []op
 	for i := range 25 {
@@ -180,17 +197,17 @@ func TestTurnOfUnreadableJournal(t *testing.T) {
 		ops = append(ops, op{Kind: opSet, Key: fmt.Appendf(nil, "%c%d", keyRetained, i), Value: v})
 	}
 	broken := true
-	readFile, openFile := cfg.seam.readFile, cfg.seam.openFile
+	readFile, openFile := c.seam.readFile, c.seam.openFile
 	journal := func(name string) bool {
 		return broken && filepath.Ext(name) == memSuffix && strings.Contains(name, ringDir)
 	}
-	cfg.seam.readFile = func(name string) ([]byte, error) {
+	c.seam.readFile = func(name string) ([]byte, error) {
 		if journal(name) {
 			return nil, syscall.EIO
 		}
 		return readFile(name)
 	}
-	cfg.seam.openFile = func(name string, flag int) (*os.File, error) {
+	c.seam.openFile = func(name string, flag int) (*os.File, error) {
 		if journal(name) && flag == os.O_RDONLY {
 			name = "/proc/self/mem"
 		}
@@ -218,22 +235,14 @@ func TestTurnOfUnreadableJournal(t *testing.T) {
 // TestGroupThatEndsInItsMidst: what a group has written that found the disk full is not
 // durable, and the next one does not say so.
 func TestGroupThatEndsInItsMidst(t *testing.T) {
-	cfg := Faulty(Config{Dir: t.TempDir(), Logger: quiet, Notify: func() {}}, func(string) error { return nil })
-	free, full := cfg.seam.free, false
-	cfg.seam.free = func(dir string) (int64, error) {
+	c := openTestCommitter(t).committer
+	free, full := c.seam.free, false
+	c.seam.free = func(dir string) (int64, error) {
 		if full {
 			return 0, nil
 		}
 		return free(dir)
 	}
-	l, err := Open(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c := l.committer
-	c.state.mu.Lock()
-	defer c.state.mu.Unlock()
 	large := op{Kind: opSet, Key: []byte("tx"), Value: make([]byte, pageRaw)}
 	small := op{Kind: opSet, Key: []byte("ty"), Value: []byte("v")}
 	behind := func(n uint64) bool {
@@ -246,12 +255,12 @@ func TestGroupThatEndsInItsMidst(t *testing.T) {
 	}
 	c.commit(&group{ops: []op{small}, sync: true})
 	first := c.next
-	cfg.seam.step = func(name string) { full = full || name == "commit: page written" }
+	c.seam.step = func(name string) { full = full || name == "commit: page written" }
 	c.commit(&group{ops: []op{large, large, large}, sync: true})
 	if c.next != first || !behind(first) {
 		t.Fatalf("the group was written, or did not say that what is before it is durable: %d", c.next)
 	}
-	cfg.seam.step, full = func(string) {}, false
+	c.seam.step, full = func(string) {}, false
 	c.commit(&group{ops: []op{small}, sync: true})
 	c.commit(&group{ops: []op{small}, sync: true})
 	if behind(first) || !behind(first+1) {

@@ -181,7 +181,7 @@ func (r *ring) tellAside(dir string, why error) {
 
 // keepDamaged moves what settle has left of damaged journals of a segment to quarantine,
 // and says whether there may be any. One that can not be moved stays, until it can.
-func (r *ring) keepDamaged(s *segment) (any bool) {
+func (r *ring) keepDamaged(s *segment) (found bool) {
 	files, err := r.seam.readDir(s.dir)
 	if err != nil {
 		r.log.Warn("look for damaged journals", "segment", s.first, "error", err)
@@ -191,13 +191,13 @@ func (r *ring) keepDamaged(s *segment) (any bool) {
 		if filepath.Ext(f.Name()) != damagedSuffix {
 			continue
 		}
-		any = true
+		found = true
 		name, _, _ := strings.Cut(f.Name(), ".")
 		if err := r.keepJournal(filepath.Join(s.dir, f.Name()), filepath.Join(r.asideName(s.dir), name+memSuffix)); err != nil {
 			r.log.Error("move damaged journal to quarantine", "segment", s.first, "error", err)
 		}
 	}
-	return any
+	return found
 }
 
 func (r *ring) keepJournal(path, target string) error {

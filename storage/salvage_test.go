@@ -29,14 +29,7 @@ func TestSalvageLargePages(t *testing.T) {
 		{"a journal", false, func(dir string) error { return os.Remove(filepath.Join(dir, "MANIFEST")) }, []uint64{1, 2, 3, 4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRing(filepath.Join(t.TempDir(), "q"), newSeam(), quiet)
-			if _, err := r.list(); err != nil {
-				t.Fatal(err)
-			}
-			s := r.newSegment(1)
-			if err := s.openWriter(); err != nil {
-				t.Fatal(err)
-			}
+			r, s := openTestRing(t)
 			payload := make([]byte, 600_000)
 			for n := uint64(1); n <= 4; n++ {
 				if n == 3 {

@@ -54,7 +54,12 @@ type finds struct {
 	dec    *codec
 	chunks chunks          // in their places
 	tags   map[uint64]bool // of those
-	loose  [][]byte        // by their magic
+	loose  []loosePage     // by their magic
+}
+
+type loosePage struct {
+	pageInfo
+	b []byte
 }
 
 func (f *finds) search(b []byte, journal bool) {
@@ -64,8 +69,8 @@ func (f *finds) search(b []byte, journal bool) {
 	} else {
 		f.chunks.addTable(b)
 	}
-	for page := range pagesIn(b, f.dec) {
-		f.loose = append(f.loose, bytes.Clone(page))
+	for b, p := range pagesIn(b, f.dec) {
+		f.loose = append(f.loose, loosePage{p.pageInfo, bytes.Clone(b)})
 	}
 }
 
@@ -74,26 +79,22 @@ func (f *finds) search(b []byte, journal bool) {
 // The groups of older programs have none.
 func (f *finds) pages() map[uint64][]byte {
 	pages, marks := make(map[uint64][]byte), make(map[uint64]core.Seq)
-	take := func(b []byte, inPlace bool) {
-		p, err := f.dec.parsePage(b)
-		if err != nil {
-			return
-		}
-		if tag := tagOf(p.group); inPlace {
-			f.tags[tag] = true
-		} else if len(f.tags) == 1 && !f.tags[tag] {
-			return
-		}
+	take := func(b []byte, p pageInfo) {
 		// A group that failed was written again, later, under the same number.
 		if old, ok := marks[p.page]; !ok || core.Seq(p.mark) > old {
 			pages[p.page], marks[p.page] = b, core.Seq(p.mark)
 		}
 	}
 	for b := range f.chunks.pages() {
-		take(b, true)
+		if p, err := f.dec.parsePage(b); err == nil {
+			f.tags[tagOf(p.group)] = true
+			take(b, p.pageInfo)
+		}
 	}
-	for _, b := range f.loose {
-		take(b, false)
+	for _, p := range f.loose {
+		if len(f.tags) != 1 || f.tags[tagOf(p.group)] {
+			take(p.b, p.pageInfo)
+		}
 	}
 	return pages
 }
